@@ -1,0 +1,1 @@
+"""OpenAlgo servers: REST client, stream and what their answers prove."""

@@ -1,0 +1,45 @@
+"""Errors of the domain: each names the field and the reason.
+
+DomainError
+├── SymbolError        a symbol that does not follow OpenAlgo's form
+├── ContractError      a contract, lot, freeze or quantity that cannot be traded
+├── CalendarError      a date or session that the calendar does not know
+├── SizingError        figures from which no lots can be derived
+├── RuleError          a limit or exit rule that makes no sense
+└── TransitionError    an order state that may not follow the present one
+"""
+
+from __future__ import annotations
+
+
+class DomainError(ValueError):
+    """A value that breaks a rule: ``field`` says which, the message says why."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
+class SymbolError(DomainError):
+    """A symbol that does not follow OpenAlgo's form."""
+
+
+class ContractError(DomainError):
+    """A contract, lot, freeze or quantity that cannot be traded."""
+
+
+class CalendarError(DomainError):
+    """A date or session that the calendar does not know."""
+
+
+class SizingError(DomainError):
+    """Figures from which no lots can be derived."""
+
+
+class RuleError(DomainError):
+    """A limit or exit rule that makes no sense."""
+
+
+class TransitionError(DomainError):
+    """An order state that may not follow the present one."""

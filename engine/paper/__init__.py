@@ -1,0 +1,1 @@
+"""The paper exchange: a real server that speaks the wire of OpenAlgo."""
