@@ -1,0 +1,313 @@
+"""What pages and the command line are shown: read-only figures, each with its age. Money in paise, time in UTC."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+
+class View(BaseModel):
+    """A frozen figure or row; unknown fields are a defect."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EngineView(View):
+    """The engine's heartbeat. ``alive`` is judged from the lease's age; ``problem`` says in words what is wrong."""
+
+    alive: bool
+    lease_age_seconds: float | None
+    last_pass_at: datetime | None
+    holder: str
+    pid: int | None
+    open_runs: int
+    problem: str = ""
+    stopped_note: str = ""
+
+
+class AccountView(View):
+    """One account. ``armed`` accounts may trade; the others say in ``waits_for`` what they wait for.
+
+    ``health``: ok, waiting, unreachable, refused, unknown. Funds None: never read; ``funds_at`` gives their age.
+    """
+
+    id: int
+    name: str
+    relation: str
+    group: str
+    broker: str
+    venue: str
+    host: str
+    grade: str
+    is_primary: bool
+    active: bool
+    armed: bool = False
+    waits_for: str = ""
+    health: str = "unknown"
+    feed: str = "unknown"
+    available_paise: int | None = None
+    used_paise: int | None = None
+    funds_at: datetime | None = None
+    books_at: datetime | None = None
+    profit_paise: int | None = None
+    unknown_orders: int = 0
+
+
+class PositionView(View):
+    """What one run owns on one account under one key. ``ltp_age_seconds`` None: no price yet; ``confirmed``: RULES 6."""
+
+    run_id: int
+    account_id: int
+    account: str
+    leg_index: int
+    symbol: str
+    exchange: str
+    product: str
+    quantity: int
+    average_price: float | None
+    ltp: float | None
+    ltp_age_seconds: float | None
+    confirmed: bool
+    realised_paise: int
+    profit_paise: int | None
+
+
+class RunAccountView(View):
+    """A run on one account: lots, the limit that bound them, state and P."""
+
+    account_id: int
+    account: str
+    state: str
+    lots: int
+    bound_by: str
+    reason: str
+    profit_paise: int | None
+
+
+class LimitView(View):
+    """One limit of a run in ₹ (paise): None when not set."""
+
+    max_loss_paise: int | None = None
+    max_profit_paise: int | None = None
+    trailing: str = ""
+    peak_paise: int | None = None
+    stop_paise: int | None = None
+    square_off_at: datetime | None = None
+    exit_at: datetime | None = None
+
+
+class RunView(View):
+    """One run with live P. ``profit_paise`` None: not confirmed, ``problem`` says why."""
+
+    id: int
+    strategy_id: int
+    strategy: str
+    version: int
+    venue: str
+    state: str
+    reason: str
+    created_at: datetime
+    entered_at: datetime | None
+    closed_at: datetime | None
+    profit_paise: int | None
+    problem: str
+    limits: LimitView
+    accounts: list[RunAccountView]
+    positions: list[PositionView]
+    exit_reason: str = ""
+    unknown_orders: int = 0
+
+
+class LiveView(View):
+    """Everything of one user that moves: written by the engine once a second."""
+
+    as_of: datetime
+    accounts: list[AccountView]
+    runs: list[RunView]
+    profit_paise: int | None
+
+
+class PreviewLeg(View):
+    """One resolved leg: the contract and its prices at the one reading."""
+
+    leg_index: int
+    action: str
+    ratio: int
+    symbol: str
+    exchange: str
+    expiry: date
+    strike: float
+    instrument_type: str
+    ltp: float | None
+    bid: float | None
+    ask: float | None
+    lot_size: int
+    freeze_quantity: int | None
+    source: str
+
+
+class PreviewOrder(View):
+    """One child order in the order it would go."""
+
+    account_id: int
+    leg_index: int
+    slice_index: int
+    stage: str
+    action: str
+    symbol: str
+    quantity: int
+
+
+class PreviewAccount(View):
+    """The sizing waterfall of one account, in paise; 0 lots carries the reason."""
+
+    account_id: int
+    account: str
+    available_paise: int | None
+    funds_age_seconds: float | None
+    percentage: float
+    usable_paise: int | None
+    structure_margin_paise: int | None
+    lots: int
+    bound_by: str
+    reason: str
+    orders: list[PreviewOrder]
+
+
+class PreviewView(View):
+    """What Execute would send, from one spot reading and one chain."""
+
+    strategy_id: int
+    version: int
+    underlying: str
+    spot: float
+    as_of: datetime
+    expiry_day: bool
+    legs: list[PreviewLeg]
+    accounts: list[PreviewAccount]
+
+
+class CommandView(View):
+    """How far a command is. ``state``: pending, taken, done, refused, too_late; ``message`` in words for the person."""
+
+    id: int
+    kind: str
+    state: str
+    message: str
+    outcome: dict[str, Any]
+    created_at: datetime
+
+
+class RiskEventView(View):
+    """One risk event with what the engine knew."""
+
+    id: int
+    at: datetime
+    kind: str
+    action: str
+    run_id: int | None
+    strategy: str
+    account: str
+    threshold_paise: int | None
+    value_paise: int | None
+    message: str
+    knew: dict[str, Any]
+    order_ids: list[str]
+
+
+class LegDraft(View):
+    """A leg as a person builds it; checked by services.strategies."""
+
+    underlying: str
+    action: str
+    instrument_type: str
+    expiry_choice: str = "current_week"
+    strike_kind: str = "atm"
+    strike_value: float = 0.0
+    ratio: int = 1
+    price_type: str = "MARKET"
+
+
+class LimitsDraft(View):
+    """Limits of a run as a person sets them; ₹ in rupees, times as HH:MM IST. None: not set.
+
+    ``unit`` of the amounts: rupees, per_lot, percent_of_premium. ``trailing_kind``: percent_of_premium, amount, points,
+    percent_of_profit (RULES 7).
+    """
+
+    max_loss: float | None = None
+    max_loss_unit: str = "rupees"
+    max_profit: float | None = None
+    max_profit_unit: str = "rupees"
+    trailing_kind: str | None = None
+    trailing_value: float | None = None
+    trailing_activate_at: float | None = None
+    exit_time: str | None = None
+    square_off_time: str | None = None
+
+
+class StrategyDraft(View):
+    """A strategy as a person builds it. ``sizing_percentage`` None: each account's own grade decides."""
+
+    name: str
+    description: str = ""
+    product: str = "NRML"
+    market_condition: str = "any"
+    account_ids: list[int]
+    sizing_percentage: float | None = None
+    fixed_lots: int | None = None
+    hedge_failure: str = "unwind"
+    sold_leg_failure: str = "hold"
+    legs: list[LegDraft]
+    limits: LimitsDraft = LimitsDraft()
+
+
+class StrategyView(View):
+    """A strategy in its present version."""
+
+    id: int
+    name: str
+    version: int
+    version_id: int
+    description: str
+    product: str
+    market_condition: str
+    account_ids: list[int]
+    draft: StrategyDraft
+    open_run_ids: list[int]
+
+
+class TemplateView(View):
+    """A ready-made strategy to start from."""
+
+    key: str
+    title: str
+    description: str
+    draft: StrategyDraft
+
+
+class ConnectionReport(View):
+    """What a connection test saw, in words; ``ok`` only if ping, mode and funds answered."""
+
+    ok: bool
+    broker: str = ""
+    mode: str = ""
+    venue: str = ""
+    funds_paise: int | None = None
+    funds_model: str = ""
+    problem: str = ""
+
+
+class AccountDraft(View):
+    """An account as a person adds it; the api key goes nowhere but into the vault."""
+
+    name: str
+    host: str
+    ws_url: str = ""
+    api_key: str
+    relation: str = ""
+    group: str = ""
+    grade: str = "B"
+    max_lots: int | None = None

@@ -1,0 +1,48 @@
+"""All tables; importing this package registers them with SQLModel's metadata."""
+
+from __future__ import annotations
+
+from engine.store.tables.accounts import AccountGroup, MarginTracker, TradingAccount
+from engine.store.tables.commands import Command, CommandState, EngineLease
+from engine.store.tables.identity import ActivityLog, Role, User, UserSession
+from engine.store.tables.runs import (
+    AccountState,
+    ExecutionAccount,
+    ExitPlan,
+    Fill,
+    Order,
+    PlanState,
+    Position,
+    RiskEvent,
+    RunState,
+    StrategyExecution,
+)
+from engine.store.tables.strategies import MarginRequirement, Strategy, StrategyLeg, StrategyVersion, TradeQuality
+
+__all__ = [
+    "AccountGroup",
+    "AccountState",
+    "ActivityLog",
+    "Command",
+    "CommandState",
+    "EngineLease",
+    "ExecutionAccount",
+    "ExitPlan",
+    "Fill",
+    "MarginRequirement",
+    "MarginTracker",
+    "Order",
+    "PlanState",
+    "Position",
+    "RiskEvent",
+    "Role",
+    "RunState",
+    "Strategy",
+    "StrategyExecution",
+    "StrategyLeg",
+    "StrategyVersion",
+    "TradeQuality",
+    "TradingAccount",
+    "User",
+    "UserSession",
+]

@@ -1,0 +1,211 @@
+"""What the engine does: runs, their accounts, orders, fills, positions, exit plans, risk events.
+
+The core is the only writer of these tables; it gives the ids itself, so that memory and disk agree before the commit.
+Money in paise, quantities in units, time in UTC.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, Column, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+
+class RunState(StrEnum):
+    """Life of a run."""
+
+    RESOLVING = "resolving"
+    ENTERING = "entering"
+    OPEN = "open"
+    EXITING = "exiting"
+    CLOSED = "closed"
+    REFUSED = "refused"
+
+
+class AccountState(StrEnum):
+    """Life of a run on one account."""
+
+    SIZING = "sizing"
+    BUYING = "buying"
+    SELLING = "selling"
+    ENTERED = "entered"
+    SKIPPED = "skipped"
+    UNWINDING = "unwinding"
+    FLAT = "flat"
+
+
+class PlanState(StrEnum):
+    """Life of an exit plan."""
+
+    ACTIVE = "active"
+    DONE = "done"
+    ABSORBED = "absorbed"
+    TAKEN_OVER = "taken_over"
+
+
+class StrategyExecution(SQLModel, table=True):
+    """A run: one execution of one strategy version in one venue.
+
+    ``resolved``: contracts, spot and time of the one reading they came from. ``premium_value_paise`` is V and ``units``
+    the largest filled leg quantity, both fixed when the entry completes (RULES 7).
+    """
+
+    __tablename__ = "strategy_execution"
+
+    id: int = Field(primary_key=True)
+    owner_id: int = Field(foreign_key="user.id", index=True)
+    strategy_id: int = Field(foreign_key="strategy.id", index=True)
+    version_id: int = Field(foreign_key="strategy_version.id")
+    command_id: int | None = Field(default=None, foreign_key="command.id")
+    venue: str = Field(index=True)
+    state: RunState = Field(index=True)
+    reason: str = ""
+    created_at: datetime
+    entered_at: datetime | None = None
+    closed_at: datetime | None = None
+    resolved: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    premium_value_paise: int | None = None
+    units: int = 0
+    lots_filled: int = 0
+    trailing_active: bool = False
+    peak_paise: int | None = None
+    stop_paise: int | None = None
+    latches: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    profit_paise: int | None = None
+
+
+class ExecutionAccount(SQLModel, table=True):
+    """A run on one account: its lots, how they were found, and how far the entry is."""
+
+    __tablename__ = "execution_account"
+    __table_args__ = (UniqueConstraint("execution_id", "account_id"),)
+
+    id: int = Field(primary_key=True)
+    execution_id: int = Field(foreign_key="strategy_execution.id", index=True)
+    account_id: int = Field(foreign_key="trading_account.id", index=True)
+    state: AccountState
+    lots: int = 0
+    sizing: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    reason: str = ""
+    reserved_paise: int = 0
+
+
+class Order(SQLModel, table=True):
+    """The intent and the fate of one child order (RULES 5); on disk before its first byte leaves.
+
+    ``visible_before``: broker ids of the same class already in the books when it was sent. ``orderid``: the broker's,
+    unique per account and trading day. ``quiet_until``: before it, absence in a book proves nothing.
+    """
+
+    __tablename__ = "orders"
+    __table_args__ = (UniqueConstraint("account_id", "trading_day", "orderid"),)
+
+    id: int = Field(primary_key=True)
+    execution_id: int = Field(foreign_key="strategy_execution.id", index=True)
+    account_id: int = Field(foreign_key="trading_account.id", index=True)
+    exit_plan_id: int | None = Field(default=None, foreign_key="exit_plan.id", index=True)
+    purpose: str
+    leg_index: int
+    slice_index: int = 0
+    symbol: str
+    exchange: str
+    product: str
+    action: str
+    price_type: str = "MARKET"
+    quantity: int
+    price: float = 0.0
+    trigger_price: float = 0.0
+    state: str = Field(index=True)
+    orderid: str | None = None
+    trading_day: date
+    tag: str
+    filled_quantity: int = 0
+    filled_value_paise: int = 0
+    cancel_requested: bool = False
+    words: str = ""
+    visible_before: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    created_at: datetime
+    sent_at: datetime | None = None
+    answered_at: datetime | None = None
+    quiet_until: datetime | None = None
+    updated_at: datetime
+
+
+class Fill(SQLModel, table=True):
+    """An increment of what an order filled; ``quantity`` 0 is a price correction. ``source``: trade, push, status, position, charge."""
+
+    __tablename__ = "fill"
+
+    id: int = Field(primary_key=True)
+    order_id: int | None = Field(default=None, foreign_key="orders.id", index=True)
+    execution_id: int = Field(foreign_key="strategy_execution.id", index=True)
+    account_id: int = Field(foreign_key="trading_account.id", index=True)
+    symbol: str
+    exchange: str
+    product: str
+    action: str
+    quantity: int
+    value_paise: int
+    source: str
+    estimated: bool = False
+    at: datetime
+
+
+class Position(SQLModel, table=True):
+    """What a run owns under one key: Q of RULES 6, with its money."""
+
+    __tablename__ = "position"
+    __table_args__ = (UniqueConstraint("execution_id", "account_id", "symbol", "exchange", "product"),)
+
+    id: int = Field(primary_key=True)
+    execution_id: int = Field(foreign_key="strategy_execution.id", index=True)
+    account_id: int = Field(foreign_key="trading_account.id", index=True)
+    leg_index: int
+    symbol: str
+    exchange: str
+    product: str
+    quantity: int
+    buy_quantity: int
+    buy_value_paise: int
+    sell_quantity: int
+    sell_value_paise: int
+    open_value_paise: int
+    realised_paise: int
+    updated_at: datetime
+
+
+class ExitPlan(SQLModel, table=True):
+    """An exit driven until flat: at most one active plan covers a (run, key). Empty scope lists mean all."""
+
+    __tablename__ = "exit_plan"
+
+    id: int = Field(primary_key=True)
+    execution_id: int = Field(foreign_key="strategy_execution.id", index=True)
+    account_ids: list[int] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    reason: str
+    state: PlanState = PlanState.ACTIVE
+    requested_by: int | None = Field(default=None, foreign_key="user.id")
+    created_at: datetime
+    done_at: datetime | None = None
+
+
+class RiskEvent(SQLModel, table=True):
+    """Something that took, or should have taken, a position off; ``knew`` is what the engine knew then."""
+
+    __tablename__ = "risk_event"
+
+    id: int = Field(primary_key=True)
+    at: datetime = Field(index=True)
+    owner_id: int = Field(foreign_key="user.id", index=True)
+    execution_id: int | None = Field(default=None, foreign_key="strategy_execution.id", index=True)
+    account_id: int | None = Field(default=None, foreign_key="trading_account.id")
+    exit_plan_id: int | None = Field(default=None, foreign_key="exit_plan.id")
+    kind: str
+    action: str
+    threshold_paise: int | None = None
+    value_paise: int | None = None
+    message: str
+    knew: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
