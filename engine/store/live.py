@@ -1,6 +1,6 @@
 """The live view: figures that move, one row a user, in a second SQLite file that never waits for a disk.
 
-Losing it costs nothing: the engine writes it anew within a second. PostgreSQL keeps the same rows in an unlogged table.
+Losing it costs nothing: the engine writes it anew within a second.
 """
 
 from __future__ import annotations

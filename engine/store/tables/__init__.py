@@ -14,6 +14,7 @@ from engine.store.tables.runs import (
     PlanState,
     Position,
     RiskEvent,
+    RiskLimit,
     RunState,
     StrategyExecution,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "PlanState",
     "Position",
     "RiskEvent",
+    "RiskLimit",
     "Role",
     "RunState",
     "Strategy",

@@ -209,3 +209,16 @@ class RiskEvent(SQLModel, table=True):
     value_paise: int | None = None
     message: str
     knew: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+
+
+class RiskLimit(SQLModel, table=True):
+    """Limits that outlive a run, per user or per account. ``halted_at``: no entries there until re-armed (kill switch)."""
+
+    __tablename__ = "risk_limit"
+    __table_args__ = (UniqueConstraint("owner_id", "account_id"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    owner_id: int = Field(foreign_key="user.id", index=True)
+    account_id: int | None = Field(default=None, foreign_key="trading_account.id")
+    halted_at: datetime | None = None
+    reason: str = ""
