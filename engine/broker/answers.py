@@ -1,0 +1,198 @@
+"""What an order answer proves (RULES 5), and nothing more than that.
+
+Pure: status code and body in, a frozen outcome out. The client adds the two outcomes that have no answer: ``NotSent`` and
+``NoAnswer``. A shape that nobody recorded falls to the side that waits longer: an outcome that is held open too long
+costs seconds, one that is closed too early costs a second order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from engine.broker.scrub import decode_json
+
+_NO_ID = frozenset({"", "none", "null", "nil", "nan", "undefined", "false", "true", "0", "-1", "n/a"})
+_LONGEST_ID = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """The server took the order and named it. It may still be rejected at the exchange."""
+
+    orderid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nothing was placed, unless ``orderid`` is there: then record it and confirm in the book."""
+
+    message: str
+    status_code: int
+    orderid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimited:
+    """429: not placed, not done; may be sent again when the bucket allows."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A semi-auto account holds the order for a person's approval; the account is quarantined."""
+
+    pending_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeOpen:
+    """The server answered but does not say whether an order exists: look it up, quiet time 10 s from the answer.
+
+    ``orderid`` is there when a failure named one all the same.
+    """
+
+    detail: str
+    orderid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """No answer of the server: quiet until the connection has ended and 180 s have passed since sending."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """Proof that no byte of the request left: may be planned again at once."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """A modification or cancellation was taken; some brokers give the order another id with it."""
+
+    orderid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unclear:
+    """A modification or cancellation that may or may not have happened: read the order before going on."""
+
+    detail: str
+
+
+PlacementOutcome = Placed | Refused | RateLimited | Queued | OutcomeOpen | NoAnswer | NotSent
+ChangeOutcome = Acknowledged | Refused | RateLimited | Unclear | NotSent
+
+
+def judge_placement(status_code: int, body: bytes, *, secret: str = "") -> PlacementOutcome:
+    """Return what this answer to ``placeorder`` proves (RULES 5); ``secret`` is masked in every text of the outcome.
+
+    >>> judge_placement(200, b'{"orderid": "26112227287987", "status": "success"}')
+    Placed(orderid='26112227287987')
+    >>> judge_placement(200, b'{"orderid": null, "status": "success"}')
+    OutcomeOpen(detail='200 without an order id', orderid=None)
+    >>> judge_placement(400, b'{"message": "LIMIT orders require price", "status": "error"}')
+    Refused(message='LIMIT orders require price', status_code=400, orderid=None)
+    >>> judge_placement(502, b"<html>Bad gateway</html>")
+    NoAnswer(detail="502 without OpenAlgo's JSON")
+    """
+    answer = _openalgo(body, secret)
+    orderid = order_id(answer.get("orderid")) if answer else None
+    match status_code:
+        case 429:
+            # With an id the order may exist: sending it again would make a second one.
+            message = message_text(answer)
+            return Refused(message, status_code, orderid) if orderid else RateLimited(message)
+        case _ if answer is None:
+            return NoAnswer(f"{status_code} without OpenAlgo's JSON")
+        case _ if 200 <= status_code < 300:
+            return _judge_taken(status_code, answer, orderid)
+        case 400 | 401 | 403 | 404 if "message" in answer:
+            return Refused(message_text(answer), status_code, orderid)
+        case _ if status_code >= 400 and answer.get("status") == "error" and "message" in answer:
+            return OutcomeOpen(f"{status_code}: {message_text(answer)}", orderid)
+        case _:
+            # A gateway's own JSON ({"message": "Endpoint request timed out"}) is no answer of OpenAlgo.
+            return NoAnswer(f"{status_code} without OpenAlgo's JSON")
+
+
+def judge_modify(status_code: int, body: bytes, *, secret: str = "") -> ChangeOutcome:
+    """Return what this answer to ``modifyorder`` proves; analyzer mode acknowledges changes of price type and ignores them."""
+    return _judge_change(status_code, body, secret)
+
+
+def judge_cancel(status_code: int, body: bytes, *, secret: str = "") -> ChangeOutcome:
+    """Return what this answer to ``cancelorder`` proves; live servers answer 500 for an order that is already finished."""
+    return _judge_change(status_code, body, secret)
+
+
+def order_id(value: Any) -> str | None:
+    """Return an order id that can be looked up, or None: broker plugins answer 200 with null, "", "None" and numbers.
+
+    >>> order_id("26112227287987"), order_id("None"), order_id(" "), order_id(17)
+    ('26112227287987', None, None, None)
+    """
+    if not isinstance(value, str):
+        return None
+    text = value.strip()
+    if text.casefold() in _NO_ID or len(text) > _LONGEST_ID or not text.isprintable():
+        return None
+    return text
+
+
+def message_text(answer: dict[str, Any] | None) -> str:
+    """Return the server's message as one line; validation errors come as text, as an object, or in ``errors``."""
+    if answer is None:
+        return ""
+    parts = [_flat(answer[name]) for name in ("message", "errors") if answer.get(name)]
+    return "; ".join(parts)
+
+
+def _judge_taken(status_code: int, answer: dict[str, Any], orderid: str | None) -> PlacementOutcome:
+    if orderid:
+        return Placed(orderid)
+    pending = answer.get("pending_order_id")
+    if answer.get("mode") == "semi_auto" or pending is not None:
+        return Queued(str(pending) if isinstance(pending, int | str) else None)
+    said = message_text(answer)
+    return OutcomeOpen(f"{status_code} without an order id" + (f": {said}" if said else ""))
+
+
+def _judge_change(status_code: int, body: bytes, secret: str) -> ChangeOutcome:
+    answer = _openalgo(body, secret)
+    said = message_text(answer)
+    if status_code == 429:
+        return RateLimited(said)
+    if answer is None:
+        return Unclear(f"{status_code} without OpenAlgo's JSON")
+    orderid = order_id(answer.get("orderid"))
+    if status_code == 200 and answer.get("status") == "success" and orderid and "pending_order_id" not in answer:
+        return Acknowledged(orderid)
+    if status_code in {400, 401, 403, 404} and "message" in answer:
+        return Refused(said, status_code, orderid)
+    return Unclear(f"{status_code}: {said or 'no order id'}")
+
+
+def _openalgo(body: bytes, secret: str) -> dict[str, Any] | None:
+    try:
+        answer = decode_json(body, secret=secret)
+    except ValueError:
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
+def _flat(value: Any) -> str:
+    match value:
+        case str():
+            return value
+        case dict():
+            return "; ".join(f"{name}: {_flat(item)}" for name, item in value.items())
+        case list():
+            return ", ".join(_flat(item) for item in value)
+        case _:
+            return str(value)

@@ -1,0 +1,161 @@
+"""The wire of one account: httpx clients that never retry, never follow, and know whether a byte may have left."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+USER_AGENT = "algomirror"
+LARGEST_BODY = 16 * 1024 * 1024
+PLACEMENT_KEEPALIVE_S = 1.0
+_FIRST_WRITE = "send_request_headers.started"
+_BEFORE_ANY_WRITE = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+
+_context_lock = threading.Lock()
+_contexts: dict[str, ssl.SSLContext] = {}
+
+
+class WithheldError(Exception):
+    """The last check before the first byte said no; the connection is closed unused."""
+
+
+class BodyTooLargeError(Exception):
+    """An answer beyond ``LARGEST_BODY``."""
+
+
+def shared_ssl_context() -> ssl.SSLContext:
+    """Return the one verifying TLS context of the process, built at first use: fifty of them cost 42 MB."""
+    with _context_lock:
+        if "verifying" not in _contexts:
+            _contexts["verifying"] = httpx.create_ssl_context(trust_env=False)
+        return _contexts["verifying"]
+
+
+def _context_for(host: str, given: ssl.SSLContext | None) -> ssl.SSLContext:
+    if given is not None:
+        return given
+    if host.startswith("https:"):
+        return shared_ssl_context()
+    with _context_lock:
+        # Plain http never uses it; an empty one (it trusts nobody) keeps httpx from loading certificates.
+        return _contexts.setdefault("unused", ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+
+
+def checked_host(host: str) -> str:
+    """Return the server's base URL without trailing slash; raises ValueError naming ``host``.
+
+    >>> checked_host("http://127.0.0.1:5000/")
+    'http://127.0.0.1:5000'
+    """
+    try:
+        url = httpx.URL(host.strip())
+    except (httpx.InvalidURL, AttributeError, TypeError):
+        raise ValueError("host: not a URL") from None
+    if url.scheme not in {"http", "https"}:
+        raise ValueError("host: must begin with http:// or https://")
+    if not url.host:
+        raise ValueError("host: names no server")
+    if url.userinfo:
+        raise ValueError("host: must not contain a user name or password")
+    if url.query or url.fragment:
+        raise ValueError("host: must not contain a query or a fragment")
+    return str(url).rstrip("/")
+
+
+class Departure:
+    """Watches one request leave: calls ``before_write`` once, after connecting and before the first byte.
+
+    ``started`` turns true only when ``before_write`` has returned; until then no byte of the request can have left.
+    """
+
+    def __init__(self, before_write: Callable[[], None] | None = None) -> None:
+        self.started = False
+        self._before_write = before_write
+
+    def trace(self, event: str, _info: dict[str, Any]) -> None:
+        """Receive httpcore's trace events."""
+        if event.endswith(_FIRST_WRITE):
+            self.begin()
+
+    def begin(self) -> None:
+        """Ask ``before_write``, then count the request as leaving; raises WithheldError if it objects."""
+        if self.started:
+            return
+        if self._before_write is not None:
+            try:
+                self._before_write()
+            except Exception as error:  # noqa: BLE001 - whatever the check says, the bytes stay here
+                # One type of our own: httpcore swallows its own WriteError at this place and would wait for an answer.
+                raise WithheldError(f"{type(error).__name__}: {error}") from None
+        self.started = True
+
+
+class Wire:
+    """The connections to one server: ``read`` for questions, ``place`` for orders.
+
+    A transport of one's own (tests) has no trace events: ``before_write`` is then called before the transport is.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        *,
+        transport: httpx.BaseTransport | None,
+        ssl_context: ssl.SSLContext | None,
+        connect_timeout: float,
+    ) -> None:
+        self._foreign = transport is not None and not isinstance(transport, httpx.HTTPTransport)
+        self._connect_timeout = connect_timeout
+        context = _context_for(host, ssl_context)
+
+        def client(keepalive_s: float) -> httpx.Client:
+            return httpx.Client(
+                base_url=host,
+                verify=context,
+                transport=transport,
+                trust_env=False,
+                follow_redirects=False,
+                headers={"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "identity"},
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=keepalive_s),
+            )
+
+        self._reading = client(20.0)
+        # The server may close an idle connection in the instant of a send, and the order's fate would be unknown.
+        self._placing = client(PLACEMENT_KEEPALIVE_S)
+
+    def read(self, path: str, payload: dict[str, Any], *, read_timeout: float) -> tuple[int, bytes]:
+        """Status code and body; raises httpx's errors and BodyTooLargeError."""
+        return self._exchange(self._reading, path, payload, read_timeout, {})
+
+    def place(
+        self, path: str, payload: dict[str, Any], departure: Departure, *, read_timeout: float
+    ) -> tuple[int, bytes]:
+        """Like ``read``, with ``departure`` watching; raises WithheldError too."""
+        if self._foreign:
+            departure.begin()
+        return self._exchange(self._placing, path, payload, read_timeout, {"trace": departure.trace})
+
+    def nothing_left(self, departure: Departure, error: Exception) -> bool:
+        """Whether this failure proves that no byte of the request left."""
+        return not departure.started or (self._foreign and isinstance(error, _BEFORE_ANY_WRITE))
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._reading.close()
+        self._placing.close()
+
+    def _exchange(
+        self, client: httpx.Client, path: str, payload: dict[str, Any], read_timeout: float, extensions: dict[str, Any]
+    ) -> tuple[int, bytes]:
+        timeout = httpx.Timeout(read_timeout, connect=self._connect_timeout, pool=self._connect_timeout)
+        with client.stream("POST", path, json=payload, timeout=timeout, extensions=extensions) as response:
+            body = bytearray()
+            for chunk in response.iter_bytes():
+                body += chunk
+                if len(body) > LARGEST_BODY:
+                    raise BodyTooLargeError
+            return response.status_code, bytes(body)
