@@ -1,4 +1,4 @@
-"""OpenAlgo's REST and WebSocket, typed: clients, outcomes of orders, rate limit, funds models."""
+"""OpenAlgo's REST and WebSocket, typed: clients, streams, outcomes of orders, send limit, funds models."""
 
 from engine.broker.client import OpenAlgoClient
 

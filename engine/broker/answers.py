@@ -1,8 +1,8 @@
 """What an order answer proves (RULES 5), and nothing more than that.
 
-Pure: status code and body in, a frozen outcome out. The client adds the two outcomes that have no answer: ``NotSent`` and
-``NoAnswer``. A shape that nobody recorded falls to the side that waits longer: an outcome that is held open too long
-costs seconds, one that is closed too early costs a second order.
+Pure: status code and body in, a frozen outcome out. The client adds the two outcomes that have no answer: ``NotSent``
+and ``NoAnswer``. A shape that nobody recorded falls to the side that waits longer: an outcome that is held open too
+long costs seconds, one that is closed too early costs a second order.
 """
 
 from __future__ import annotations
@@ -122,12 +122,18 @@ def judge_placement(status_code: int, body: bytes, *, secret: str = "") -> Place
 
 
 def judge_modify(status_code: int, body: bytes, *, secret: str = "") -> ChangeOutcome:
-    """Return what this answer to ``modifyorder`` proves; analyzer mode acknowledges changes of price type and ignores them."""
+    """Return what this answer to ``modifyorder`` proves.
+
+    Analyzer mode acknowledges a change of price type and ignores it.
+    """
     return _judge_change(status_code, body, secret)
 
 
 def judge_cancel(status_code: int, body: bytes, *, secret: str = "") -> ChangeOutcome:
-    """Return what this answer to ``cancelorder`` proves; live servers answer 500 for an order that is already finished."""
+    """Return what this answer to ``cancelorder`` proves.
+
+    Live servers answer 500 for an order that is already finished.
+    """
     return _judge_change(status_code, body, secret)
 
 

@@ -11,8 +11,8 @@ class SendBucket:
     """At most ``limit`` sends in any ``window`` seconds per exchange, and ``overall_limit`` over all exchanges.
 
     The law allows 10 orders a second per account and exchange, and the server counts 10 a second per endpoint and
-    address: 9 in 1.05 s keeps clear of both with the jitter of a network. One bucket serves one account and belongs to one
-    thread; times are seconds of a monotonic clock, passed in.
+    address: 9 in 1.05 s keeps clear of both with the jitter of a network. One bucket serves one account and belongs
+    to one thread; times are seconds of a monotonic clock, passed in.
 
     >>> bucket = SendBucket(limit=2, window=1.0)
     >>> bucket.take(Exchange.NFO, 10.0)

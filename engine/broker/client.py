@@ -1,7 +1,7 @@
 """The REST client of one account on one OpenAlgo server.
 
-Reads return typed answers or raise ``errors.BrokerError``. Orders return what their answer proves (``answers``) and never
-raise; nothing is ever sent twice. One client may be used from several threads.
+Reads return typed answers or raise ``errors.BrokerError``. Orders return what their answer proves (``answers``) and
+never raise; nothing is ever sent twice. One client may be used from several threads.
 """
 
 from __future__ import annotations
@@ -75,9 +75,9 @@ def utc_now() -> datetime:
 class OpenAlgoClient:
     """Asks and orders on one account.
 
-    ``host`` is the server's base URL, ``label`` names the account in errors, ``transport`` replaces the network in tests,
-    ``clock`` dates the reads (aware UTC). Raises ValueError naming ``host`` or ``api_key``. A read waits ``read_timeout``
-    seconds between bytes; connecting takes at most ``connect_timeout``.
+    ``host`` is the server's base URL, ``label`` names the account in errors, ``transport`` replaces the network in
+    tests, ``clock`` dates the reads (aware UTC). Raises ValueError naming ``host`` or ``api_key``. A read waits
+    ``read_timeout`` seconds between bytes; connecting takes at most ``connect_timeout``.
     """
 
     def __init__(
@@ -159,7 +159,10 @@ class OpenAlgoClient:
         return self._read("orderstatus", {"strategy": strategy, "orderid": orderid}, parse)
 
     def margin(self, positions: Sequence[MarginPosition]) -> MarginFigure:
-        """Return the broker's margin of a basket of 1 to 50 legs, also in analyzer mode; raises ValueError for another number."""
+        """Return the broker's margin of a basket of 1 to 50 legs, also in analyzer mode.
+
+        Raises ValueError for another number of legs.
+        """
         if not 1 <= len(positions) <= 50:
             raise ValueError("positions: 1 to 50 legs can be asked for")
         return self._read("margin", {"positions": [leg.payload() for leg in positions]}, parsing.margin)
@@ -171,9 +174,9 @@ class OpenAlgoClient:
         return self._read("quotes", {"symbol": symbol, "exchange": exchange.value}, parsing.quotes)
 
     def multiquotes(self, symbols: Sequence[tuple[str, Exchange]]) -> dict[tuple[str, Exchange], Quote | str]:
-        """Quotes in one call: for each symbol a quote, or the reason why there is none; raises ValueError for no symbols.
+        """Quotes in one call: for each symbol a quote, or the reason why there is none.
 
-        RefusedError when the server knows none of them.
+        Raises ValueError for no symbols, RefusedError when the server knows none of them.
         """
         if not symbols:
             raise ValueError("symbols: at least one")
@@ -188,7 +191,7 @@ class OpenAlgoClient:
     def expiry(
         self, underlying: str, exchange: Exchange, instrument: Literal["options", "futures"] = "options"
     ) -> list[date]:
-        """Return listed expiries, ascending; ``exchange`` is the derivatives one (NFO, BFO). Empty: the server lists none."""
+        """Return listed expiries, ascending; ``exchange`` is the derivatives one (NFO, BFO), empty if it lists none."""
         payload = {"symbol": underlying, "exchange": exchange.value, "instrumenttype": instrument}
         return self._read("expiry", payload, parsing.expiries)
 
@@ -227,8 +230,8 @@ class OpenAlgoClient:
         """Send one order once and say what its answer proves (RULES 5); never raises.
 
         ``before_write`` runs after the connection stands and immediately before the first byte; if it raises, nothing
-        leaves and the outcome is ``NotSent``. The connection stays open up to ``read_timeout`` seconds, because the server
-        works on after a client has left.
+        leaves and the outcome is ``NotSent``. The connection stays open up to ``read_timeout`` seconds, because the
+        server works on after a client has left.
         """
         return self._send(
             "placeorder",

@@ -1,7 +1,7 @@
 """Reading one field of an answer: the value the contract promises, or BadAnswerError naming the field.
 
-Numbers may come as JSON numbers or as plain decimal text (the Zerodha plugin sends ``"236.75"``); a bool, NaN, an infinity
-or a text like ``1_000`` is none. Nothing is guessed and nothing is filled in.
+Numbers may come as JSON numbers or as plain decimal text (the Zerodha plugin sends ``"236.75"``); a bool, NaN, an
+infinity or a text like ``1_000`` is none. Nothing is guessed and nothing is filled in.
 """
 
 from __future__ import annotations
@@ -172,7 +172,9 @@ def epoch_ms(row: Mapping[str, Any], name: str) -> datetime:
 
 
 def moment_or_none(row: Mapping[str, Any], name: str) -> datetime | None:
-    """Return an IST ``YYYY-MM-DD HH:MM:SS`` as aware UTC; None where another plugin writes another form (RULES 5: "where readable").
+    """Return an IST ``YYYY-MM-DD HH:MM:SS`` as aware UTC, or None.
+
+    Other plugins write other forms; an unreadable time is no reason to lose the row (RULES 5: "where readable").
 
     >>> moment_or_none({"timestamp": "2026-11-22 11:00:01"}, "timestamp")
     datetime.datetime(2026, 11, 22, 5, 30, 1, tzinfo=datetime.timezone.utc)

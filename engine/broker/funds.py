@@ -33,10 +33,10 @@ _NET_WITH_COLLATERAL = frozenset(
 
 
 def model_for_broker(name: str) -> FundsModel:
-    """Return the funds model of a broker by OpenAlgo's name of it; every broker not listed is ``gross``, the careful one.
+    """Return the funds model of a broker by OpenAlgo's name of it; whoever is not listed is ``gross``.
 
-    OpenAlgo calls IndiaBulls ``ibulls`` and 5paisa ``fivepaisa``; its XTS brokers are compositedge, fivepaisaxts, ibulls,
-    iifl, jainamxts, rmoney and wisdom, and any name that ends in ``xts``.
+    OpenAlgo calls IndiaBulls ``ibulls`` and 5paisa ``fivepaisa``; its XTS brokers are compositedge, fivepaisaxts,
+    ibulls, iifl, jainamxts, rmoney and wisdom, and any name that ends in ``xts``.
 
     >>> [str(model_for_broker(name)) for name in ("Shoonya", "jainamxts", "zerodha", "someone new")]
     ['net', 'net_with_collateral', 'gross', 'gross']

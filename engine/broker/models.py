@@ -1,7 +1,7 @@
 """What OpenAlgo's servers answer, as frozen values: amounts in paise, prices in ₹, times aware UTC.
 
-A field that a broker plugin leaves out is None, never zero. Where the wire gives a number that means "none" (bid and ask of
-an index are 0), it stays as it is: what counts as a price is decided where prices are used (RULES 6).
+A field that a broker plugin leaves out is None, never zero. Where the wire gives a number that means "none" (bid and
+ask of an index are 0), it stays as it is: what counts as a price is decided where prices are used (RULES 6).
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class SymbolRow:
-    """One row of the instrument master. ``lot_size`` 0: an index; ``freeze_quantity`` None: the server does not know."""
+    """One row of the instrument master. ``lot_size`` 0: an index; ``freeze_quantity`` None: not known."""
 
     symbol: str
     exchange: Exchange
@@ -145,8 +145,9 @@ class OrderRow:
     """One order of an order book or of an order status.
 
     ``price`` of a MARKET order is the reference price in analyzer mode and 0 in live mode. Live plugins may leave out
-    ``filled_quantity``, ``average_price``, ``pending_quantity`` and ``strategy`` (None), and ``complete`` in a live book needs
-    a trade, a push or a priced status beside it (RULES 5). ``timestamp`` may be the last update instead of the placement.
+    ``filled_quantity``, ``average_price``, ``pending_quantity`` and ``strategy`` (None), and ``complete`` in a live
+    book needs a trade, a push or a priced status beside it (RULES 5). ``timestamp`` may be the last update instead of
+    the placement.
     """
 
     orderid: str
@@ -262,8 +263,8 @@ class Holidays:
 class Timings:
     """Who is open on a day.
 
-    On ordinary days a server whose machine is not set to IST shifts every time by its own zone: trust durations, or check
-    NSE against 09:15 IST first. Days of a year that is not filled in look ordinary.
+    On ordinary days a server whose machine is not set to IST shifts every time by its own zone: trust durations, or
+    check NSE against 09:15 IST first. Days of a year that is not filled in look ordinary.
     """
 
     day: date

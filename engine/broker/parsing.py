@@ -1,4 +1,4 @@
-"""From OpenAlgo's JSON to typed answers: pure, one function per endpoint, BadAnswerError for what the contract does not allow."""
+"""From OpenAlgo's JSON to typed answers: pure, one function per endpoint; BadAnswerError names the field."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def quotes(answer: Answer) -> Quote:
 
 
 def multiquotes(answer: Answer, asked: list[tuple[str, Exchange]]) -> dict[tuple[str, Exchange], Quote | str]:
-    """Answer of ``multiquotes``, by what was asked: a quote, or the reason why there is none. Order on the wire means nothing."""
+    """Answer of ``multiquotes``, by what was asked: a quote, or the reason why there is none."""
     found: dict[tuple[str, str], Quote | str] = {}
     for row in f.items(answer, "results"):
         if isinstance(row, dict) and isinstance(row.get("symbol"), str) and isinstance(row.get("exchange"), str):

@@ -16,8 +16,9 @@ _NOT_TRADABLE = frozenset({Exchange.NSE_INDEX, Exchange.BSE_INDEX, Exchange.MCX_
 class OrderRequest:
     """One order to place. ``quantity`` in units, prices in ₹ (0 where the price type takes none).
 
-    ``strategy`` is a tag that analyzer and paper servers show in their books; live ones may drop it. Raises ContractError
-    naming the field: what would certainly be refused never leaves, and an analyzer would even fill an index.
+    ``strategy`` is a tag that analyzer and paper servers show in their books; live ones may drop it. Raises
+    ContractError naming the field: what would certainly be refused never leaves, and an analyzer would even fill an
+    index.
     """
 
     strategy: str

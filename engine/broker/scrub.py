@@ -29,7 +29,7 @@ def decode_json(body: bytes, *, secret: str = "") -> Any:
     try:
         value = json.loads(body)
         if secret and (secret.encode() in body or b"\\" in body or body[:2].count(0) or not body.isascii()):
-            value = _masked(value, secret)
+            value = masked(value, secret)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     except ValueError:
@@ -37,13 +37,14 @@ def decode_json(body: bytes, *, secret: str = "") -> Any:
     return value
 
 
-def _masked(value: Any, secret: str) -> Any:
+def masked(value: Any, secret: str) -> Any:
+    """Return decoded JSON with the secret masked in every text of it."""
     match value:
         case str():
             return scrub(value, secret)
         case list():
-            return [_masked(item, secret) for item in value]
+            return [masked(item, secret) for item in value]
         case dict():
-            return {scrub(key, secret): _masked(item, secret) for key, item in value.items()}
+            return {scrub(key, secret): masked(item, secret) for key, item in value.items()}
         case _:
             return value

@@ -1,0 +1,341 @@
+"""The live stream of one account: one thread that stays connected, keeps the wanted prices subscribed, and reports.
+
+The thread owns the connection. Everybody else talks to it through ``set_symbols`` and ``stop``; it talks back through
+callbacks, which run in this thread and must be quick (put into an inbox and return).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import ssl
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any, assert_never
+
+from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
+from websockets.sync.client import ClientConnection, connect
+from websockets.uri import parse_uri
+
+from engine.broker import frames
+from engine.broker.client import utc_now
+from engine.broker.feed import (
+    Connected,
+    Connecting,
+    Down,
+    Instrument,
+    LoginRefused,
+    NotSubscribed,
+    OrderPush,
+    OrdersSubscribed,
+    Problem,
+    Stopped,
+    StreamState,
+    Subscribed,
+    Tick,
+)
+from engine.broker.scrub import scrub
+from engine.broker.transport import USER_AGENT, shared_ssl_context
+
+_log = logging.getLogger(__name__)
+
+# websockets prints every frame at DEBUG, the one with the key too: its logger is ours, unregistered and mute.
+_mute = logging.Logger("websockets", logging.CRITICAL)  # noqa: LOG001 - a registered one could be turned up
+_mute.addHandler(logging.NullHandler())
+
+_MODE_LTP = 1
+_BATCH = 200
+_LARGEST_FRAME = 4 * 1024 * 1024
+_LOGIN_REFUSED = frozenset({"AUTHENTICATION_ERROR", "BROKER_ERROR"})
+
+
+def boot_clock() -> float:
+    """Return seconds since boot, sleep included where the system counts it."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+class _Ended(Exception):  # noqa: N818 - the end of a connection, not always an error
+    """This connection is over."""
+
+
+class _Turned(_Ended):
+    """The server does not let us in."""
+
+
+class OpenAlgoStream:
+    """Streams prices (mode 1, last traded price) and order pushes of one account.
+
+    ``on_tick``, ``on_order`` and ``on_state`` run in the stream's thread; one that raises is reported as a
+    ``Problem`` and costs nothing else. ``backoff`` are the pauses between attempts in seconds, the last one repeated,
+    begun anew after a good login; ``refused_pause`` is the pause after a refused login, because servers ban addresses
+    that keep knocking. A connection that is silent for ``ping_after`` seconds is asked for a sign of life, one silent
+    for ``silent_limit`` is dropped. Raises ValueError naming ``ws_url`` or ``api_key``.
+    """
+
+    def __init__(
+        self,
+        ws_url: str,
+        api_key: str,
+        *,
+        on_tick: Callable[[Tick], None],
+        on_order: Callable[[OrderPush], None],
+        on_state: Callable[[StreamState], None],
+        label: str = "",
+        wants_orders: bool = True,
+        backoff: Sequence[float] = (0.2, 0.5, 1, 2, 5, 10),
+        refused_pause: float = 30.0,
+        ping_after: float = 5.0,
+        silent_limit: float = 12.0,
+        open_timeout: float = 5.0,
+        login_timeout: float = 15.0,
+        ask_again_after: float = 15.0,
+        ssl_context: ssl.SSLContext | None = None,
+        clock: Callable[[], float] = boot_clock,
+        wall_clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._uri = _checked_url(ws_url)
+        if not isinstance(api_key, str) or not api_key.strip():
+            raise ValueError("api_key: is empty")
+        if not backoff:
+            raise ValueError("backoff: at least one pause")
+        self.label = scrub(label or ws_url, api_key)
+        self._key = api_key
+        self._on_tick, self._on_order, self._on_state = on_tick, on_order, on_state
+        self._wants_orders = wants_orders
+        self._backoff, self._refused_pause = tuple(backoff), refused_pause
+        self._ping_after, self._silent_limit = ping_after, silent_limit
+        self._open_timeout, self._login_timeout = open_timeout, login_timeout
+        self._ask_again_after = ask_again_after
+        self._ssl_context = ssl_context
+        self._clock, self._wall_clock = clock, wall_clock
+        self._poll = min(0.2, ping_after / 2)
+
+        self._wanted: frozenset[Instrument] = frozenset()
+        self._seen: frozenset[Instrument] = frozenset()
+        self._asked: dict[Instrument, float] = {}
+        self._taken: set[Instrument] = set()
+        self._next_look = 0.0
+        self._logged_in = False
+        self._problems: Counter[str] = Counter()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"stream {self.label}", daemon=True)
+
+    def __repr__(self) -> str:
+        return f"<OpenAlgoStream {self.label}>"
+
+    def start(self) -> None:
+        """Start the thread; once."""
+        self._thread.start()
+
+    def set_symbols(self, instruments: Iterable[Instrument]) -> None:
+        """Want prices of exactly these from now on, also after every reconnect; from any thread, never blocks."""
+        self._wanted = frozenset(instruments)
+
+    def stop(self) -> None:
+        """End the stream; returns within 2 s.
+
+        A thread that is caught in connecting to a dead host ends by its own time-out, and tells nothing but ``Stopped``.
+        """
+        self._stopping.set()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(2.0)
+
+    # The thread
+
+    def _run(self) -> None:
+        attempt = 0
+        while not self._stopping.is_set():
+            attempt += 1
+            self._tell(Connecting(attempt))
+            try:
+                self._one_connection()
+                break
+            except _Turned:
+                reason, pause = "login refused", self._refused_pause
+            except Exception as error:  # noqa: BLE001 - the stream outlives whatever ends a connection
+                reason, pause = self._reason(error), 0.0
+                if not isinstance(error, _Ended | OSError | WebSocketException):
+                    self._problem("stream", type(error).__name__)
+            if self._logged_in:
+                attempt = 0
+            pause = pause or self._backoff[min(max(attempt - 1, 0), len(self._backoff) - 1)]
+            self._tell(Down(reason, pause))
+            self._stopping.wait(pause)
+        self._on_stopped()
+
+    def _one_connection(self) -> None:
+        """Connect, log in and listen until told to stop; every other end raises."""
+        self._logged_in = False
+        self._asked.clear()
+        self._taken.clear()
+        self._seen = frozenset()
+        self._next_look = 0.0
+        connection = self._connect()
+        try:
+            self._send(connection, {"action": "authenticate", "api_key": self._key})
+            self._listen(connection)
+        finally:
+            connection.close()
+
+    def _connect(self) -> ClientConnection:
+        uri = parse_uri(self._uri)
+        # A socket of our own: websockets would follow a redirect, and the key goes to whom it leads to.
+        sock = socket.create_connection((uri.host, uri.port), timeout=self._open_timeout)
+        sock.settimeout(None)
+        return connect(
+            self._uri,
+            sock=sock,
+            ssl=(self._ssl_context or shared_ssl_context()) if uri.secure else None,
+            compression=None,
+            user_agent_header=USER_AGENT,
+            proxy=None,
+            open_timeout=self._open_timeout,
+            ping_interval=None,
+            close_timeout=0.5,
+            max_size=_LARGEST_FRAME,
+            max_queue=4096,
+            logger=_mute,
+        )
+
+    def _listen(self, connection: ClientConnection) -> None:
+        heard = begun = self._clock()
+        asked_for_life = False
+        while not self._stopping.is_set():
+            try:
+                message = connection.recv(timeout=self._poll)
+            except TimeoutError:
+                message = None
+            now = self._clock()
+            if message is not None:
+                heard, asked_for_life = now, False
+                self._handle(connection, frames.read_frame(message, now, self._wall_clock(), secret=self._key))
+            if self._logged_in:
+                self._subscribe(connection, now)
+            elif now - begun > self._login_timeout:
+                raise _Ended(f"no answer to the login within {self._login_timeout:g} s")
+            if now - heard > self._silent_limit:
+                raise _Ended(f"silent for {self._silent_limit:g} s")
+            if now - heard > self._ping_after and not asked_for_life:
+                self._send(connection, {"action": "ping", "timestamp": int(self._wall_clock().timestamp() * 1000)})
+                asked_for_life = True
+
+    def _handle(self, connection: ClientConnection, frame: frames.Frame) -> None:
+        match frame:
+            case Tick():
+                self._call(self._on_tick, frame)
+            case OrderPush():
+                self._call(self._on_order, frame)
+            case frames.Authenticated():
+                self._logged_in = True
+                if self._wants_orders:
+                    self._send(connection, {"action": "subscribe_orders"})
+                self._tell(Connected(frame.broker))
+            case frames.OrdersAcknowledged():
+                self._tell(OrdersSubscribed())
+            case frames.Acknowledged():
+                self._acknowledge(frame)
+            case frames.Failure():
+                self._fail(frame)
+            case frames.Unusable():
+                self._problem(frame.kind, frame.reason)
+            case frames.Other():
+                pass
+            case _:
+                assert_never(frame)
+
+    def _acknowledge(self, frame: frames.Acknowledged) -> None:
+        self._taken |= frame.taken & self._wanted
+        if frame.taken:
+            self._tell(Subscribed(frozenset(self._taken)))
+        for instrument, reason in frame.refused.items():
+            self._tell(NotSubscribed(instrument, reason))
+
+    def _fail(self, frame: frames.Failure) -> None:
+        if not self._logged_in and frame.code in _LOGIN_REFUSED:
+            self._tell(LoginRefused(frame.code, frame.message))
+            raise _Turned
+        if frame.code == "NOT_AUTHENTICATED":
+            raise _Ended("the server forgot the login")
+        self._problem(frame.code or "error", frame.message)
+
+    def _subscribe(self, connection: ClientConnection, now: float) -> None:
+        """Bring what is asked for in line with what is wanted; unanswered and refused ones are asked for again."""
+        wanted = self._wanted
+        if wanted is self._seen and now < self._next_look:
+            return
+        self._seen, self._next_look = wanted, now + 1.0
+        gone = [instrument for instrument in self._asked if instrument not in wanted]
+        new = [
+            instrument
+            for instrument in sorted(wanted)
+            if instrument not in self._taken
+            and now - self._asked.get(instrument, float("-inf")) >= self._ask_again_after
+        ]
+        for batch in _batches(gone):
+            symbols = [{"symbol": symbol, "exchange": exchange.value, "mode": _MODE_LTP} for symbol, exchange in batch]
+            self._send(connection, {"action": "unsubscribe", "symbols": symbols})
+        for instrument in gone:
+            del self._asked[instrument]
+        if self._taken - wanted:
+            self._taken &= wanted
+            self._tell(Subscribed(frozenset(self._taken)))
+        for batch in _batches(new):
+            symbols = [{"symbol": symbol, "exchange": exchange.value} for symbol, exchange in batch]
+            self._send(connection, {"action": "subscribe", "symbols": symbols, "mode": _MODE_LTP})
+            self._asked.update(dict.fromkeys(batch, now))
+
+    # Talking
+
+    @staticmethod
+    def _send(connection: ClientConnection, message: dict[str, Any]) -> None:
+        connection.send(json.dumps(message))
+
+    def _tell(self, state: StreamState) -> None:
+        if self._stopping.is_set():
+            return
+        try:
+            self._on_state(state)
+        except Exception:  # noqa: BLE001 - nobody is left to report to
+            _log.error("%s: on_state failed at %s", self.label, type(state).__name__)
+
+    def _call(self, callback: Callable[[Any], None], message: Tick | OrderPush) -> None:
+        if self._stopping.is_set():
+            return
+        try:
+            callback(message)
+        except Exception as error:  # noqa: BLE001 - one failing receiver must not end the stream of all
+            self._problem("callback", f"{type(message).__name__}: {type(error).__name__}: {error}")
+
+    def _problem(self, kind: str, detail: str) -> None:
+        self._problems[kind] += 1
+        self._tell(Problem(kind, self._problems[kind], scrub(detail, self._key)))
+
+    def _reason(self, error: Exception) -> str:
+        if isinstance(error, ConnectionClosed) and error.rcvd is not None:
+            return scrub(f"closed by the server: {error.rcvd.code} {error.rcvd.reason}".strip(), self._key)
+        text = str(error) if isinstance(error, _Ended) else f"{type(error).__name__}: {error}"
+        return scrub(text, self._key)
+
+    def _on_stopped(self) -> None:
+        try:
+            self._on_state(Stopped())
+        except Exception:  # noqa: BLE001 - nobody is left to report to
+            _log.error("%s: on_state failed at the end", self.label)
+
+
+def _checked_url(ws_url: str) -> str:
+    try:
+        uri = parse_uri(ws_url.strip())
+    except (InvalidURI, ValueError, AttributeError):
+        raise ValueError("ws_url: must be ws://host:port or wss://host:port") from None
+    if uri.username is not None or uri.password is not None:
+        raise ValueError("ws_url: must not contain a user name or password")
+    return ws_url.strip()
+
+
+def _batches(instruments: list[Instrument]) -> list[list[Instrument]]:
+    return [instruments[start : start + _BATCH] for start in range(0, len(instruments), _BATCH)]
