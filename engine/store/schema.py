@@ -1,0 +1,128 @@
+"""The schema of the database: which revision it has, and the one way to bring it up to date.
+
+Two processes that start at once migrate once: a file lock beside the SQLite file, an advisory lock on PostgreSQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from filelock import FileLock, Timeout
+from sqlalchemy import Connection, text
+
+from engine.store.database import Database
+
+LOCK_SECONDS = 60.0
+ADVISORY_LOCK = 0x416C676F4D  # any number that no other program on the server uses
+_SCRIPTS = Path(__file__).parent / "migrations"
+
+
+class SchemaState(StrEnum):
+    """How the database compares with this release: only ``current`` may be worked with."""
+
+    CURRENT = "current"
+    MISSING = "missing"
+    OLDER = "older"
+    NEWER = "newer"
+
+
+class SchemaError(RuntimeError):
+    """The database cannot be brought to the schema of this release; the message says what to do."""
+
+
+def schema_state(database: Database) -> SchemaState:
+    """Return how the schema on disk compares with this release; writes nothing."""
+    with database.engine.connect() as connection:
+        revision = MigrationContext.configure(connection).get_current_revision()
+    return _state_of(revision)
+
+
+def upgrade(database: Database) -> SchemaState:
+    """Bring the schema up to date, once however many processes ask; return the state found before.
+
+    A step that fails leaves the database as it was. Raises SchemaError when the database is newer than this release, or
+    when another process holds the migration lock for longer than a minute.
+    """
+    if schema_state(database) is SchemaState.CURRENT:
+        return SchemaState.CURRENT
+    with _file_lock(database), database.engine.execution_options(writes=True).connect() as connection:
+        if database.is_sqlite:
+            # Batch mode rebuilds tables; with the keys on, dropping the old one would delete what refers to it. The
+            # pragma does nothing inside a transaction, so it goes past SQLAlchemy, which would begin one.
+            _foreign_keys(connection, on=False)
+        try:
+            with connection.begin():
+                found = _migrate(connection)
+        finally:
+            if database.is_sqlite:
+                _foreign_keys(connection, on=True)
+    return found
+
+
+def _migrate(connection: Connection) -> SchemaState:
+    sqlite = connection.dialect.name == "sqlite"
+    if not sqlite:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
+    found = _state_of(MigrationContext.configure(connection).get_current_revision())
+    if found is SchemaState.CURRENT:
+        return found
+    if found is SchemaState.NEWER:
+        raise SchemaError(
+            "The database was written by a newer release of AlgoMirror: update the program, or restore a backup."
+        )
+    config = alembic_config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    if sqlite and (broken := connection.execute(text("PRAGMA foreign_key_check")).first()) is not None:
+        raise SchemaError(
+            f"Migrating would leave a row of table {broken[0]!r} without the row it refers to; nothing was changed."
+        )
+    return found
+
+
+def alembic_config() -> Config:
+    """Return Alembic's configuration: its scripts travel inside the package, there is no ini file."""
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
+    return config
+
+
+def _state_of(revision: str | None) -> SchemaState:
+    if revision is None:
+        return SchemaState.MISSING
+    known = {script.revision for script in _scripts().walk_revisions()}
+    if revision not in known:
+        return SchemaState.NEWER
+    return SchemaState.CURRENT if revision == _scripts().get_current_head() else SchemaState.OLDER
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(alembic_config())
+
+
+@contextmanager
+def _file_lock(database: Database) -> Iterator[None]:
+    if database.path is None:
+        yield
+        return
+    path = database.path.with_name(database.path.name + ".migrate.lock")
+    try:
+        with FileLock(path, timeout=LOCK_SECONDS):
+            yield
+    except Timeout as error:
+        raise SchemaError(
+            f"Another process has been migrating for {LOCK_SECONDS:.0f} s: it holds {path.name}."
+        ) from error
+
+
+def _foreign_keys(connection: Connection, *, on: bool) -> None:
+    cursor = connection.connection.cursor()
+    cursor.execute(f"PRAGMA foreign_keys={'ON' if on else 'OFF'}")
+    cursor.close()

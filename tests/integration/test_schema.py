@@ -1,0 +1,91 @@
+"""Migrations: they build exactly the tables of the code, once, and say when they cannot."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import SQLModel
+
+from engine.store.database import Database
+from engine.store.schema import SchemaError, SchemaState, schema_state, upgrade
+from engine.store.tables import ActivityLog
+
+
+@pytest.fixture
+def database(tmp_path: Path):
+    made = Database(f"sqlite:///{tmp_path}/desk.db")
+    yield made
+    made.close()
+
+
+def test_the_migrations_build_the_tables_of_the_code(database: Database) -> None:
+    upgrade(database)
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, SQLModel.metadata) == []
+
+
+def test_upgrade_says_what_it_found_and_the_second_one_has_nothing_to_do(database: Database) -> None:
+    assert schema_state(database) is SchemaState.MISSING
+    assert upgrade(database) is SchemaState.MISSING
+    assert schema_state(database) is SchemaState.CURRENT
+    assert upgrade(database) is SchemaState.CURRENT
+
+
+def test_processes_that_start_at_once_migrate_once(tmp_path: Path) -> None:
+    databases = [Database(f"sqlite:///{tmp_path}/desk.db") for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(upgrade, databases))
+    assert found.count(SchemaState.MISSING) <= len(found)
+    assert {schema_state(database) for database in databases} == {SchemaState.CURRENT}
+    for database in databases:
+        database.close()
+
+
+def test_a_database_of_a_newer_release_is_left_alone(database: Database) -> None:
+    upgrade(database)
+    with database.write() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    assert schema_state(database) is SchemaState.NEWER
+    with pytest.raises(SchemaError, match="newer release"):
+        upgrade(database)
+
+
+def test_a_step_that_fails_leaves_nothing_behind(database: Database) -> None:
+    with database.write() as session:
+        session.execute(text("CREATE TABLE position (id INTEGER)"))  # in the way of a later step
+    with pytest.raises(Exception, match="position"):
+        upgrade(database)
+    with database.read() as session:
+        tables = set(session.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'")).scalars())
+    assert tables == {"position"}
+
+
+def test_foreign_keys_hold_after_a_migration(database: Database) -> None:
+    upgrade(database)
+    with pytest.raises(IntegrityError), database.write() as session:
+        session.add(ActivityLog(at=datetime.now(UTC), user_id=99, action="x"))
+
+
+@pytest.mark.parametrize("change", ["UPDATE activity_log SET action = 'y'", "DELETE FROM activity_log"])
+def test_what_was_logged_stays(database: Database, change: str) -> None:
+    upgrade(database)
+    with database.write() as session:
+        session.add(ActivityLog(at=datetime.now(UTC), action="x"))
+    with pytest.raises(IntegrityError, match="only grows"), database.write() as session:
+        session.execute(text(change))
+
+
+def test_migrating_leaves_logging_as_it_was(database: Database) -> None:
+    root = logging.getLogger()
+    before = (root.level, list(root.handlers), logging.getLogger("engine").disabled)
+    upgrade(database)
+    assert (root.level, list(root.handlers), logging.getLogger("engine").disabled) == before
