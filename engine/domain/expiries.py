@@ -51,10 +51,10 @@ def listed_expiries(underlying: str, today: date, calendar: Calendar, *, weeks: 
     """Return the expiries not before ``today`` that the exchange's rule lists, ascending (RULES 1).
 
     The next ``weeks`` weekly ones (NIFTY Tuesdays, SENSEX Thursdays) and the next ``months`` monthly ones (the last
-    such weekday of a month); one that falls on a holiday moves to the ordinary trading day before. Days in years without
-    holiday data count as trading days unless they are a holiday of fixed date. For paper exchanges and forms: a
-    connected account's list is the broker's. Raises ContractError for an index without a rule, CalendarError for days
-    before 2025-09-01, when other weekdays were in force.
+    such weekday of a month); one that falls on a holiday moves to the ordinary trading day before. In years without
+    holiday data every weekday counts unless it is a holiday of fixed date. For paper exchanges and forms: a connected
+    account's list is the broker's. Raises ContractError for an index without a rule, CalendarError for days before
+    2025-09-01, when other weekdays were in force.
 
     >>> from engine.domain.calendar import INDIA
     >>> [f"{day:%d-%b-%y}" for day in listed_expiries("SENSEX", date(2026, 11, 22), INDIA, weeks=3, months=2)]
