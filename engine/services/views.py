@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class View(BaseModel):
@@ -56,7 +56,7 @@ class AccountView(View):
 
 
 class PositionView(View):
-    """What one run owns on one account under one key. ``ltp_age_seconds`` None: no price yet; ``confirmed``: RULES 6."""
+    """What one run owns on one account under one key. ``ltp_age_seconds`` None: no price; ``confirmed``: RULES 6."""
 
     run_id: int
     account_id: int
@@ -121,12 +121,17 @@ class RunView(View):
 
 
 class LiveView(View):
-    """Everything of one user that moves: written by the engine once a second."""
+    """Everything of one user that moves: written by the engine once a second.
+
+    ``problem``: why the figures do not move or are missing (added by services.desk_live when the engine is away).
+    """
 
     as_of: datetime
     accounts: list[AccountView]
     runs: list[RunView]
     profit_paise: int | None
+    halted: bool = False
+    problem: str = ""
 
 
 class PreviewLeg(View):
@@ -306,7 +311,7 @@ class AccountDraft(View):
     name: str
     host: str
     ws_url: str = ""
-    api_key: str
+    api_key: str = Field(repr=False)
     relation: str = ""
     group: str = ""
     grade: str = "B"

@@ -1,0 +1,256 @@
+"""The Desk: everything a page may ask or order, in the name of one caller; the only door from pages/.
+
+A Desk holds no state of its own. Each method checks the caller in the service behind it, so a page cannot forget to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import lru_cache
+from typing import NamedTuple
+
+from engine.services import accounts, commands, desk_live, events, paper_family, runs, strategies
+from engine.services.connection import Probe, probe
+from engine.services.errors import ConnectionFailed, InvalidInput, NotFound, Refused, ServiceError, TooManyRequests
+from engine.services.identity import Caller, NotAllowed
+from engine.services.quota import Quota
+from engine.services.templates import TEMPLATES
+from engine.services.views import (
+    AccountDraft,
+    AccountView,
+    CommandView,
+    ConnectionReport,
+    EngineView,
+    LiveView,
+    RiskEventView,
+    RunView,
+    StrategyDraft,
+    StrategyView,
+    TemplateView,
+)
+from engine.settings import Settings, get_settings
+from engine.store.database import Database
+from engine.store.live import LiveStore
+from engine.store.tables import Role
+from engine.store.vault import Vault
+
+__all__ = [
+    "Caller",
+    "ConnectionFailed",
+    "Desk",
+    "InvalidInput",
+    "NotAllowed",
+    "NotFound",
+    "Refused",
+    "Role",
+    "ServiceError",
+    "TooManyRequests",
+    "open_desk",
+]
+
+LIVE_FILE = "live.db"
+
+
+class Desk:
+    """One caller's desk. ``clock`` gives aware UTC; ``connect`` tests a connection (replaced where no server runs)."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        live: LiveStore,
+        vault: Vault,
+        caller: Caller,
+        *,
+        quota: Quota | None = None,
+        connect: Probe = probe,
+        clock: Callable[[], datetime] = desk_live.utc_now,
+    ) -> None:
+        self.caller = caller
+        self._settings = settings
+        self._database = database
+        self._live = live
+        self._vault = vault
+        self._quota = quota or Quota()
+        self._connect = connect
+        self._clock = clock
+
+    @property
+    def now(self) -> datetime:
+        """The time that ages are counted from, aware UTC."""
+        return self._clock()
+
+    @property
+    def may_trade(self) -> bool:
+        """Whether the caller's role permits changes; the services check again."""
+        return self.caller.role is not Role.VIEWER
+
+    # What moves
+
+    def engine(self) -> EngineView:
+        """Return the engine's heartbeat."""
+        return desk_live.engine_view(self._database, self.caller, now=self.now)
+
+    def live(self) -> LiveView:
+        """Return accounts, open runs and P; ``problem`` says when the figures do not move."""
+        return desk_live.live_view(self._database, self._live, self.caller, now=self.now)
+
+    # Accounts
+
+    def accounts(self) -> list[AccountView]:
+        """Return all accounts of the caller, those that are not active last."""
+        return desk_live.accounts_view(self._database, self._live, self.caller, now=self.now)
+
+    def add_account(self, draft: AccountDraft) -> AccountView:
+        """Test the connection, then store the account."""
+        self._quota.take_heavy(self.caller)
+        return accounts.add_account(
+            self._database, self._vault, self.caller, draft, now=self.now, connect=self._connect
+        )
+
+    def test_account(self, account_id: int) -> ConnectionReport:
+        """Test the connection of a stored account."""
+        self._quota.take_heavy(self.caller)
+        return accounts.check_account(
+            self._database, self._vault, self.caller, account_id=account_id, now=self.now, connect=self._connect
+        )
+
+    def deactivate_account(self, account_id: int) -> None:
+        """Take an account out of use; refused while a run is open on it."""
+        accounts.deactivate_account(self._database, self.caller, account_id=account_id, now=self.now)
+
+    def set_primary(self, account_id: int) -> None:
+        """Make an account the source of market data of its venue."""
+        accounts.set_primary(self._database, self.caller, account_id=account_id, now=self.now)
+
+    def start_with_paper_accounts(self) -> list[AccountView]:
+        """Make the family's three paper accounts, or return them when they are there."""
+        self._quota.take_heavy(self.caller)
+        return paper_family.start_with_paper_accounts(
+            self._database, self._vault, self._settings, self.caller, now=self.now, connect=self._connect
+        )
+
+    # Strategies
+
+    def templates(self) -> tuple[TemplateView, ...]:
+        """Return ready-made strategies to start from."""
+        return TEMPLATES
+
+    def strategies(self) -> list[StrategyView]:
+        """Return the caller's strategies, newest first."""
+        return strategies.list_strategies(self._database, self.caller)
+
+    def strategy(self, strategy_id: int) -> StrategyView:
+        """Return one strategy in its present version."""
+        return strategies.load_strategy(self._database, self.caller, strategy_id=strategy_id)
+
+    def save_strategy(
+        self, draft: StrategyDraft, *, strategy_id: int | None = None, expected_version: int | None = None
+    ) -> StrategyView:
+        """Store a new strategy, or a new version of one."""
+        return strategies.save_strategy(
+            self._database,
+            self.caller,
+            draft,
+            now=self.now,
+            strategy_id=strategy_id,
+            expected_version=expected_version,
+        )
+
+    def create_from_template(self, key: str, account_ids: list[int], *, name: str | None = None) -> StrategyView:
+        """Store a new strategy from a template."""
+        return strategies.create_from_template(
+            self._database, self.caller, key=key, name=name, account_ids=account_ids, now=self.now
+        )
+
+    def archive_strategy(self, strategy_id: int) -> None:
+        """Take a strategy out of the list; refused while a run of it is open."""
+        strategies.archive_strategy(self._database, self.caller, strategy_id=strategy_id, now=self.now)
+
+    # Orders to the engine
+
+    def request_preview(self, strategy_id: int, account_ids: list[int] | None = None) -> CommandView:
+        """Ask what Execute would send now; the outcome carries a PreviewView."""
+        self._quota.take_data(self.caller)
+        return commands.request_preview(
+            self._database, self.caller, strategy_id=strategy_id, account_ids=account_ids, now=self.now
+        )
+
+    def command(self, command_id: int) -> CommandView:
+        """Return how far a command is."""
+        return commands.command_view(self._database, self.caller, command_id=command_id, now=self.now)
+
+    def execute(
+        self,
+        strategy_id: int,
+        version: int,
+        account_ids: list[int] | None,
+        seen_run_ids: list[int],
+        key: str,
+        *,
+        again: bool = False,
+    ) -> CommandView:
+        """Order an entry of the version and the open runs that the page showed."""
+        return commands.execute(
+            self._database,
+            self.caller,
+            strategy_id=strategy_id,
+            version=version,
+            account_ids=account_ids,
+            seen_run_ids=seen_run_ids,
+            key=key,
+            again=again,
+            now=self.now,
+        )
+
+    def close_run(self, run_id: int, account_ids: list[int] | None, key: str) -> CommandView:
+        """Order the exit of a run, on all its accounts (None) or on some."""
+        return commands.close_run(
+            self._database, self.caller, run_id=run_id, account_ids=account_ids, key=key, now=self.now
+        )
+
+    def halt(self, key: str) -> CommandView:
+        """Kill switch: every run of the caller out, no entries until re-armed."""
+        return commands.halt(self._database, self.caller, key=key, now=self.now)
+
+    def rearm(self, key: str) -> CommandView:
+        """Allow entries again after the kill switch."""
+        return commands.rearm(self._database, self.caller, key=key, now=self.now)
+
+    # What happened
+
+    def risk_events(self, limit: int = 100) -> list[RiskEventView]:
+        """Return the caller's risk events, newest first."""
+        return events.risk_events(self._database, self.caller, limit=limit)
+
+    def run_history(self, limit: int = 50) -> list[RunView]:
+        """Return the caller's runs that ended, newest first."""
+        return runs.ended_runs(self._database, self.caller, limit=limit)
+
+
+class _Resources(NamedTuple):
+    settings: Settings
+    database: Database
+    live: LiveStore
+    vault: Vault
+    quota: Quota
+
+
+@lru_cache(maxsize=1)
+def _resources() -> _Resources:
+    """Open what all desks of this process share."""
+    settings = get_settings()
+    return _Resources(
+        settings=settings,
+        database=Database(settings.database_url),
+        live=LiveStore(settings.data_dir / LIVE_FILE),
+        vault=Vault.open(settings),
+        quota=Quota(settings.redis_url),
+    )
+
+
+def open_desk(caller: Caller) -> Desk:
+    """Return the desk of a caller whose session was checked just now (engine.web.caller_from_cookies)."""
+    shared = _resources()
+    return Desk(shared.settings, shared.database, shared.live, shared.vault, caller, quota=shared.quota)
