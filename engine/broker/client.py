@@ -337,7 +337,7 @@ class OpenAlgoClient:
             raise BadAnswerError(f"{status_code} without OpenAlgo's JSON")
         if 200 <= status_code < 300 and answer.get("status") == "success":
             return dict(answer)
-        if status_code in {401, 403} and said.strip().casefold() == _KEY_REFUSED:
+        if status_code in {401, 403} and _KEY_REFUSED in said.casefold():
             raise KeyRefusedError(said, status_code=status_code, **place)
         if status_code >= 400 or answer.get("status") == "error":
             raise RefusedError(said, status_code=status_code, **place)

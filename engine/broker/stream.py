@@ -138,7 +138,7 @@ class OpenAlgoStream:
     def stop(self) -> None:
         """End the stream; returns within 2 s.
 
-        A thread that is caught in connecting to a dead host ends by its own time-out, and tells nothing but ``Stopped``.
+        A thread that is caught in connecting to a dead host ends by its own time-out, telling nothing but ``Stopped``.
         """
         self._stopping.set()
         if self._thread.is_alive() and self._thread is not threading.current_thread():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 import threading
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import httpx
 USER_AGENT = "algomirror"
 LARGEST_BODY = 16 * 1024 * 1024
 PLACEMENT_KEEPALIVE_S = 1.0
+_HOST_NAME = re.compile(r"[0-9A-Za-z._:%-]+", re.ASCII)
 _FIRST_WRITE = "send_request_headers.started"
 _BEFORE_ANY_WRITE = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
@@ -53,11 +55,12 @@ def checked_host(host: str) -> str:
     """
     try:
         url = httpx.URL(host.strip())
-    except (httpx.InvalidURL, AttributeError, TypeError):
+        name_is_sound = _HOST_NAME.fullmatch(url.raw_host.decode()) is not None
+    except (httpx.InvalidURL, AttributeError, TypeError, ValueError):
         raise ValueError("host: not a URL") from None
     if url.scheme not in {"http", "https"}:
         raise ValueError("host: must begin with http:// or https://")
-    if not url.host:
+    if not name_is_sound:
         raise ValueError("host: names no server")
     if url.userinfo:
         raise ValueError("host: must not contain a user name or password")

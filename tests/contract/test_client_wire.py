@@ -1,0 +1,313 @@
+"""What really leaves the socket, and what the outcome says about it: against a small real server."""
+
+import logging
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from engine.broker import OpenAlgoClient, errors
+from engine.broker.answers import NoAnswer, NotSent, OutcomeOpen, Placed, RateLimited, Unclear
+from engine.broker.requests import ModifyRequest, OrderRequest
+from engine.broker.transport import shared_ssl_context
+from engine.domain.instruments import Action, Exchange, Product
+
+KEY = "made-up-key-5f2c"
+ORDER = OrderRequest("contract", "NIFTY01DEC2626000CE", Exchange.NFO, Action.BUY, 65, Product.NRML)
+PLACED = b'{"orderid": "26112", "status": "success"}'
+
+
+def http(body: bytes, status: str = "200 OK", headers: str = "") -> bytes:
+    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\n{headers}Content-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+class Server:
+    """Accepts connections, keeps every byte, and answers each whole request with what it is told."""
+
+    def __init__(self, answer: Callable[[bytes], bytes | None] | bytes | None) -> None:
+        self.answer = answer
+        self.requests: list[bytes] = []
+        self.connections = 0
+        self.bytes_seen = 0
+        self.done = threading.Condition()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                peer, _ = self.listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self._serve, args=(peer,), daemon=True).start()
+
+    def _serve(self, peer: socket.socket) -> None:
+        with peer:
+            buffer = b""
+            while chunk := self._receive(peer):
+                buffer += chunk
+                self.bytes_seen += len(chunk)
+                head, found, rest = buffer.partition(b"\r\n\r\n")
+                if not found:
+                    continue
+                length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+                if len(rest) < length:
+                    continue
+                self.requests.append(rest[:length])
+                buffer = rest[length:]
+                answer = self.answer(rest) if callable(self.answer) else self.answer
+                if answer is None:
+                    break
+                peer.sendall(answer)
+                if not answer.startswith(b"HTTP/1.1"):
+                    break
+        with self.done:
+            self.done.notify_all()
+
+    @staticmethod
+    def _receive(peer: socket.socket) -> bytes:
+        try:
+            return peer.recv(65536)
+        except OSError:
+            return b""
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Server]]:
+    servers: list[Server] = []
+
+    def start(answer: Any = None) -> Server:
+        servers.append(Server(answer))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.listener.close()
+
+
+def client(url: str, **options: Any) -> OpenAlgoClient:
+    return OpenAlgoClient(url, KEY, label="father", **options)
+
+
+def closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition never came true"
+        time.sleep(0.005)
+
+
+def test_nothing_listens_so_nothing_was_sent() -> None:
+    asked = []
+    with client(f"http://127.0.0.1:{closed_port()}") as broker:
+        outcome = broker.place_order(ORDER, before_write=lambda: asked.append(1))
+    assert isinstance(outcome, NotSent)
+    assert asked == [], "there was no connection, so nobody was asked"
+
+
+def test_a_failed_tls_handshake_is_not_sent(serve: Callable[..., Server]) -> None:
+    server = serve(b"this is not TLS")
+    with client(server.url.replace("http:", "https:"), ssl_context=shared_ssl_context()) as broker:
+        threading.Timer(0.05, server.listener.close).start()
+        outcome = broker.place_order(ORDER, before_write=pytest.fail)
+    assert isinstance(outcome, NotSent)
+    assert server.requests == []
+
+
+def test_an_objection_right_before_the_first_byte_keeps_every_byte_here(serve: Callable[..., Server]) -> None:
+    server = serve(http(PLACED))
+
+    def lease_is_lost() -> None:
+        until(lambda: server.connections == 1)
+        raise PermissionError("the lease is older than 3 s")
+
+    with client(server.url) as broker:
+        outcome = broker.place_order(ORDER, before_write=lease_is_lost)
+        with server.done:
+            assert server.done.wait_for(lambda: server.bytes_seen == 0, timeout=2.0)
+    assert outcome == NotSent("WithheldError: PermissionError: the lease is older than 3 s")
+    assert (server.connections, server.bytes_seen) == (1, 0)
+
+
+def test_an_objection_on_a_kept_connection_keeps_every_byte_here(serve: Callable[..., Server]) -> None:
+    server = serve(http(PLACED))
+    with client(server.url) as broker:
+        assert broker.place_order(ORDER) == Placed("26112")
+        seen = server.bytes_seen
+        outcome = broker.place_order(ORDER, before_write=lambda: 1 / 0)
+        assert isinstance(outcome, NotSent)
+        assert broker.place_order(ORDER) == Placed("26112"), "the client lives on"
+    assert (server.bytes_seen, len(server.requests)) == (2 * seen, 2)
+
+
+def test_the_check_runs_once_on_a_standing_connection_before_any_byte(serve: Callable[..., Server]) -> None:
+    server = serve(http(PLACED))
+    seen: list[tuple[int, int]] = []
+
+    def check() -> None:
+        until(lambda: server.connections == 1)
+        seen.append((server.connections, server.bytes_seen))
+
+    with client(server.url) as broker:
+        assert broker.place_order(ORDER, before_write=check) == Placed("26112")
+    assert seen == [(1, 0)]
+
+
+def test_a_cut_after_the_request_is_no_answer_and_nothing_is_sent_again(serve: Callable[..., Server]) -> None:
+    server = serve(None)
+    with client(server.url) as broker:
+        outcome = broker.place_order(ORDER)
+    assert isinstance(outcome, NoAnswer)
+    assert (server.connections, len(server.requests)) == (1, 1)
+
+
+def test_a_connection_that_ends_in_the_middle_of_the_answer_is_no_answer(serve: Callable[..., Server]) -> None:
+    cut = http(PLACED)[:-10]
+    server = serve(lambda _: b"")
+    server.answer = lambda _: cut + b""
+    with client(server.url) as broker:
+        outcome = broker.place_order(ORDER, read_timeout=0.2)
+    assert isinstance(outcome, NoAnswer)
+
+
+def test_a_server_that_never_answers_is_no_answer_after_the_time_out(serve: Callable[..., Server]) -> None:
+    release = threading.Event()
+    server = serve(lambda _: http(PLACED) if release.wait(5.0) else None)
+    with client(server.url) as broker:
+        outcome = broker.place_order(ORDER, read_timeout=0.1)
+        release.set()
+    assert isinstance(outcome, NoAnswer)
+    assert len(server.requests) == 1
+
+
+def test_a_late_answer_within_the_time_out_still_resolves(serve: Callable[..., Server]) -> None:
+    release = threading.Event()
+    server = serve(lambda _: http(PLACED) if release.wait(5.0) else None)
+    with client(server.url, read_timeout=0.05) as broker:
+        threading.Timer(0.3, release.set).start()
+        assert broker.place_order(ORDER) == Placed("26112"), "the short time-out of reads is not the orders'"
+
+
+def test_closing_the_client_ends_a_waiting_order_without_an_answer(serve: Callable[..., Server]) -> None:
+    release = threading.Event()
+    server = serve(lambda _: http(PLACED) if release.wait(5.0) else None)
+    broker = client(server.url)
+    outcomes: list[Any] = []
+    worker = threading.Thread(target=lambda: outcomes.append(broker.place_order(ORDER, read_timeout=1.0)))
+    worker.start()
+    until(lambda: len(server.requests) == 1)
+    broker.close()
+    worker.join(5.0)
+    release.set()
+    assert [type(outcome) for outcome in outcomes] == [NoAnswer]
+    assert isinstance(broker.place_order(ORDER), NotSent), "a closed client sends nothing"
+
+
+def test_a_redirect_is_not_followed(serve: Callable[..., Server]) -> None:
+    elsewhere = serve(http(PLACED))
+    server = serve(http(b"", "307 Temporary Redirect", f"Location: {elsewhere.url}/api/v1/placeorder\r\n"))
+    with client(server.url) as broker:
+        assert isinstance(broker.place_order(ORDER), NoAnswer)
+        with pytest.raises(errors.BadAnswerError, match="307"):
+            broker.ping()
+    assert elsewhere.requests == []
+
+
+def test_a_proxy_of_the_environment_is_ignored(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy, server = serve(http(PLACED)), serve(http(PLACED))
+    monkeypatch.setenv("HTTP_PROXY", proxy.url)
+    monkeypatch.setenv("http_proxy", proxy.url)
+    with client(server.url) as broker:
+        assert broker.place_order(ORDER) == Placed("26112")
+    assert (len(proxy.requests), len(server.requests)) == (0, 1)
+
+
+def test_connections_for_orders_and_for_reads_are_apart(serve: Callable[..., Server]) -> None:
+    pong = http(b'{"data": {"broker": "zerodha", "message": "pong"}, "status": "success"}')
+    server = serve(pong)
+    with client(server.url) as broker:
+        broker.ping()
+        broker.ping()
+        assert server.connections == 1, "reads keep their connection"
+        assert isinstance(broker.place_order(ORDER), OutcomeOpen)
+        assert server.connections == 2
+
+
+def test_an_order_connection_older_than_a_second_is_not_used_again(serve: Callable[..., Server]) -> None:
+    server = serve(http(PLACED))
+    with client(server.url) as broker:
+        broker.place_order(ORDER)
+        broker.place_order(ORDER)
+        assert server.connections == 1
+        idle_since = time.monotonic()
+        until(lambda: time.monotonic() - idle_since > 1.02)
+        broker.place_order(ORDER)
+        assert server.connections == 2
+
+
+def test_reads_say_what_happened(serve: Callable[..., Server]) -> None:
+    with client(f"http://127.0.0.1:{closed_port()}") as broker, pytest.raises(errors.UnreachableError, match="father: ping"):
+        broker.ping()
+    with client(serve(None).url) as broker, pytest.raises(errors.UnreachableError):
+        broker.ping()
+    release = threading.Event()
+    slow = serve(lambda _: http(PLACED) if release.wait(5.0) else None)
+    with client(slow.url, read_timeout=0.05) as broker, pytest.raises(errors.TimedOutError, match=r"0\.05 s"):
+        broker.orderbook()
+    release.set()
+    with client(serve(http(b"<html>")).url) as broker, pytest.raises(errors.BadAnswerError, match="without OpenAlgo"):
+        broker.positionbook()
+    broken = http(b"x" * 20, headers="Content-Encoding: gzip\r\n")
+    with client(serve(broken).url) as broker, pytest.raises(errors.BadAnswerError, match="unreadable"):
+        broker.positionbook()
+
+
+def test_a_body_beyond_every_size_is_refused(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.broker.transport.LARGEST_BODY", 1000)
+    server = serve(http(b"[" + b" " * 5000 + b"]"))
+    with client(server.url) as broker:
+        with pytest.raises(errors.BadAnswerError, match="size"):
+            broker.orderbook()
+        assert isinstance(broker.place_order(ORDER), NoAnswer)
+
+
+def test_changes_say_what_is_known(serve: Callable[..., Server]) -> None:
+    with client(serve(None).url) as broker:
+        assert isinstance(broker.cancel_order("17"), Unclear)
+        assert isinstance(broker.modify_order(ModifyRequest("17", ORDER)), Unclear)
+        assert isinstance(broker.cancel_order("17", before_write=lambda: 1 / 0), NotSent)
+    with client(serve(http(b'{"message": "10 per 1 second"}', "429 Too Many Requests")).url) as broker:
+        assert broker.cancel_order("17") == RateLimited("10 per 1 second")
+
+
+def test_the_key_reaches_neither_logs_nor_errors(
+    serve: Callable[..., Server], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    echo = serve(lambda request: http(b'{"status": "error", "message": "no: ' + KEY.encode() + b'"}', "400 Bad Request"))
+    torn = serve(lambda request: b"HTTP/1.1 200 OK\r\n" + KEY.encode() + b"\r\n\r\n")
+    for server in (echo, torn):
+        with client(server.url) as broker:
+            outcome = broker.place_order(ORDER)
+            with pytest.raises(errors.BrokerError) as raised:
+                broker.ping()
+        assert KEY not in repr(outcome)
+        assert KEY not in f"{raised.value} {raised.value!r} {raised.value.__cause__!r} {raised.value.__context__!s}"
+    assert "[api key]" in repr(outcome) + str(raised.value)
+    assert KEY not in caplog.text
+
+
+def test_all_clients_share_one_tls_context() -> None:
+    assert shared_ssl_context() is shared_ssl_context()
+    assert shared_ssl_context().verify_mode is ssl.CERT_REQUIRED
