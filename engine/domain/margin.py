@@ -1,4 +1,4 @@
-"""Margin of one structure by the user's table (RULES 2)."""
+"""Margin of one structure by the user's table, and how many structures the broker's figure allows (RULES 2)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from engine.domain.money import paise, value_paise
 
 OPTION_PREMIUM_DEFAULT = paise(20_000)
 """Paise a lot for an option bought without a known premium."""
+
+BROKER_CALLS = 3
+"""Calls of the margin endpoint for one sizing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +144,47 @@ def structure_margin(
                 parts += _premiums(derivatives, option_premium_default_paise)
         parts += [_equity(leg) for leg in own if leg.instrument_type is InstrumentType.EQ]
     return StructureMargin(tuple(part for part in parts if part.lots))
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerStep:
+    """Ask the broker for the margin of this many structures, or take the number as ``settled``."""
+
+    structures: int
+    settled: bool
+
+
+def size_by_broker(usable: int, answers: Sequence[tuple[int, int]], *, at_most: int | None = None) -> BrokerStep:
+    """Return the next step when the broker's margin figure sizes (RULES 2): at most three calls.
+
+    ``answers`` are the calls so far, in order, as (structures, margin in paise); ``usable`` in paise; ``at_most``
+    structures are wanted. One structure is asked first, then what it proposes, then a lower number by the dearer
+    figure; if that does not fit either, the one structure known to fit is taken. Raises SizingError for a margin that
+    is not above 0.
+
+    >>> size_by_broker(65_000_000, [(1, 15_000_000)])
+    BrokerStep(structures=4, settled=False)
+    >>> size_by_broker(65_000_000, [(1, 15_000_000), (4, 70_000_000)])
+    BrokerStep(structures=3, settled=False)
+    """
+    if not answers:
+        return BrokerStep(1, settled=False)
+    if any(margin <= 0 for _, margin in answers):
+        raise SizingError("structure_margin", "the broker's margin is not above 0: nothing can be sized by it")
+    proposed = usable // answers[0][1]
+    if at_most is not None:
+        proposed = min(proposed, at_most)
+    if proposed <= 1:
+        return BrokerStep(max(0, proposed), settled=True)
+    if len(answers) == 1:
+        return BrokerStep(proposed, settled=False)
+    asked, margin = answers[-1]
+    if margin <= usable:
+        return BrokerStep(asked, settled=True)
+    lower = max(1, min(asked - 1, usable * asked // margin))
+    if len(answers) >= BROKER_CALLS or lower == 1:
+        return BrokerStep(1, settled=True)
+    return BrokerStep(lower, settled=False)
 
 
 def _row(rows: Mapping[str, MarginRow], underlying: str) -> MarginRow:

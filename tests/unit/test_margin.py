@@ -9,7 +9,15 @@ from engine.domain.errors import SizingError
 from engine.domain.expiries import ExpiryChoice
 from engine.domain.instruments import Action, Contract, Exchange, InstrumentType
 from engine.domain.legs import Leg, ResolvedLeg
-from engine.domain.margin import DEFAULT_MARGIN_ROWS, StructureLeg, margin_row, structure_leg, structure_margin
+from engine.domain.margin import (
+    DEFAULT_MARGIN_ROWS,
+    BrokerStep,
+    StructureLeg,
+    margin_row,
+    size_by_broker,
+    structure_leg,
+    structure_margin,
+)
 from engine.domain.strikes import StrikeKind, StrikeRule
 from tests.unit.strategies import thorough
 
@@ -158,3 +166,43 @@ def test_a_multiple_of_a_structure_costs_that_multiple(calls, puts, futures, mor
         return structure_margin(legs, DEFAULT_MARGIN_ROWS, expiry_day=False).total_paise
 
     assert cost(more) == more * cost(1)
+
+
+@pytest.mark.parametrize(
+    ("answers", "step"),
+    [
+        ([], BrokerStep(1, settled=False)),
+        ([(1, 70)], BrokerStep(0, settled=True)),
+        ([(1, 40)], BrokerStep(1, settled=True)),
+        ([(1, 15)], BrokerStep(4, settled=False)),
+        ([(1, 15), (4, 65)], BrokerStep(4, settled=True)),
+        ([(1, 15), (4, 80)], BrokerStep(3, settled=False)),
+        ([(1, 15), (4, 66)], BrokerStep(3, settled=False)),
+        ([(1, 15), (4, 80), (3, 60)], BrokerStep(3, settled=True)),
+        ([(1, 15), (4, 80), (3, 66)], BrokerStep(1, settled=True)),
+        ([(1, 15), (4, 200)], BrokerStep(1, settled=True)),
+    ],
+)
+def test_the_brokers_figure_is_asked_at_most_three_times(answers, step):
+    assert size_by_broker(65, answers) == step
+
+
+def test_the_broker_is_not_asked_for_more_than_is_wanted():
+    assert size_by_broker(65, [(1, 15)], at_most=2) == BrokerStep(2, settled=False)
+    assert size_by_broker(65, [(1, 15)], at_most=1) == BrokerStep(1, settled=True)
+
+
+def test_a_broker_margin_of_zero_is_refused():
+    with pytest.raises(SizingError):
+        size_by_broker(65, [(1, 0)])
+
+
+@thorough
+@given(usable=st.integers(0, 10**9), figures=st.lists(st.integers(1, 10**8), min_size=3, max_size=3))
+def test_sizing_by_the_broker_settles_within_its_calls_on_a_number_that_fitted(usable, figures):
+    answers = []
+    while not (step := size_by_broker(usable, answers)).settled:
+        answers.append((step.structures, figures[len(answers)]))
+        assert len(answers) <= 3
+    fitted = {asked for asked, margin in answers if margin <= usable}
+    assert step.structures == 0 or step.structures in fitted

@@ -1,0 +1,63 @@
+"""When a price may decide (RULES 6)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+OWN_TICK_AGE = timedelta(seconds=5)
+FEED_TICK_AGE = timedelta(seconds=5)
+QUOTE_AGE = timedelta(seconds=5)
+QUIET_SYMBOL_AGE = timedelta(seconds=60)
+BLIND_AFTER = timedelta(seconds=15)
+"""An open leg without a confirmed price for this long in session makes its run blind."""
+
+
+@dataclass(frozen=True, slots=True)
+class PriceView:
+    """The last price of a symbol (₹), when its tick and its quote arrived (aware), and the day's band (low, high)."""
+
+    ltp: float | None
+    tick_at: datetime | None = None
+    quote_at: datetime | None = None
+    band: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FeedView:
+    """The feed behind a symbol: the last tick of its exchange, and whether the subscription is confirmed."""
+
+    last_tick_on_exchange_at: datetime | None = None
+    acknowledged: bool = False
+
+
+def is_price(value: float | None, band: tuple[float, float] | None = None) -> bool:
+    """Tell whether a number is a price: finite, above 0 and inside the day's band (RULES 6).
+
+    >>> is_price(100.05), is_price(0.0), is_price(float("nan")), is_price(120.0, band=(80.0, 119.95))
+    (True, False, False, False)
+    """
+    if value is None or not math.isfinite(value) or value <= 0:
+        return False
+    return band is None or band[0] <= value <= band[1]
+
+
+def confirmed(price: PriceView, feed: FeedView, now: datetime) -> bool:
+    """Tell whether a price may decide at ``now`` (RULES 6).
+
+    One of: its own tick at most 5 s old; a live feed (a tick on the same exchange at most 5 s old, the subscription
+    acknowledged) and the symbol's last tick or quote at most 60 s old; a quote at most 5 s old. A time that lies ahead
+    of ``now`` by more than these ages confirms nothing.
+    """
+    if not is_price(price.ltp, price.band):
+        return False
+    if _within(price.tick_at, now, OWN_TICK_AGE) or _within(price.quote_at, now, QUOTE_AGE):
+        return True
+    alive = feed.acknowledged and _within(feed.last_tick_on_exchange_at, now, FEED_TICK_AGE)
+    return alive and (_within(price.tick_at, now, QUIET_SYMBOL_AGE) or _within(price.quote_at, now, QUIET_SYMBOL_AGE))
+
+
+def _within(at: datetime | None, now: datetime, age: timedelta) -> bool:
+    # a clock set back makes recent times look ahead: their age is unknown, not nought
+    return at is not None and abs(now - at) <= age
