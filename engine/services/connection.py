@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+import httpx
+
 from engine.broker.client import OpenAlgoClient
 from engine.broker.errors import (
     BadAnswerError,
@@ -88,9 +90,15 @@ def venue_of(host: str, broker: str) -> str:
     return f"paper:{_netloc(host)}" if broker == PAPER_BROKER else LIVE
 
 
-def probe(host: str, api_key: str) -> ConnectionReport:
-    """Ask a server for ping, mode and funds; never raises for what the server does, the report says it in words."""
-    client = OpenAlgoClient(host, api_key)
+def probe(host: str, api_key: str, *, transport: httpx.BaseTransport | None = None) -> ConnectionReport:
+    """Ask a server for ping, mode and funds; never raises for what the server does, the report says it in words.
+
+    ``transport`` stands in for the network in tests.
+    """
+    try:
+        client = OpenAlgoClient(host, api_key, transport=transport)
+    except ValueError as error:
+        return ConnectionReport(ok=False, problem=str(error))
     try:
         broker = client.ping().broker.strip().lower()
         status = client.analyzer_status()

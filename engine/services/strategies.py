@@ -144,7 +144,7 @@ def _add_version(session: Session, strategy: Strategy, draft: StrategyDraft, *, 
     session.add(version)
     session.flush()
     assert version.id is not None
-    for index, leg in enumerate(draft.legs):
+    for index, leg in enumerate(draft.legs, start=1):
         session.add(StrategyLeg(version_id=version.id, leg_index=index, **leg.model_dump()))
     session.flush()
 

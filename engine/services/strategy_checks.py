@@ -5,20 +5,23 @@ from __future__ import annotations
 import math
 import re
 from datetime import time
+from typing import assert_never
 
 from engine.domain.expiries import WEEK_CHOICES, ExpiryChoice, has_weekly_expiries
 from engine.domain.instruments import Action, InstrumentType, PriceType, Product
+from engine.domain.strikes import LARGEST_OFFSET, StrikeKind
 from engine.services.errors import InvalidInput
 from engine.services.views import LegDraft, LimitsDraft, StrategyDraft
 
 MARKET_CONDITIONS = ("any", "expiry", "non_expiry")
 EXPIRY_CHOICES = tuple(str(choice) for choice in ExpiryChoice)
-STRIKE_KINDS = ("atm", "otm", "itm", "strike", "premium")
+STRIKE_KINDS = tuple(str(kind) for kind in StrikeKind)
 LIMIT_UNITS = ("rupees", "per_lot", "percent_of_premium")
 TRAILING_KINDS = ("percent_of_premium", "amount", "points", "percent_of_profit")
 FAILURE_POLICIES = ("unwind", "hold")
 MOST_LEGS = 12
 MOST_RATIO = 50
+MOST_RUPEES = 1_000_000.0
 SESSION_OPENS, SESSION_CLOSES = time(9, 15), time(15, 40)
 MIS_SQUARE_OFF = "15:10"
 
@@ -94,19 +97,22 @@ def _strike(place: str, leg: LegDraft) -> None:
     value = leg.strike_value
     if not math.isfinite(value):
         raise InvalidInput(f"{place}, strike value", "a number")
-    match leg.strike_kind:
-        case "otm" | "itm":
-            if value != int(value) or not 1 <= value <= 50:
-                raise InvalidInput(f"{place}, strike value", "the number of strikes from the money, 1 to 50")
-        case "strike":
-            if value <= 0:
-                raise InvalidInput(f"{place}, strike value", "the strike, more than 0")
-        case "premium":
-            if not 0 < value <= 100_000:
-                raise InvalidInput(f"{place}, strike value", "the premium in ₹, more than 0")
-        case _:
+    field = f"{place}, strike value"
+    match StrikeKind(leg.strike_kind):
+        case StrikeKind.OTM | StrikeKind.ITM:
+            if value != int(value) or not 1 <= value <= LARGEST_OFFSET:
+                raise InvalidInput(field, f"the number of strikes from the money, 1 to {LARGEST_OFFSET}")
+        case StrikeKind.EXACT:
+            if not 0 < value <= MOST_RUPEES:
+                raise InvalidInput(field, "the strike, more than 0")
+        case StrikeKind.PREMIUM_NEAR:
+            if not 0 < value <= MOST_RUPEES:
+                raise InvalidInput(field, "the premium in ₹, more than 0")
+        case StrikeKind.ATM:
             if value != 0:
-                raise InvalidInput(f"{place}, strike value", "empty or 0 for a leg at the money")
+                raise InvalidInput(field, "empty or 0 for a leg at the money")
+        case never:
+            assert_never(never)
 
 
 def _limits(limits: LimitsDraft, legs: list[LegDraft]) -> LimitsDraft:

@@ -1,0 +1,167 @@
+"""Commands: one click is one row, nobody sees another's, and what comes too late is said to be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlmodel import select
+
+from engine.services import commands, events
+from engine.services.errors import InvalidInput, NotFound, Refused
+from engine.services.identity import NotAllowed
+from engine.store.tables import ActivityLog, Command, CommandState, Role
+from tests.desk_factory import NOW, DeskFactory
+
+
+@pytest.fixture
+def factory(tmp_path: Path) -> Iterator[DeskFactory]:
+    made = DeskFactory(tmp_path)
+    yield made
+    made.close()
+
+
+def test_two_identical_submits_are_one_row(factory: DeskFactory) -> None:
+    caller = factory.person()
+    first, second = (
+        commands.halt(factory.database, caller, key="press-1", now=NOW + timedelta(milliseconds=gap)) for gap in (0, 80)
+    )
+    assert first == second
+    with factory.database.read() as session:
+        assert len(session.exec(select(Command)).all()) == 1
+
+
+def test_presses_in_many_tabs_at_once_are_one_row(factory: DeskFactory) -> None:
+    caller = factory.person()
+    with ThreadPoolExecutor(8) as pool:
+        ids = set(pool.map(lambda _: commands.halt(factory.database, caller, key="same", now=NOW).id, range(16)))
+    assert len(ids) == 1
+
+
+def test_the_same_key_of_two_people_is_two_commands(factory: DeskFactory) -> None:
+    asha, ravi = factory.person("asha"), factory.person("ravi")
+    assert (
+        commands.halt(factory.database, asha, key="k", now=NOW).id
+        != commands.halt(factory.database, ravi, key="k", now=NOW).id
+    )
+
+
+def test_a_person_cannot_see_the_command_of_another(factory: DeskFactory) -> None:
+    asha, ravi = factory.person("asha"), factory.person("ravi")
+    view = commands.halt(factory.database, asha, key="k", now=NOW)
+    assert commands.command_view(factory.database, asha, command_id=view.id, now=NOW).state == "pending"
+    with pytest.raises(NotFound):
+        commands.command_view(factory.database, ravi, command_id=view.id, now=NOW)
+
+
+def test_a_key_is_not_taken_over_by_another_kind(factory: DeskFactory) -> None:
+    caller = factory.person()
+    commands.halt(factory.database, caller, key="k", now=NOW)
+    with pytest.raises(InvalidInput, match="idempotency_key"):
+        commands.rearm(factory.database, caller, key="k", now=NOW)
+
+
+def test_an_entry_nobody_took_in_time_says_so(factory: DeskFactory) -> None:
+    caller = factory.person()
+    desk = factory.desk(caller)
+    strategy = desk.create_from_template("short_straddle", [row.id for row in factory.family(desk)])
+    view = desk.execute(strategy.id, 1, None, [], "k")
+    factory.clock = lambda: NOW + timedelta(seconds=15)
+    assert desk.command(view.id).state == "pending"
+    factory.clock = lambda: NOW + timedelta(seconds=17)
+    late = desk.command(view.id)
+    assert (late.state, late.message) == ("too_late", "The engine did not take this in time; nothing was sent.")
+
+
+def test_a_halt_never_comes_too_late(factory: DeskFactory) -> None:
+    caller = factory.person()
+    view = commands.halt(factory.database, caller, key="k", now=NOW)
+    later = commands.command_view(factory.database, caller, command_id=view.id, now=NOW + timedelta(days=2))
+    assert later.state == "pending"
+
+
+def test_a_taken_command_shows_its_outcome(factory: DeskFactory) -> None:
+    caller = factory.person()
+    view = commands.halt(factory.database, caller, key="k", now=NOW)
+    with factory.database.write() as session:
+        row = session.get_one(Command, view.id)
+        row.state, row.outcome = CommandState.DONE, {"message": "2 runs are leaving."}
+        session.add(row)
+    done = commands.command_view(factory.database, caller, command_id=view.id, now=NOW + timedelta(days=1))
+    assert (done.state, done.message) == ("done", "2 runs are leaving.")
+
+
+def test_execute_carries_what_the_page_showed(factory: DeskFactory) -> None:
+    caller = factory.person()
+    desk = factory.desk(caller)
+    accounts = [row.id for row in factory.family(desk)]
+    strategy = desk.create_from_template("short_straddle", accounts)
+    view = desk.execute(strategy.id, 1, accounts[:2], [], "k")
+    with factory.database.read() as session:
+        row = session.get_one(Command, view.id)
+    assert row.payload == {
+        "strategy_id": strategy.id, "version": 1, "account_ids": accounts[:2], "seen_run_ids": [], "again": False,
+    }  # fmt: skip
+    assert row.valid_until == NOW + timedelta(seconds=15)
+
+
+def test_execute_refuses_an_old_version_and_a_second_run_without_again(factory: DeskFactory) -> None:
+    caller = factory.person()
+    desk = factory.desk(caller)
+    accounts = [row.id for row in factory.family(desk)]
+    strategy = desk.create_from_template("short_straddle", accounts)
+    with pytest.raises(Refused, match="version 1 now"):
+        desk.execute(strategy.id, 2, None, [], "a")
+    with pytest.raises(Refused, match="open run"):
+        desk.execute(strategy.id, 1, None, [7], "b")
+    assert desk.execute(strategy.id, 1, None, [7], "c", again=True).state == "pending"
+
+
+def test_execute_of_a_foreign_strategy_or_account_is_not_found(factory: DeskFactory) -> None:
+    asha, ravi = factory.person("asha"), factory.person("ravi")
+    desk, other = factory.desk(asha), factory.desk(ravi)
+    accounts = [row.id for row in factory.family(desk)]
+    strategy = desk.create_from_template("short_straddle", accounts)
+    mine = other.create_from_template("short_straddle", [])
+    with pytest.raises(NotFound):
+        other.execute(strategy.id, 1, None, [], "k")
+    with pytest.raises(NotFound):
+        other.execute(mine.id, 1, accounts, [], "k")
+    with pytest.raises(InvalidInput, match="accounts"):
+        other.execute(mine.id, 1, None, [], "k")
+
+
+def test_a_viewer_orders_nothing(factory: DeskFactory) -> None:
+    viewer = factory.person("guest", Role.VIEWER)
+    desk = factory.desk(viewer)
+    with pytest.raises(NotAllowed):
+        desk.halt("k")
+    with pytest.raises(NotAllowed):
+        desk.close_run(1, None, "k")
+    with factory.database.read() as session:
+        assert session.exec(select(Command)).all() == []
+
+
+def test_closing_a_run_of_somebody_else_is_not_found(factory: DeskFactory) -> None:
+    with pytest.raises(NotFound):
+        factory.desk(factory.person()).close_run(12, None, "k")
+
+
+def test_orders_are_in_the_activity_log(factory: DeskFactory) -> None:
+    caller = factory.person()
+    factory.desk(caller).halt("k")
+    with factory.database.read() as session:
+        row = session.exec(select(ActivityLog)).one()
+    assert (row.user_id, row.action) == (caller.user_id, "command.halt")
+
+
+def test_risk_events_are_own_only(factory: DeskFactory) -> None:
+    asha, ravi = factory.person("asha"), factory.person("ravi")
+    factory.risk_event(asha)
+    assert [event.kind for event in events.risk_events(factory.database, asha)] == ["max_loss"]
+    assert events.risk_events(factory.database, ravi) == []
+    with pytest.raises(NotFound):
+        events.risk_event(factory.database, ravi, event_id=1)

@@ -1,0 +1,182 @@
+"""Strategies: what is wrong is named by leg and field, a change is a version, runs keep theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlmodel import select
+
+from engine.desk import Desk
+from engine.services.errors import InvalidInput, NotFound, Refused
+from engine.services.identity import NotAllowed
+from engine.services.templates import TEMPLATES
+from engine.services.views import LegDraft, LimitsDraft, StrategyDraft
+from engine.store.tables import Role, StrategyExecution, StrategyVersion
+from tests.desk_factory import NOW, DeskFactory
+
+CE = LegDraft(underlying="NIFTY", action="SELL", instrument_type="CE")
+PE = LegDraft(underlying="NIFTY", action="SELL", instrument_type="PE")
+
+
+@pytest.fixture
+def factory(tmp_path: Path) -> Iterator[DeskFactory]:
+    made = DeskFactory(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def desk(factory: DeskFactory) -> Desk:
+    return factory.desk(factory.person())
+
+
+def straddle(**changes: object) -> StrategyDraft:
+    return StrategyDraft(name="Straddle", account_ids=[], legs=[CE, PE]).model_copy(update=changes)
+
+
+@pytest.mark.parametrize("key", [item.key for item in TEMPLATES])
+def test_every_template_is_a_strategy(desk: Desk, key: str) -> None:
+    view = desk.create_from_template(key, [])
+    assert desk.strategy(view.id).draft == view.draft
+
+
+def test_a_template_used_twice_gets_a_second_name(desk: Desk) -> None:
+    names = [desk.create_from_template("short_straddle", []).name for _ in range(3)]
+    assert names == ["Short straddle, NIFTY", "Short straddle, NIFTY 2", "Short straddle, NIFTY 3"]
+
+
+def test_what_is_saved_comes_back(factory: DeskFactory, desk: Desk) -> None:
+    accounts = [row.id for row in factory.family(desk)]
+    draft = straddle(
+        account_ids=accounts, sizing_percentage=40.0, market_condition="non_expiry", hedge_failure="hold",
+        limits=LimitsDraft(max_loss=5000.0, trailing_kind="amount", trailing_value=2000.0, exit_time="15:15"),
+    )  # fmt: skip
+    view = desk.save_strategy(draft)
+    assert desk.strategy(view.id).draft == draft
+    assert [leg.leg_index for leg in _legs(factory)] == [1, 2]
+
+
+def test_an_unchanged_draft_makes_no_version_and_a_change_makes_one(factory: DeskFactory, desk: Desk) -> None:
+    view = desk.save_strategy(straddle())
+    assert desk.save_strategy(straddle(), strategy_id=view.id).version == 1
+    changed = desk.save_strategy(straddle(product="MIS"), strategy_id=view.id)
+    assert (changed.version, changed.draft.limits.square_off_time) == (2, "15:10")
+    assert desk.save_strategy(straddle(product="MIS"), strategy_id=view.id).version == 2
+    with factory.database.read() as session:
+        assert [row.product for row in session.exec(select(StrategyVersion))] == ["NRML", "MIS"]
+
+
+def test_a_new_name_alone_makes_no_version(desk: Desk) -> None:
+    view = desk.save_strategy(straddle())
+    renamed = desk.save_strategy(straddle(name="Other"), strategy_id=view.id)
+    assert (renamed.name, renamed.version) == ("Other", 1)
+
+
+def test_a_save_over_a_newer_version_is_refused(desk: Desk) -> None:
+    view = desk.save_strategy(straddle())
+    desk.save_strategy(straddle(product="MIS"), strategy_id=view.id, expected_version=1)
+    with pytest.raises(Refused, match="saved elsewhere as version 2"):
+        desk.save_strategy(straddle(description="mine"), strategy_id=view.id, expected_version=1)
+
+
+@pytest.mark.parametrize(
+    ("field", "changes"),
+    [
+        ("name", {"name": ""}),
+        ("legs", {"legs": []}),
+        ("product", {"product": "BO"}),
+        ("percentage of funds", {"sizing_percentage": 120.0}),
+        ("percentage of funds", {"sizing_percentage": float("nan")}),
+        ("fixed lots", {"fixed_lots": 0}),
+        ("market condition", {"market_condition": "rain"}),
+        ("leg 2, ratio", {"legs": [CE, PE.model_copy(update={"ratio": 0})]}),
+        ("leg 2, action", {"legs": [CE, PE.model_copy(update={"action": "HOLD"})]}),
+        ("leg 1, underlying", {"legs": [CE.model_copy(update={"underlying": "; drop"})]}),
+        ("leg 1, expiry", {"legs": [CE.model_copy(update={"underlying": "BANKNIFTY"})]}),
+        ("leg 1, expiry", {"legs": [CE.model_copy(update={"instrument_type": "FUT"})]}),
+        ("leg 1, strike value", {"legs": [CE.model_copy(update={"strike_kind": "otm", "strike_value": 2.5})]}),
+        ("leg 1, strike value", {"legs": [CE.model_copy(update={"strike_kind": "exact"})]}),
+        ("leg 1, strike value", {"legs": [CE.model_copy(update={"strike_value": float("inf")})]}),
+        ("leg 1, price type", {"legs": [CE.model_copy(update={"price_type": "LIMIT"})]}),
+        ("leg 1, type", {"product": "CNC"}),
+        ("max loss", {"limits": LimitsDraft(max_loss=-5.0)}),
+        ("max loss", {"limits": LimitsDraft(max_loss=float("nan"))}),
+        ("max profit, unit", {"limits": LimitsDraft(max_profit_unit="lakh")}),
+        ("trailing stop, value", {"limits": LimitsDraft(trailing_kind="amount")}),
+        ("trailing stop", {"limits": LimitsDraft(trailing_value=5.0)}),
+        ("trailing stop, activate at", {"limits": LimitsDraft(trailing_kind="percent_of_profit", trailing_value=20.0)}),
+        ("exit time", {"limits": LimitsDraft(exit_time="3 pm")}),
+        ("square-off time", {"limits": LimitsDraft(square_off_time="23:10")}),
+    ],
+)
+def test_what_is_wrong_is_named_and_nothing_is_stored(desk: Desk, field: str, changes: dict[str, object]) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        desk.save_strategy(straddle(**changes))
+    assert caught.value.field == field
+    assert desk.strategies() == []
+
+
+def test_a_percentage_of_premium_needs_options_only(desk: Desk) -> None:
+    future = LegDraft(underlying="NIFTY", action="BUY", instrument_type="FUT", expiry_choice="current_month")
+    limits = LimitsDraft(max_loss=25.0, max_loss_unit="percent_of_premium")
+    with pytest.raises(InvalidInput, match="option legs only"):
+        desk.save_strategy(straddle(legs=[CE, future], limits=limits))
+
+
+def test_accounts_of_two_venues_are_refused(factory: DeskFactory, desk: Desk) -> None:
+    paper = factory.family(desk)[0]
+    live = desk.add_account(_live_draft())
+    with pytest.raises(InvalidInput, match="different venues"):
+        desk.save_strategy(straddle(account_ids=[paper.id, live.id]))
+
+
+def test_strategies_are_own_only(factory: DeskFactory, desk: Desk) -> None:
+    view = desk.save_strategy(straddle(account_ids=[row.id for row in factory.family(desk)]))
+    other = factory.desk(factory.person("ravi"))
+    assert other.strategies() == []
+    with pytest.raises(NotFound):
+        other.strategy(view.id)
+    with pytest.raises(NotFound):
+        other.save_strategy(straddle(name="Mine"), strategy_id=view.id)
+    with pytest.raises(InvalidInput, match="accounts"):
+        other.save_strategy(view.draft)
+
+
+def test_a_viewer_saves_nothing(factory: DeskFactory) -> None:
+    with pytest.raises(NotAllowed):
+        factory.desk(factory.person("guest", Role.VIEWER)).save_strategy(straddle())
+
+
+def test_a_strategy_with_an_open_run_is_not_archived(factory: DeskFactory, desk: Desk) -> None:
+    view = desk.save_strategy(straddle())
+    run = StrategyExecution(
+        id=9, owner_id=desk.caller.user_id, strategy_id=view.id, version_id=view.version_id, venue="live",
+        state="open", created_at=NOW,
+    )  # fmt: skip
+    with factory.database.write() as session:
+        session.add(run)
+    assert desk.strategy(view.id).open_run_ids == [9]
+    with pytest.raises(Refused, match="open run"):
+        desk.archive_strategy(view.id)
+    with factory.database.write() as session:
+        row = session.get_one(StrategyExecution, 9)
+        row.state = "closed"
+        session.add(row)
+    desk.archive_strategy(view.id)
+    assert desk.strategies() == []
+    assert desk.save_strategy(straddle()).name == "Straddle"
+
+
+def _legs(factory: DeskFactory):
+    from engine.store.tables import StrategyLeg
+
+    with factory.database.read() as session:
+        return session.exec(select(StrategyLeg)).all()
+
+
+def _live_draft():
+    from engine.services.views import AccountDraft
+
+    return AccountDraft(name="Broker", host="http://localhost:5000", api_key="live-key")
