@@ -113,7 +113,7 @@ class OpenAlgoClient:
         self.close()
 
     def close(self) -> None:
-        """Close every connection; an order call in another thread ends with ``NoAnswer``."""
+        """Send nothing more; an order call that waits in another thread keeps its connection until its answer."""
         self._wire.close()
 
     # Account
@@ -301,24 +301,24 @@ class OpenAlgoClient:
         )
 
     def _read(self, endpoint: str, payload: dict[str, Any], parse: Callable[[parsing.Answer], Answer]) -> Answer:
-        def failed(kind: type[BrokerError], what: str) -> BrokerError:
-            return kind(scrub(what, self._key), label=self.label, endpoint=endpoint)
-
+        failure: tuple[type[BrokerError], str]
         try:
             body = {"apikey": self._key, **payload}
             status_code, answer = self._wire.read(_API + endpoint, body, read_timeout=self._read_timeout)
-        except (httpx.ReadTimeout, httpx.WriteTimeout):
-            raise failed(TimedOutError, f"no answer within {self._read_timeout:g} s") from None
-        except httpx.DecodingError:
-            raise failed(BadAnswerError, "unreadable body") from None
-        except BodyTooLargeError:
-            raise failed(BadAnswerError, "body beyond every sane size") from None
-        except (httpx.HTTPError, RuntimeError) as error:
-            raise failed(UnreachableError, _told(error)) from None
-        try:
             return parse(self._accepted(endpoint, status_code, answer))
+        except (httpx.ReadTimeout, httpx.WriteTimeout):
+            failure = TimedOutError, f"no answer within {self._read_timeout:g} s"
+        except httpx.DecodingError:
+            failure = BadAnswerError, "unreadable body"
+        except BodyTooLargeError:
+            failure = BadAnswerError, "body beyond every sane size"
+        except (httpx.HTTPError, RuntimeError) as error:
+            failure = UnreachableError, _told(error)
         except BadAnswerError as error:
-            raise failed(BadAnswerError, error.what) from None
+            failure = BadAnswerError, error.what
+        # Raised outside the handlers: the library's error, which may quote the server, is then no context of ours.
+        kind, what = failure
+        raise kind(scrub(what, self._key), label=self.label, endpoint=endpoint)
 
     def _accepted(self, endpoint: str, status_code: int, body: bytes) -> dict[str, Any]:
         """Return the answer of a success; everything else raises by its status."""

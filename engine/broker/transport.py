@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import httpx
@@ -13,9 +15,13 @@ import httpx
 USER_AGENT = "algomirror"
 LARGEST_BODY = 16 * 1024 * 1024
 PLACEMENT_KEEPALIVE_S = 1.0
-_HOST_NAME = re.compile(r"[0-9A-Za-z._:%-]+", re.ASCII)
+_HOST_NAME = re.compile(r"[0-9A-Za-z._:-]+", re.ASCII)
 _FIRST_WRITE = "send_request_headers.started"
 _BEFORE_ANY_WRITE = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+
+# At DEBUG they print what a server sent, and servers echo keys.
+for _name in ("httpcore", "httpx"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 _context_lock = threading.Lock()
 _contexts: dict[str, ssl.SSLContext] = {}
@@ -62,6 +68,8 @@ def checked_host(host: str) -> str:
         raise ValueError("host: must begin with http:// or https://")
     if not name_is_sound:
         raise ValueError("host: names no server")
+    if url.port is not None and not 0 < url.port < 65536:
+        raise ValueError("host: the port is none")
     if url.userinfo:
         raise ValueError("host: must not contain a user name or password")
     if url.query or url.fragment:
@@ -113,6 +121,9 @@ class Wire:
     ) -> None:
         self._foreign = transport is not None and not isinstance(transport, httpx.HTTPTransport)
         self._connect_timeout = connect_timeout
+        self._lock = threading.Lock()
+        self._calls = 0
+        self._closed = False
         context = _context_for(host, ssl_context)
 
         def client(keepalive_s: float) -> httpx.Client:
@@ -138,24 +149,59 @@ class Wire:
         self, path: str, payload: dict[str, Any], departure: Departure, *, read_timeout: float
     ) -> tuple[int, bytes]:
         """Like ``read``, with ``departure`` watching; raises WithheldError too."""
-        if self._foreign:
-            departure.begin()
-        return self._exchange(self._placing, path, payload, read_timeout, {"trace": departure.trace})
+        extensions = {"trace": departure.trace}
+        return self._exchange(self._placing, path, payload, read_timeout, extensions, departure)
 
     def nothing_left(self, departure: Departure, error: Exception) -> bool:
         """Whether this failure proves that no byte of the request left."""
         return not departure.started or (self._foreign and isinstance(error, _BEFORE_ANY_WRITE))
 
     def close(self) -> None:
-        """Close every connection."""
+        """Send nothing more; connections close when the last call on them has ended.
+
+        Closing a socket under a thread that reads from it would let that thread read from whoever gets its number next.
+        """
+        with self._lock:
+            self._closed = True
+            idle = self._calls == 0
+        if idle:
+            self._close_all()
+
+    def _close_all(self) -> None:
         self._reading.close()
         self._placing.close()
 
+    @contextmanager
+    def _call(self) -> Iterator[None]:
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the client is closed")
+            self._calls += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._calls -= 1
+                last = self._closed and self._calls == 0
+            if last:
+                self._close_all()
+
     def _exchange(
-        self, client: httpx.Client, path: str, payload: dict[str, Any], read_timeout: float, extensions: dict[str, Any]
+        self,
+        client: httpx.Client,
+        path: str,
+        payload: dict[str, Any],
+        read_timeout: float,
+        extensions: dict[str, Any],
+        departure: Departure | None = None,
     ) -> tuple[int, bytes]:
         timeout = httpx.Timeout(read_timeout, connect=self._connect_timeout, pool=self._connect_timeout)
-        with client.stream("POST", path, json=payload, timeout=timeout, extensions=extensions) as response:
+        with self._call(), ExitStack() as answer:
+            if self._foreign and departure is not None:
+                departure.begin()
+            response = answer.enter_context(
+                client.stream("POST", path, json=payload, timeout=timeout, extensions=extensions)
+            )
             body = bytearray()
             for chunk in response.iter_bytes():
                 body += chunk

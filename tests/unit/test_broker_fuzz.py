@@ -49,7 +49,9 @@ ANSWERS = st.one_of(
     st.fixed_dictionaries(
         {
             "status": st.just("success"),
-            "data": st.one_of(VALUES, ROWS, st.lists(ROWS, max_size=2), st.fixed_dictionaries({"orders": st.lists(ROWS)})),
+            "data": st.one_of(
+                VALUES, ROWS, st.lists(ROWS, max_size=2), st.fixed_dictionaries({"orders": st.lists(ROWS, max_size=2)})
+            ),
         }
     ),
 )
