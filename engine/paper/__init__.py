@@ -1,1 +1,5 @@
-"""The paper exchange: a real server that speaks the wire of OpenAlgo."""
+"""The paper exchange: a server that speaks OpenAlgo's REST and websocket, with its own market and books."""
+
+from engine.paper.server import serve
+
+__all__ = ["serve"]

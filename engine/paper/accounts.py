@@ -1,0 +1,149 @@
+"""Accounts by API key: cash, positions, orders and trades, all money in integer paise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
+
+from engine.domain.instruments import Action, Contract, Exchange, Product
+from engine.paper.margins import Exposure, Margin, margin_of
+from engine.paper.orders import WORKING, PaperOrder, Trade
+
+DEFAULT_FUNDS = 10_000_000_00
+"""Starting funds in paise: OpenAlgo's sandbox gives 10,000,000 rupees."""
+
+
+class PositionKey(NamedTuple):
+    """What a position is kept under inside one account."""
+
+    symbol: str
+    exchange: Exchange
+    product: Product
+
+
+@dataclass(slots=True)
+class Position:
+    """One position at average cost. Money in paise, all of it exact.
+
+    ``cost`` is the value that the open quantity was bought or sold for, ``notional`` the underlying's value at those
+    moments. ``realised`` counts since the account began, ``today`` since midnight of ``day``.
+    """
+
+    symbol: str
+    exchange: Exchange
+    product: Product
+    quantity: int = 0
+    cost: int = 0
+    notional: int = 0
+    realised: int = 0
+    today: int = 0
+    day: str = ""
+
+    @property
+    def average(self) -> float:
+        """Average price in ₹, 0 when flat."""
+        return round(self.cost / abs(self.quantity) / 100, 2) if self.quantity else 0.0
+
+    def apply(self, action: Action, quantity: int, *, price: int, underlying: int, day: str) -> int:
+        """Book a fill; returns what it realised in paise. ``price`` and ``underlying`` are paise a unit.
+
+        When the position is flat again, everything it realised is Σ sale value − Σ purchase value.
+
+        >>> position = Position("X", Exchange.NFO, Product.NRML)
+        >>> position.apply(Action.BUY, 3, price=1001, underlying=0, day="d")
+        0
+        >>> position.apply(Action.SELL, 2, price=1000, underlying=0, day="d"), position.cost
+        (-2, 1001)
+        >>> position.apply(Action.SELL, 1, price=1000, underlying=0, day="d"), position.quantity
+        (-1, 0)
+        """
+        if self.day != day:
+            self.day, self.today = day, 0
+        sign = action.sign
+        closing = min(quantity, abs(self.quantity)) if self.quantity * sign < 0 else 0
+        realised = 0
+        if closing:
+            cost = self.cost * closing // abs(self.quantity)
+            notional = self.notional * closing // abs(self.quantity)
+            realised = (price * closing - cost) if self.quantity > 0 else (cost - price * closing)
+            self.cost -= cost
+            self.notional -= notional
+            self.quantity += sign * closing
+        opening = quantity - closing
+        if opening:
+            self.quantity += sign * opening
+            self.cost += price * opening
+            self.notional += underlying * opening
+        self.realised += realised
+        self.today += realised
+        return realised
+
+    def unrealised(self, price: int) -> int:
+        """P of the open quantity at a price in paise."""
+        value = price * abs(self.quantity)
+        return value - self.cost if self.quantity > 0 else self.cost - value
+
+    def document(self) -> dict[str, Any]:
+        """The position as JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_document(cls, row: dict[str, Any]) -> Position:
+        """The position that ``document`` wrote."""
+        return cls(**{**row, "exchange": Exchange(row["exchange"]), "product": Product(row["product"])})
+
+
+@dataclass(slots=True)
+class Account:
+    """One account: funds it began with (paise), its face on the wire, its books in the order of events."""
+
+    api_key: str
+    name: str
+    funds: int
+    face: str
+    created_at: float
+    orders: dict[str, PaperOrder] = field(default_factory=dict)
+    working: dict[str, PaperOrder] = field(default_factory=dict)
+    trades: list[Trade] = field(default_factory=list)
+    positions: dict[PositionKey, Position] = field(default_factory=dict)
+    calls: int = 0
+
+    @property
+    def realised(self) -> int:
+        """Realised P since the account began, in paise."""
+        return sum(position.realised for position in self.positions.values())
+
+    @property
+    def reserved(self) -> int:
+        """Paise blocked for working orders."""
+        return sum(order.blocked for order in self.working.values())
+
+    def remember(self, order: PaperOrder) -> None:
+        """Keep an order, among the working ones if it is one."""
+        self.orders[order.order_id] = order
+        if order.status in WORKING:
+            self.working[order.order_id] = order
+        else:
+            self.working.pop(order.order_id, None)
+
+    def position(self, key: PositionKey) -> Position:
+        """The position under a key, flat if there was none."""
+        return self.positions.get(key) or Position(*key)
+
+    def margin(self, contract_of: Callable[[str, Exchange], Contract], *, instead: Position | None = None) -> Margin:
+        """What all positions block together; ``instead`` stands for the position of its key."""
+        positions = dict(self.positions)
+        if instead is not None:
+            positions[PositionKey(instead.symbol, instead.exchange, instead.product)] = instead
+        return margin_of(
+            Exposure(
+                contract_of(position.symbol, position.exchange),
+                position.product,
+                position.quantity,
+                position.cost,
+                position.notional,
+            )
+            for position in positions.values()
+            if position.quantity
+        )

@@ -1,0 +1,136 @@
+"""Routes: OpenAlgo's REST below /api/v1/, the websocket at / and /ws, control below /control/."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+
+from engine.paper import account_calls, calendar_calls, data_calls, order_calls, schemas, wire
+from engine.paper.calls import Call, Endpoint
+from engine.paper.exchange import PaperExchange, Treatment
+from engine.paper.faces import DEFAULT_FACE, FACES
+from engine.paper.faults import KINDS, FaultBook, InHand
+from engine.paper.limits import RateLimits
+from engine.paper.stream import Stream
+
+PREFIX = "/api/v1/"
+ENDPOINTS: dict[str, Endpoint] = {
+    endpoint.name: endpoint
+    for module in (account_calls, order_calls, data_calls, calendar_calls)
+    for endpoint in module.ENDPOINTS
+}
+LOGGED_CALLS = 50_000
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedCall:
+    """An order call as it came in: epoch seconds, endpoint, key, body without the key, status of the answer.
+
+    ``status_code`` is 0 while the call is in hand and when the connection was cut.
+    """
+
+    at: float
+    endpoint: str
+    api_key: str
+    body: dict[str, Any]
+    answered: list[int] = field(default_factory=list)
+
+    def document(self) -> dict[str, Any]:
+        """The call as JSON."""
+        status_code = self.answered[0] if self.answered else 0
+        return {"at": self.at, "endpoint": self.endpoint, "body": self.body, "status_code": status_code}
+
+
+@dataclass(slots=True)
+class Rest:
+    """OpenAlgo's REST over one exchange, with its limits, faults and the log of order calls."""
+
+    exchange: PaperExchange
+    limits: RateLimits = field(default_factory=RateLimits)
+    faults: FaultBook = field(default_factory=FaultBook)
+    log: deque[LoggedCall] = field(default_factory=lambda: deque(maxlen=LOGGED_CALLS))
+
+    async def serve(self, request: Request) -> Response:
+        """Answer one request."""
+        path = request.url.path
+        endpoint = ENDPOINTS.get(path.removeprefix(PREFIX).rstrip("/")) if path.startswith(PREFIX) else None
+        if endpoint is None or request.method != "POST":
+            return wire.not_found(path)
+        try:
+            body: object = await wire.read_json(request)
+        except wire.Unreadable:
+            body = None
+        row = body if isinstance(body, dict) else {}
+        api_key = str(row.get("apikey", ""))
+        logged = self._logged(endpoint, api_key, row)
+        address = request.client.host if request.client is not None else ""
+        limit = self.limits.refused(address, endpoint.name, api_key, time.monotonic())
+        if limit is not None:
+            response = wire.too_many(limit)
+        elif not request.headers.get("content-type", "").startswith("application/json"):
+            response = wire.unexpected(order_call=endpoint.is_order)
+        elif body is None:
+            response = wire.unreadable()
+        else:
+            response = await self._answer(request, endpoint, api_key, body)
+        logged.answered.append(response.status_code)
+        return response
+
+    async def _answer(self, request: Request, endpoint: Endpoint, api_key: str, body: object) -> Response:
+        fault = self.faults.take(endpoint.name, api_key)
+        if fault is None:
+            return self._carry_out(endpoint, api_key, body, Treatment())
+        call = InHand(request, endpoint.name, lambda treatment: self._carry_out(endpoint, api_key, body, treatment))
+        return await KINDS[fault.kind](call, fault)
+
+    def _carry_out(self, endpoint: Endpoint, api_key: str, body: object, treatment: Treatment) -> Response:
+        account = self.exchange.accounts.get(api_key)
+        tag = FACES[account.face if account is not None else DEFAULT_FACE].tag()
+        if account is not None:
+            account.calls += 1
+        try:
+            values = schemas.check(endpoint.schema, body)
+        except schemas.Invalid as problem:
+            assert isinstance(problem.errors, dict)
+            return wire.invalid(problem.errors, endpoint.shape, mode=tag.get("mode"))
+        try:
+            return endpoint.handler(Call(self.exchange, values, treatment))
+        except wire.Refusal as refusal:
+            marked = tag if endpoint.tagged and refusal.message != wire.BAD_KEY else {}
+            return wire.error(refusal.status_code, refusal.message, **marked, **refusal.fields)
+
+    def _logged(self, endpoint: Endpoint, api_key: str, row: dict[str, Any]) -> LoggedCall:
+        body = {name: value for name, value in row.items() if name != "apikey"}
+        call = LoggedCall(self.exchange.clock(), endpoint.name, api_key, body)
+        if endpoint.is_order:
+            self.log.append(call)
+        return call
+
+
+def build(rest: Rest, stream: Stream, control: list[BaseRoute]) -> Starlette:
+    """The ASGI application. ``control`` are the routes of the control surface, none if it is off."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with stream.running():
+            yield
+
+    return Starlette(
+        routes=[
+            *control,
+            WebSocketRoute("/", stream.serve),
+            WebSocketRoute("/ws", stream.serve),
+            Route("/{path:path}", rest.serve, methods=METHODS),
+        ],
+        lifespan=lifespan,
+    )

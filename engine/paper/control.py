@@ -1,0 +1,207 @@
+"""The control surface: accounts, prices, faults and the books as a test oracle. Loopback only."""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from engine.domain.errors import DomainError
+from engine.domain.instruments import Exchange
+from engine.domain.money import paise
+from engine.paper import schemas, wire
+from engine.paper.accounts import DEFAULT_FUNDS, Account
+from engine.paper.app import Rest
+from engine.paper.faces import DEFAULT_FACE, FACES
+from engine.paper.faults import ANY, KINDS, STREAM_KINDS, Fault
+from engine.paper.limits import SCOPES
+from engine.paper.schemas import Field, Schema
+from engine.paper.storage import PriceControl
+from engine.paper.stream import Stream
+
+Values = dict[str, Any]
+
+ACCOUNTS: Schema = {
+    "api_key": Field(schemas.sized(1, 256)),
+    "name": Field(schemas.sized(1, 100)),
+    "funds": Field(schemas.price, required=False, default=DEFAULT_FUNDS / 100),
+    "face": Field(schemas.one_of(tuple(FACES)), required=False, default=DEFAULT_FACE),
+}
+PRICE: Schema = {
+    "symbol": Field(schemas.sized(1, 50), required=False),
+    "exchange": Field(schemas.one_of(schemas.EXCHANGE_ORDER), required=False),
+    "shift_percent": Field(schemas.number, required=False),
+    "ltp": Field(schemas.price, required=False),
+    "clear": Field(schemas.boolean, required=False, default=False),
+}
+FAULTS: Schema = {
+    "kind": Field(schemas.one_of((*KINDS, *STREAM_KINDS))),
+    "endpoint": Field(schemas.sized(1, 50), required=False, default=ANY),
+    "api_key": Field(schemas.sized(1, 256), required=False),
+    "count": Field(schemas.whole(1, 1_000_000), required=False, default=1),
+    "seconds": Field(schemas.price, required=False, default=0.0),
+    "fraction": Field(schemas.price, required=False, default=0.5),
+    "message": Field(schemas.text, required=False, default=""),
+    "clear": Field(schemas.boolean, required=False, default=False),
+}
+RATE_LIMITS: Schema = {
+    "enabled": Field(schemas.boolean, required=False),
+    "scope": Field(schemas.one_of(SCOPES), required=False),
+}
+REPLAY: Schema = {"action": Field(schemas.one_of(("start", "hold", "restart")))}
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """Changes the exchange from outside. With a token, every call must carry it in X-Control-Token."""
+
+    rest: Rest
+    stream: Stream
+    token: str | None
+
+    def routes(self) -> list[BaseRoute]:
+        """The routes below /control/."""
+        return [
+            self._route("/control/accounts", self.accounts, ACCOUNTS),
+            self._route("/control/price", self.price, PRICE),
+            self._route("/control/faults", self.faults, FAULTS),
+            self._route("/control/rate_limits", self.rate_limits, RATE_LIMITS),
+            self._route("/control/replay", self.replay, REPLAY),
+            self._route("/control/books", self.books, None),
+            self._route("/control/requests", self.requests, None),
+        ]
+
+    async def accounts(self, values: Values) -> Response:
+        """Create an account; the same key again changes nothing."""
+        account, created = self.rest.exchange.open_account(
+            api_key=values["api_key"], name=values["name"], funds=paise(values["funds"]), face=values["face"]
+        )
+        return JSONResponse({"status": "success", "created": created, "name": account.name, "face": account.face})
+
+    async def price(self, values: Values) -> Response:
+        """Shift an underlying, pin a price, or clear; resting orders are matched and ticks sent at once."""
+        exchange = self.rest.exchange
+        symbol, segment = values["symbol"], values["exchange"]
+        if values["clear"]:
+            exchange.clear_prices(symbol, segment)
+        else:
+            for name in ("symbol", "exchange"):
+                if values[name] is None:
+                    raise schemas.Invalid({name: [schemas.MISSING]})
+            if (values["shift_percent"] is None) == (values["ltp"] is None):
+                raise schemas.Invalid({"shift_percent": ["Give either shift_percent or ltp."]})
+            kind, value = ("pin", values["ltp"]) if values["ltp"] is not None else ("shift", values["shift_percent"])
+            self._check_price(kind, value, symbol, segment)
+            exchange.control_price(PriceControl(kind, symbol, segment, value, exchange.clock()))
+        self.stream.publish()
+        return JSONResponse({"status": "success"})
+
+    async def faults(self, values: Values) -> Response:
+        """Let a fault wait for its calls; stream faults happen at once. ``clear`` forgets those that wait."""
+        if values["clear"]:
+            self.rest.faults.clear()
+        if values["kind"] == "stream_silence":
+            self.stream.silence(values["api_key"], values["seconds"])
+        elif values["kind"] == "stream_cut":
+            await self.stream.cut(values["api_key"], values["seconds"])
+        else:
+            fields = ("kind", "endpoint", "api_key", "count", "seconds", "fraction", "message")
+            self.rest.faults.add(Fault(**{name: values[name] for name in fields}))
+        return JSONResponse({"status": "success", "waiting": len(self.rest.faults.waiting)})
+
+    async def rate_limits(self, values: Values) -> Response:
+        """Switch the rate limits, or what they are counted by."""
+        limits = self.rest.limits
+        limits.enabled = limits.enabled if values["enabled"] is None else values["enabled"]
+        limits.scope = values["scope"] or limits.scope
+        return JSONResponse({"status": "success", "enabled": limits.enabled, "scope": limits.scope})
+
+    async def replay(self, values: Values) -> Response:
+        """Start the replay at bar 0 now (``start``, ``restart``) or hold it there."""
+        replay = self.rest.exchange.market.replay
+        if replay is None:
+            raise schemas.Invalid({"action": ["This exchange does not replay a file."]})
+        if values["action"] == "hold":
+            replay.hold()
+        else:
+            replay.start()
+        self.stream.publish()
+        return JSONResponse({"status": "success", "held": replay.started_at is None})
+
+    async def books(self, values: Values) -> Response:
+        """Everything of one account, money in paise."""
+        account = self._account(values)
+        exchange = self.rest.exchange
+        return JSONResponse(
+            {
+                "name": account.name,
+                "funds_paise": account.funds,
+                "realised_paise": account.realised,
+                "used_paise": exchange.used(account),
+                "available_paise": exchange.available(account),
+                "orders": [order.document() for order in account.orders.values()],
+                "trades": [trade.document() for trade in account.trades],
+                "positions": [position.document() for position in account.positions.values()],
+            }
+        )
+
+    async def requests(self, values: Values) -> Response:
+        """Order calls of one account in the order of arrival, refused and dropped ones included."""
+        account = self._account(values)
+        return JSONResponse([call.document() for call in self.rest.log if call.api_key == account.api_key])
+
+    def _account(self, values: Values) -> Account:
+        account = self.rest.exchange.accounts.get(values.get("api_key", ""))
+        if account is None:
+            raise schemas.Invalid({"api_key": ["There is no account with this key."]})
+        return account
+
+    def _check_price(self, kind: str, value: float, symbol: str, segment: str) -> None:
+        try:
+            contract = self.rest.exchange.listing.contract(symbol, Exchange(segment))
+        except DomainError as problem:
+            raise schemas.Invalid({"symbol": [problem.reason]}) from problem
+        if kind == "pin" and value <= 0:
+            raise schemas.Invalid({"ltp": ["Must be greater than 0."]})
+        if kind == "shift" and (value <= -100 or contract.symbol != contract.underlying):
+            raise schemas.Invalid({"shift_percent": ["Must be above -100 and concern an index or a share."]})
+
+    def _route(
+        self, path: str, handler: Callable[[Values], Awaitable[Response]], schema: Schema | None
+    ) -> Route:
+        call = functools.partial(self._guarded, handler=handler, schema=schema)
+        return Route(path, call, methods=["GET" if schema is None else "POST"])
+
+    async def _guarded(
+        self, request: Request, *, handler: Callable[[Values], Awaitable[Response]], schema: Schema | None
+    ) -> Response:
+        if not self._may(request):
+            return wire.error(403, "The control surface answers loopback clients with its token only")
+        try:
+            if schema is None:
+                return await handler(dict(request.query_params))
+            body = await wire.read_json(request)
+            if schema is FAULTS and isinstance(body, dict) and set(body) == {"clear"}:
+                self.rest.faults.clear()
+                return JSONResponse({"status": "success", "waiting": 0})
+            return await handler(schemas.check(schema, body))
+        except wire.Unreadable:
+            return wire.unreadable()
+        except schemas.Invalid as problem:
+            return wire.error(400, problem.errors)
+
+    def _may(self, request: Request) -> bool:
+        host = request.client.host if request.client is not None else ""
+        try:
+            local = ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return False
+        given = request.headers.get("x-control-token", "")
+        return local and (self.token is None or secrets.compare_digest(given.encode(), self.token.encode()))

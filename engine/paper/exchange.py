@@ -1,0 +1,404 @@
+"""The exchange: takes orders, matches them against its own quotes, books fills."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+
+from engine.domain.instruments import Action, Contract, Exchange, InstrumentType, PriceType, Product
+from engine.paper import matching
+from engine.paper.accounts import Account, Position, PositionKey
+from engine.paper.clock import trading_day
+from engine.paper.listing import Listing
+from engine.paper.market import Market
+from engine.paper.orders import (
+    WORKING,
+    OrderRequest,
+    PaperOrder,
+    Status,
+    Trade,
+    new_order_id,
+    new_trade_id,
+)
+from engine.paper.quotes import Quotes
+from engine.paper.storage import PriceControl, Storage
+from engine.paper.wire import Refusal
+
+SHARE_SEGMENTS = frozenset({Exchange.NSE, Exchange.BSE})
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """An order update for the account's subscribed sockets: the order as it stood at that moment."""
+
+    order: PaperOrder
+    price: int
+
+
+@dataclass(frozen=True, slots=True)
+class Treatment:
+    """What a fault does to one order: ``reject`` is a reason, ``clip`` the share of the quantity that fills."""
+
+    reject: str | None = None
+    clip: float | None = None
+
+
+NORMAL = Treatment()
+
+
+class PaperExchange:
+    """Accounts, books and matching over one market. Not thread-safe: one event loop owns it.
+
+    ``on_push`` is called with every order update, before the call that caused it returns.
+    """
+
+    def __init__(
+        self,
+        *,
+        market: Market,
+        storage: Storage,
+        clock: Callable[[], float] = time.time,
+        on_push: Callable[[Push], None] = lambda _: None,
+    ) -> None:
+        self.market = market
+        self.clock = clock
+        self.on_push = on_push
+        self.listing = Listing(market, clock)
+        self.quotes = Quotes(market, self.listing.close_of)
+        self._storage = storage
+        self.accounts = storage.accounts()
+        for control in storage.controls():
+            self._apply(control)
+        for account in self.accounts.values():
+            for key in account.positions:
+                self.listing.keep(key.symbol, key.exchange)
+            for order in account.working.values():
+                self.listing.keep(order.symbol, order.exchange)
+
+    def open_account(self, *, api_key: str, name: str, funds: int, face: str) -> tuple[Account, bool]:
+        """The account of a key, and whether it is new. An existing one is left as it is."""
+        known = self.accounts.get(api_key)
+        if known is not None:
+            return known, False
+        account = Account(api_key, name, funds, face, self.clock())
+        with self._storage.transaction():
+            self._storage.save_account(account)
+        self.accounts[api_key] = account
+        return account, True
+
+    def available(self, account: Account) -> int:
+        """Cash that is free for new orders, in paise."""
+        return account.funds + account.realised - self.used(account) - account.reserved
+
+    def used(self, account: Account) -> int:
+        """Paise blocked for positions."""
+        return account.margin(self.listing.contract).total
+
+    def place(self, account: Account, request: OrderRequest, treatment: Treatment = NORMAL) -> PaperOrder:
+        """Take an order and match it at once. Raises Refusal, with an order id if a rejected order was recorded."""
+        contract = self._checked(request)
+        at = self.clock()
+        order = self._new_order(account, request, contract, at)
+        if treatment.reject is None:
+            order.blocked = self._reserve(account, contract, order)
+        reason = treatment.reject or self._delivery_problem(account, request)
+        with self._storage.transaction():
+            if reason is not None:
+                order.status, order.reason, order.blocked = Status.REJECTED, reason, 0
+            account.remember(order)
+            self.listing.keep(order.symbol, order.exchange)
+            self._push(order)
+            if order.status in WORKING:
+                at_market = order.price_type is PriceType.MARKET
+                self._match(account, order, contract, at, clip=treatment.clip, arriving=True, at_market=at_market)
+            self._storage.save_order(order)
+        if reason is not None:
+            raise Refusal(400, reason, orderid=order.order_id)
+        return order
+
+    def modify(self, account: Account, order_id: str, request: OrderRequest) -> PaperOrder:
+        """Change quantity, price and trigger of a working order; the price type stays what it was. Raises Refusal."""
+        order = self._working(account, order_id, verb="modify")
+        contract = self._contract(order.symbol, order.exchange)
+        if request.price_type is PriceType.SL_M and request.price:
+            raise Refusal(400, "SL-M orders do not accept a price")
+        self._check_quantity(contract, request.quantity)
+        self._check_tick(contract, request.price, request.trigger_price)
+        if request.quantity <= order.filled:
+            raise Refusal(400, f"Quantity must be above the filled quantity {order.filled}")
+        changed = copy.copy(order)
+        changed.quantity = request.quantity
+        changed.price = request.price or order.price
+        changed.trigger_price = request.trigger_price or order.trigger_price
+        changed.held = False
+        order.blocked, kept = 0, order.blocked
+        try:
+            changed.blocked = self._reserve(account, contract, changed)
+        except Refusal:
+            order.blocked = kept
+            raise
+        with self._storage.transaction():
+            account.remember(changed)
+            at_market = changed.price_type is PriceType.MARKET and not request.price
+            self._match(account, changed, contract, self.clock(), arriving=True, at_market=at_market)
+            self._storage.save_order(changed)
+        return changed
+
+    def cancel(self, account: Account, order_id: str) -> PaperOrder:
+        """Cancel a working order. Raises Refusal."""
+        order = self._working(account, order_id, verb="cancel")
+        with self._storage.transaction():
+            self._finish(account, order, Status.CANCELLED)
+            self._storage.save_order(order)
+        return order
+
+    def sweep(self) -> None:
+        """Match every resting order against the present quotes; settle what has expired, end orders of past days."""
+        at = self.clock()
+        today = trading_day(at)
+        for account in self.accounts.values():
+            if account.working:
+                with self._storage.transaction():
+                    self._sweep_orders(account, at, today)
+            for position in account.positions.values():
+                if position.quantity:
+                    self._settle_if_expired(account, position, at)
+
+    def _sweep_orders(self, account: Account, at: float, today: date) -> None:
+        for order in list(account.working.values()):
+            if trading_day(order.placed_at) != today:
+                self._finish(account, order, Status.CANCELLED)
+                self._storage.save_order(order)
+            elif not order.held and self._match(account, order, self._contract(order.symbol, order.exchange), at):
+                self._storage.save_order(order)
+
+    def control_price(self, control: PriceControl) -> None:
+        """Move or hold a price from now on and match what it crosses."""
+        with self._storage.transaction():
+            self._storage.save_control(control)
+        self._apply(control)
+        self.sweep()
+
+    def clear_prices(self, symbol: str | None = None, exchange: str | None = None) -> None:
+        """Let prices go their own way again."""
+        with self._storage.transaction():
+            self._storage.clear_controls(symbol, exchange)
+        if symbol is None or exchange is None:
+            self.market.clear()
+            self.quotes.clear()
+        else:
+            self.market.clear(symbol)
+            self.quotes.clear(symbol, exchange)
+        self.sweep()
+
+    def _apply(self, control: PriceControl) -> None:
+        contract = self.listing.contract(control.symbol, Exchange(control.exchange))
+        is_underlying = contract.instrument_type in (InstrumentType.INDEX, InstrumentType.EQ)
+        if control.kind == "shift":
+            self.market.shift(control.symbol, control.value, control.at)
+        elif is_underlying:
+            self.market.pin(control.symbol, control.value)
+        else:
+            self.quotes.pin(control.symbol, control.exchange, round(control.value * 100))
+
+    def _contract(self, symbol: str, exchange: Exchange) -> Contract:
+        contract = self.listing.resolve(symbol, exchange)
+        if contract is None:
+            raise Refusal(400, f"Symbol {symbol} not found on {exchange}")
+        return contract
+
+    def _checked(self, request: OrderRequest) -> Contract:
+        """The contract of an order that may be placed as it is written. Raises Refusal."""
+        contract = self._contract(request.symbol, request.exchange)
+        if contract.instrument_type is InstrumentType.INDEX:
+            raise Refusal(400, f"{request.symbol} is an index on {request.exchange} and cannot be traded")
+        if request.exchange in SHARE_SEGMENTS and request.product is Product.NRML:
+            message = "NRML product not allowed for {} equity segment. Use CNC for delivery or MIS for intraday."
+            raise Refusal(400, message.format(request.exchange))
+        if request.exchange not in SHARE_SEGMENTS and request.product is Product.CNC:
+            message = "CNC product not allowed for {} derivatives segment. Use NRML for carryforward or MIS for intraday."
+            raise Refusal(400, message.format(request.exchange))
+        self._check_quantity(contract, request.quantity)
+        kind = request.price_type
+        if kind in (PriceType.LIMIT, PriceType.SL) and not request.price:
+            raise Refusal(400, f"{kind} orders require price")
+        if kind in (PriceType.SL, PriceType.SL_M) and not request.trigger_price:
+            raise Refusal(400, f"{kind} orders require trigger_price")
+        if kind in (PriceType.LIMIT, PriceType.SL):
+            self._check_tick(contract, request.price, request.trigger_price)
+        return contract
+
+    def _check_quantity(self, contract: Contract, quantity: int) -> None:
+        if quantity % contract.lot_size:
+            raise Refusal(400, f"Quantity must be in multiples of lot size {contract.lot_size}")
+        freeze = contract.freeze_quantity
+        if freeze is not None and quantity > freeze:
+            raise Refusal(400, f"Quantity {quantity} exceeds the freeze quantity {freeze} of {contract.underlying}")
+
+    def _check_tick(self, contract: Contract, *prices: int) -> None:
+        tick = round(contract.tick_size * 100)
+        for price in prices:
+            if price % tick:
+                raise Refusal(400, f"Price {price / 100} is not a multiple of the tick size {contract.tick_size}")
+
+    def _delivery_problem(self, account: Account, request: OrderRequest) -> str | None:
+        if request.product is not Product.CNC or request.action is Action.BUY:
+            return None
+        held = account.position(PositionKey(request.symbol, request.exchange, request.product)).quantity
+        if held >= request.quantity:
+            return None
+        if held <= 0:
+            return (
+                f"Cannot sell {request.symbol} in CNC. No positions or holdings available. "
+                "CNC (delivery) requires existing shares. Use MIS for intraday short selling."
+            )
+        return f"Cannot sell {request.quantity} shares of {request.symbol} in CNC. Only {held} shares available."
+
+    def _new_order(self, account: Account, request: OrderRequest, contract: Contract, at: float) -> PaperOrder:
+        order_id = new_order_id(at)
+        while any(order_id in other.orders for other in self.accounts.values()):
+            order_id = new_order_id(at)
+        waits = request.price_type in (PriceType.SL, PriceType.SL_M)
+        price = 0 if request.price_type is PriceType.SL_M else request.price
+        return PaperOrder(
+            order_id=order_id,
+            api_key=account.api_key,
+            strategy=request.strategy,
+            symbol=request.symbol,
+            exchange=request.exchange,
+            action=request.action,
+            quantity=request.quantity,
+            price_type=request.price_type,
+            product=request.product,
+            price=self.quotes.last(contract, at) if request.price_type is PriceType.MARKET else price,
+            trigger_price=request.trigger_price if waits else 0,
+            placed_at=at,
+            status=Status.TRIGGER_PENDING if waits else Status.OPEN,
+        )
+
+    def _reserve(self, account: Account, contract: Contract, order: PaperOrder) -> int:
+        """Paise that the order blocks until it is filled. Raises Refusal if they are not there."""
+        at = self.clock()
+        _, bid, ask = self.quotes.touch(contract, at)
+        price = ask if order.action is Action.BUY else bid
+        if order.price_type in (PriceType.LIMIT, PriceType.SL):
+            price = order.price
+        elif order.price_type is PriceType.SL_M:
+            price = max(order.trigger_price, price)
+        key = PositionKey(order.symbol, order.exchange, order.product)
+        after = copy.copy(account.position(key))
+        before = account.margin(self.listing.contract).total
+        underlying = self.quotes.underlying_paise(contract, at)
+        after.apply(order.action, order.pending, price=price, underlying=underlying, day=after.day)
+        needed = max(account.margin(self.listing.contract, instead=after).total - before, 0)
+        free = account.funds + account.realised - before - account.reserved
+        if needed > free and needed:
+            message = "Insufficient funds. Required: ₹{:.2f}, Available: ₹{:.2f}, Shortage: ₹{:.2f}"
+            raise Refusal(400, message.format(needed / 100, free / 100, (needed - free) / 100))
+        return needed
+
+    def _working(self, account: Account, order_id: str, *, verb: str) -> PaperOrder:
+        order = account.orders.get(order_id)
+        if order is None:
+            raise Refusal(404, f"Order {order_id} not found")
+        if order.status not in WORKING:
+            raise Refusal(400, f"Cannot {verb} order in {order.status} status")
+        return order
+
+    def _match(
+        self,
+        account: Account,
+        order: PaperOrder,
+        contract: Contract,
+        at: float,
+        *,
+        clip: float | None = None,
+        arriving: bool = False,
+        at_market: bool = False,
+    ) -> bool:
+        """Fill what the quotes allow. Returns whether anything about the order changed."""
+        last, bid, ask = self.quotes.touch(contract, at)
+        triggered = False
+        if order.status is Status.TRIGGER_PENDING:
+            if not matching.is_triggered(order, last):
+                return False
+            order.status, order.triggered, triggered = Status.OPEN, True, True
+        price = matching.fill_price(order, bid=bid, ask=ask, arriving=arriving or triggered, at_market=at_market)
+        if price is None:
+            if triggered:
+                self._push(order)
+            return triggered
+        quantity = order.pending if clip is None else matching.clipped(order.pending, clip, contract.lot_size)
+        if quantity:
+            self._fill(account, order, contract, quantity, price, at)
+        if order.pending:
+            order.held = True
+            order.price = price if order.price_type is PriceType.MARKET else order.price
+            self._push(order)
+        return True
+
+    def _fill(
+        self, account: Account, order: PaperOrder, contract: Contract, quantity: int, price: int, at: float
+    ) -> None:
+        trade = Trade(
+            trade_id=new_trade_id(at),
+            order_id=order.order_id,
+            api_key=account.api_key,
+            strategy=order.strategy,
+            symbol=order.symbol,
+            exchange=order.exchange,
+            product=order.product,
+            action=order.action,
+            quantity=quantity,
+            price=price,
+            at=at,
+        )
+        self._book(account, trade, self.quotes.underlying_paise(contract, at))
+        order.blocked = order.blocked * (order.pending - quantity) // order.pending
+        order.filled += quantity
+        order.filled_value += trade.value
+        if not order.pending:
+            self._finish(account, order, Status.COMPLETE, price=price)
+
+    def _book(self, account: Account, trade: Trade, underlying: int) -> None:
+        position = account.position(PositionKey(trade.symbol, trade.exchange, trade.product))
+        day = trading_day(trade.at).isoformat()
+        position.apply(trade.action, trade.quantity, price=trade.price, underlying=underlying, day=day)
+        account.positions[PositionKey(trade.symbol, trade.exchange, trade.product)] = position
+        account.trades.append(trade)
+        self._storage.save_trade(trade)
+        self._storage.save_position(account.api_key, position)
+
+    def _settle_if_expired(self, account: Account, position: Position, at: float) -> None:
+        """Close an expired position at intrinsic value (futures: at the index), once its last day is over."""
+        contract = self.listing.contract(position.symbol, position.exchange)
+        if contract.expiry is None or trading_day(at) <= contract.expiry:
+            return
+        spot = round(self.market.spot(contract.underlying, self.listing.close_of(contract)) * 100)
+        action = Action.SELL if position.quantity > 0 else Action.BUY
+        trade = Trade(
+            trade_id=new_trade_id(at),
+            order_id=f"EXPIRY-{contract.symbol}-{position.product}",
+            api_key=account.api_key,
+            strategy="EXPIRY",
+            symbol=position.symbol,
+            exchange=position.exchange,
+            product=position.product,
+            action=action,
+            quantity=abs(position.quantity),
+            price=matching.settlement_price(contract, spot),
+            at=at,
+        )
+        with self._storage.transaction():
+            self._book(account, trade, spot)
+
+    def _finish(self, account: Account, order: PaperOrder, status: Status, *, price: int | None = None) -> None:
+        order.status, order.blocked, order.held = status, 0, False
+        account.remember(order)
+        self._push(order, price if order.price_type is PriceType.MARKET else None)
+
+    def _push(self, order: PaperOrder, price: int | None = None) -> None:
+        self.on_push(Push(copy.copy(order), order.price if price is None else price))

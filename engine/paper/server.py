@@ -1,0 +1,129 @@
+"""The server process: one loop, one port for REST and websocket."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+import threading
+import time
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from engine.paper.app import Rest, build
+from engine.paper.control import Control
+from engine.paper.exchange import PaperExchange
+from engine.paper.faults import TRANSPORT
+from engine.paper.market import Market
+from engine.paper.replay import Replay, read_day
+from engine.paper.storage import Storage
+from engine.paper.stream import Stream
+
+TICK_SECONDS = 0.5
+REPLAY_TICK_SECONDS = 0.1
+KEEP_ALIVE_SECONDS = 30
+SHUTDOWN_SECONDS = 2
+
+
+class CuttableProtocol(H11Protocol):
+    """HTTP that lets the application see its transport, so that a fault can cut the connection."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Pass the transport on with every request."""
+        super().connection_made(transport)
+        inner: Any = self.app
+
+        async def with_transport(scope: Scope, receive: Receive, send: Send) -> None:
+            await inner({**scope, TRANSPORT: transport}, receive, send)
+
+        self.app = with_transport
+
+
+def serve(
+    *,
+    host: str,
+    port: int,
+    seed: int,
+    state_path: Path | None,
+    replay: Path | None,
+    replay_date: date | None,
+    speed: float,
+    control: bool,
+    control_token: str | None,
+    lifeline_fd: int | None = None,
+    hold_replay: bool = False,
+    tick_seconds: float | None = None,
+) -> None:
+    """Run the paper exchange until it is told to stop (SIGTERM, SIGINT, or the lifeline's end).
+
+    Prices come from a generator with ``seed``; with ``replay`` and ``replay_date`` from that day's 1-minute bars, at
+    ``speed`` times the clock, beginning now unless ``hold_replay``. ``port`` 0 takes a free one; the line printed when
+    the server is ready names it. ``tick_seconds`` is the pause between ticks (default 0.5, 0.1 in a fast replay).
+    Raises ValueError for a replay without a date or without bars of it, OSError if the address is taken.
+    """
+    exchange = PaperExchange(
+        market=Market(seed, replay=_replay(replay, replay_date, speed, hold=hold_replay)),
+        storage=Storage(state_path),
+    )
+    pause = tick_seconds or (REPLAY_TICK_SECONDS if replay is not None and speed > 1.0 else TICK_SECONDS)
+    stream = Stream(exchange, tick_seconds=pause)
+    rest = Rest(exchange)
+    routes = Control(rest, stream, control_token).routes() if control else []
+    server = uvicorn.Server(
+        uvicorn.Config(
+            build(rest, stream, routes),
+            http=CuttableProtocol,
+            ws="websockets-sansio",
+            loop="asyncio",
+            lifespan="on",
+            log_level="warning",
+            access_log=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        )
+    )
+    listener = _listener(host, port)
+    if lifeline_fd is not None:
+        threading.Thread(target=_watch, args=(lifeline_fd, server), name="lifeline", daemon=True).start()
+    threading.Thread(target=_announce, args=(server, listener), name="ready", daemon=True).start()
+    server.run(sockets=[listener])
+
+
+def _replay(file: Path | None, day: date | None, speed: float, *, hold: bool) -> Replay | None:
+    if file is None:
+        return None
+    if day is None:
+        raise ValueError("a replay needs the date of the day to replay")
+    return Replay(read_day(file, day), speed=speed, clock=time.time, hold=hold)
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    """A bound socket; connections accepted from it inherit TCP_NODELAY."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.bind((host, port))
+    return listener
+
+
+def _announce(server: uvicorn.Server, listener: socket.socket) -> None:
+    while not server.started:
+        if server.should_exit:
+            return
+        time.sleep(0.005)
+    host, port = listener.getsockname()[:2]
+    sys.stdout.write(f"paper exchange ready on http://{host}:{port}\n")
+    sys.stdout.flush()
+
+
+def _watch(descriptor: int, server: uvicorn.Server) -> None:
+    while os.read(descriptor, 1):
+        pass
+    server.should_exit = True
