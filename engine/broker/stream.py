@@ -14,6 +14,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, assert_never
 
@@ -120,6 +121,8 @@ class OpenAlgoStream:
         self._taken: set[Instrument] = set()
         self._next_look = 0.0
         self._logged_in = False
+        self._connection: ClientConnection | None = None
+        self._sock: socket.socket | None = None
         self._problems: Counter[str] = Counter()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"stream {self.label}", daemon=True)
@@ -141,6 +144,12 @@ class OpenAlgoStream:
         A thread that is caught in connecting to a dead host ends by its own time-out, telling nothing but ``Stopped``.
         """
         self._stopping.set()
+        connection, sock = self._connection, self._sock
+        with suppress(OSError, WebSocketException):
+            if connection is not None:
+                connection.close()
+            elif sock is not None:
+                sock.shutdown(socket.SHUT_RDWR)
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(2.0)
 
@@ -160,6 +169,8 @@ class OpenAlgoStream:
                 reason, pause = self._reason(error), 0.0
                 if not isinstance(error, _Ended | OSError | WebSocketException):
                     self._problem("stream", type(error).__name__)
+            if self._stopping.is_set():
+                break
             if self._logged_in:
                 attempt = 0
             pause = pause or self._backoff[min(max(attempt - 1, 0), len(self._backoff) - 1)]
@@ -174,18 +185,23 @@ class OpenAlgoStream:
         self._taken.clear()
         self._seen = frozenset()
         self._next_look = 0.0
-        connection = self._connect()
         try:
+            connection = self._connection = self._connect()
             self._send(connection, {"action": "authenticate", "api_key": self._key})
             self._listen(connection)
         finally:
-            connection.close()
+            if self._connection is not None:
+                self._connection.close()
+            self._connection = self._sock = None
 
     def _connect(self) -> ClientConnection:
         uri = parse_uri(self._uri)
         # A socket of our own: websockets would follow a redirect, and the key goes to whom it leads to.
-        sock = socket.create_connection((uri.host, uri.port), timeout=self._open_timeout)
+        sock = self._sock = socket.create_connection((uri.host, uri.port), timeout=self._open_timeout)
         sock.settimeout(None)
+        if self._stopping.is_set():  # stop() came before there was a socket for it to shut
+            sock.close()
+            raise _Ended("told to stop")
         return connect(
             self._uri,
             sock=sock,

@@ -143,14 +143,13 @@ class Wire:
 
     def read(self, path: str, payload: dict[str, Any], *, read_timeout: float) -> tuple[int, bytes]:
         """Status code and body; raises httpx's errors and BodyTooLargeError."""
-        return self._exchange(self._reading, path, payload, read_timeout, {})
+        return self._exchange(self._reading, path, payload, read_timeout=read_timeout)
 
     def place(
         self, path: str, payload: dict[str, Any], departure: Departure, *, read_timeout: float
     ) -> tuple[int, bytes]:
         """Like ``read``, with ``departure`` watching; raises WithheldError too."""
-        extensions = {"trace": departure.trace}
-        return self._exchange(self._placing, path, payload, read_timeout, extensions, departure)
+        return self._exchange(self._placing, path, payload, read_timeout=read_timeout, departure=departure)
 
     def nothing_left(self, departure: Departure, error: Exception) -> bool:
         """Whether this failure proves that no byte of the request left."""
@@ -191,11 +190,12 @@ class Wire:
         client: httpx.Client,
         path: str,
         payload: dict[str, Any],
+        *,
         read_timeout: float,
-        extensions: dict[str, Any],
         departure: Departure | None = None,
     ) -> tuple[int, bytes]:
         timeout = httpx.Timeout(read_timeout, connect=self._connect_timeout, pool=self._connect_timeout)
+        extensions = {} if departure is None else {"trace": departure.trace}
         with self._call(), ExitStack() as answer:
             if self._foreign and departure is not None:
                 departure.begin()
