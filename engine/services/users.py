@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import re
 import secrets
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Any
@@ -25,6 +26,7 @@ from engine.services.passwords import COST, check_password, hash_password, match
 from engine.store.database import Database
 from engine.store.tables import ActivityLog, Role, User, UserSession
 
+SESSION_COOKIE = "algomirror_session"
 FAILURES_ALLOWED = 5
 LOCKED_FOR = timedelta(minutes=15)
 IDLE_FOR = timedelta(hours=8)
@@ -187,6 +189,11 @@ def resolve_session(database: Database, token: str, now: datetime) -> Caller | N
                 .values(last_seen_at=now)
             )
     return Caller(user_id=user.id, username=user.username, role=Role(user.role))
+
+
+def caller_from_cookies(database: Database, cookies: Mapping[str, str], *, now: datetime) -> Caller | None:
+    """Return who the session cookie belongs to, None without a live session."""
+    return resolve_session(database, cookies.get(SESSION_COOKIE, ""), now)
 
 
 def logout(database: Database, token: str, *, address: str = "", now: datetime) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -103,6 +104,7 @@ def _state_of(revision: str | None) -> SchemaState:
     return SchemaState.CURRENT if revision == _scripts().get_current_head() else SchemaState.OLDER
 
 
+@cache
 def _scripts() -> ScriptDirectory:
     return ScriptDirectory.from_config(alembic_config())
 
