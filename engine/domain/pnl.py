@@ -35,6 +35,10 @@ class Holding:
     open_value_paise: int = 0
 
 
+FLAT = Holding()
+"""Nothing bought, nothing sold."""
+
+
 @dataclass(frozen=True, slots=True)
 class EntryFill:
     """A fill of the entry: its value is price × quantity in paise."""

@@ -42,7 +42,7 @@ def test_the_first_profit_seen_may_be_a_loss_and_the_stop_still_starts_at_the_en
         (kind("amount", 1000), (0, 2500, 1600, 1500), [(-1000, False), (1500, False), (1500, False), (1500, True)]),
         (kind("points", 10), (0, 1000, 250), [(-750, False), (250, False), (250, True)]),
         (
-            kind("percentage_of_profit", 20, activate_at=2000),
+            kind("percent_of_profit", 20, activate_at=2000),
             (1999, 2000, 6000, 4801, 4800),
             [(None, False), (1600, False), (4800, False), (4800, False), (4800, True)],
         ),
@@ -77,7 +77,7 @@ def test_each_kind_follows_the_peak_by_its_own_distance(rule, rupees, stops):
 
 
 def test_a_percentage_of_profit_of_20_keeps_4800_of_6000():
-    assert follow(kind("percentage_of_profit", 20, activate_at=2025), 6000) == [(4800, False)]
+    assert follow(kind("percent_of_profit", 20, activate_at=2025), 6000) == [(4800, False)]
 
 
 def test_once_active_it_stays_active_below_its_activation():
@@ -114,9 +114,9 @@ def test_a_distance_without_its_measure_is_refused(rule, premium, units):
         ("amount", {"value": 0}, "value"),
         ("amount", {"value": -1}, "value"),
         ("points", {"value": math.nan}, "value"),
-        ("percentage_of_profit", {"value": 20}, "activate_at"),
-        ("percentage_of_profit", {"value": 20, "activate_at": 0}, "activate_at"),
-        ("percentage_of_profit", {"value": 101, "activate_at": 10}, "value"),
+        ("percent_of_profit", {"value": 20}, "activate_at"),
+        ("percent_of_profit", {"value": 20, "activate_at": 0}, "activate_at"),
+        ("percent_of_profit", {"value": 101, "activate_at": 10}, "value"),
         ("amount", {"value": 1, "activate_at": math.inf}, "activate_at"),
         ("lock_and_trail", {}, "lock"),
         ("amount", {"value": 1, "lock": Lock(2, 1, 1, 1)}, "lock"),
@@ -148,7 +148,7 @@ def test_a_lock_that_makes_no_sense_is_refused(figures, field):
 rules = st.one_of(
     st.builds(kind, st.sampled_from(["percent_of_premium", "amount", "points"]), st.integers(1, 500)),
     st.builds(
-        lambda value, start: kind("percentage_of_profit", value, activate_at=start),
+        lambda value, start: kind("percent_of_profit", value, activate_at=start),
         st.integers(1, 100),
         st.integers(1, 5000),
     ),
