@@ -13,7 +13,7 @@ from engine.paper.wire import ErrorShape, Refusal, success
 
 
 def ping(call: Call) -> Response:
-    """The broker's name and pong."""
+    """Return the broker's name and pong."""
     assert call.account
     return success(data={"broker": BROKER, "message": "pong"})
 

@@ -85,12 +85,12 @@ class Position:
         return value - self.cost if self.quantity > 0 else self.cost - value
 
     def document(self) -> dict[str, Any]:
-        """The position as JSON."""
+        """Return the position as JSON."""
         return asdict(self)
 
     @classmethod
     def from_document(cls, row: dict[str, Any]) -> Position:
-        """The position that ``document`` wrote."""
+        """Return the position that ``document`` wrote."""
         return cls(**{**row, "exchange": Exchange(row["exchange"]), "product": Product(row["product"])})
 
 
@@ -128,11 +128,11 @@ class Account:
             self.working.pop(order.order_id, None)
 
     def position(self, key: PositionKey) -> Position:
-        """The position under a key, flat if there was none."""
+        """Return the position under a key, flat if there was none."""
         return self.positions.get(key) or Position(*key)
 
     def margin(self, contract_of: Callable[[str, Exchange], Contract], *, instead: Position | None = None) -> Margin:
-        """What all positions block together; ``instead`` stands for the position of its key."""
+        """Return what all positions block together; ``instead`` stands for the position of its key."""
         positions = dict(self.positions)
         if instead is not None:
             positions[PositionKey(instead.symbol, instead.exchange, instead.product)] = instead

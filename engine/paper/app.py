@@ -46,7 +46,7 @@ class LoggedCall:
     answered: list[int] = field(default_factory=list)
 
     def document(self) -> dict[str, Any]:
-        """The call as JSON."""
+        """Return the call as JSON."""
         status_code = self.answered[0] if self.answered else 0
         return {"at": self.at, "endpoint": self.endpoint, "body": self.body, "status_code": status_code}
 
@@ -101,7 +101,6 @@ class Rest:
         try:
             values = schemas.check(endpoint.schema, body)
         except schemas.Invalid as problem:
-            assert isinstance(problem.errors, dict)
             return wire.invalid(problem.errors, endpoint.shape, mode=tag.get("mode"))
         try:
             return endpoint.handler(Call(self.exchange, values, treatment))
@@ -118,7 +117,7 @@ class Rest:
 
 
 def build(rest: Rest, stream: Stream, control: list[BaseRoute]) -> Starlette:
-    """The ASGI application. ``control`` are the routes of the control surface, none if it is off."""
+    """Return the ASGI application. ``control`` are the routes of the control surface, none if it is off."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

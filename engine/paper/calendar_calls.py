@@ -16,8 +16,9 @@ from engine.paper.wire import ErrorShape, Refusal, success
 
 CLOSED = ("NSE", "BSE", "NFO", "BFO", "CDS", "BCD")
 MCX_EVENING = (time(17, 0), time(23, 55))
-FULL_CLOSURES = frozenset({(1, 26), (4, 3), (10, 2), (12, 25)})
-"""Days (month, day) on which the commodity exchange does not open in the evening either."""
+MCX_SPECIAL_SECONDS = 6 * 3600 + 15 * 60
+FULL_CLOSURES = ("Republic Day", "Good Friday", "Gandhi Jayanti", "Christmas")
+"""Holidays on which the commodity exchange does not open in the evening either."""
 ORDINARY = (
     ("MCX", time(9), time(23, 55)),
     ("BCD", time(9), time(17)),
@@ -44,8 +45,9 @@ def timings(call: Call) -> Response:
     special = [row for row in INDIA.special_sessions if row.day == day]
     if special:
         return success(data=_special(special[0])["open_exchanges"])
-    if any(row.day == day for row in INDIA.holidays):
-        return success(data=_holiday(day, "")["open_exchanges"])
+    closed = [row for row in INDIA.holidays if row.day == day]
+    if closed:
+        return success(data=_holiday(day, closed[0].name)["open_exchanges"])
     rows = []
     if INDIA.is_ordinary_day(Exchange.NSE, day, assume_weekdays=True) or (
         day.year not in INDIA.years and day.weekday() < 5
@@ -56,12 +58,14 @@ def timings(call: Call) -> Response:
 
 
 def _hours(exchange: Exchange, day: date) -> dict[str, Any]:
-    hours = max((row for row in INDIA.hours if exchange in row.exchanges and row.since <= day), key=lambda row: row.since)
+    hours = max(
+        (row for row in INDIA.hours if exchange in row.exchanges and row.since <= day), key=lambda row: row.since
+    )
     return _row(exchange, day, hours.open, hours.close)
 
 
 def _holiday(day: date, name: str) -> dict[str, Any]:
-    full = (day.month, day.day) in FULL_CLOSURES
+    full = name.startswith(FULL_CLOSURES)
     return {
         "date": day.isoformat(),
         "description": name,
@@ -72,12 +76,16 @@ def _holiday(day: date, name: str) -> dict[str, Any]:
 
 
 def _special(row: SpecialSession) -> dict[str, Any]:
+    rows = [_row(name, row.day, row.open, row.close) for name in CLOSED]
+    if row.open >= MCX_EVENING[0]:
+        start = rows[0]["start_time"]
+        rows.append({"exchange": "MCX", "start_time": start, "end_time": start + MCX_SPECIAL_SECONDS * 1000})
     return {
         "date": row.day.isoformat(),
         "description": row.name,
         "holiday_type": "SPECIAL_SESSION",
         "closed_exchanges": [],
-        "open_exchanges": [_row(name, row.day, row.open, row.close) for name in CLOSED],
+        "open_exchanges": rows,
     }
 
 

@@ -23,7 +23,7 @@ def ist_text(at: float) -> str:
 
 
 def trading_day(at: float) -> date:
-    """The date in Asia/Kolkata that an instant (epoch seconds) belongs to."""
+    """Return the date in Asia/Kolkata that an instant (epoch seconds) belongs to."""
     return ist(at).date()
 
 
@@ -33,7 +33,7 @@ def day_start(day: date) -> float:
 
 
 def previous_day(day: date) -> date:
-    """The calendar day before."""
+    """Return the calendar day before."""
     return day - timedelta(days=1)
 
 

@@ -67,7 +67,7 @@ class Control:
     token: str | None
 
     def routes(self) -> list[BaseRoute]:
-        """The routes below /control/."""
+        """Return the routes below /control/."""
         return [
             self._route("/control/accounts", self.accounts, ACCOUNTS),
             self._route("/control/price", self.price, PRICE),
@@ -173,9 +173,7 @@ class Control:
         if kind == "shift" and (value <= -100 or contract.symbol != contract.underlying):
             raise schemas.Invalid({"shift_percent": ["Must be above -100 and concern an index or a share."]})
 
-    def _route(
-        self, path: str, handler: Callable[[Values], Awaitable[Response]], schema: Schema | None
-    ) -> Route:
+    def _route(self, path: str, handler: Callable[[Values], Awaitable[Response]], schema: Schema | None) -> Route:
         call = functools.partial(self._guarded, handler=handler, schema=schema)
         return Route(path, call, methods=["GET" if schema is None else "POST"])
 

@@ -25,19 +25,20 @@ def quotes(call: Call) -> Response:
     contract = call.exchange.listing.resolve(call.values["symbol"], Exchange(call.values["exchange"]))
     if contract is None:
         raise Refusal(400, _not_found(call.values))
-    return success(data=_quote_row(call, contract))
+    return success(data=_quote_row(call, contract, call.exchange.clock()))
 
 
 def multiquotes(call: Call) -> Response:
     """Prices of several symbols, unknown ones first. Only unknown ones: 400 with ``invalid_symbols``."""
     assert call.account
     failed, found = [], []
+    at = call.exchange.clock()
     for row in call.values["symbols"]:
         contract = call.exchange.listing.resolve(row["symbol"], Exchange(row["exchange"]))
         if contract is None:
             failed.append({**row, "error": _not_found(row)})
         else:
-            found.append({**row, "data": _quote_row(call, contract)})
+            found.append({**row, "data": _quote_row(call, contract, at)})
     if not found:
         raise Refusal(400, failed[0]["error"], invalid_symbols=failed)
     return success(results=[*failed, *found])
@@ -54,7 +55,7 @@ def symbol(call: Call) -> Response:
 
 
 def expiry(call: Call) -> Response:
-    """Listed expiries as 01-DEC-26; an unknown symbol has none, which is a success."""
+    """Return listed expiries as 01-DEC-26; an unknown symbol has none, which is a success."""
     assert call.account
     name, exchange, kind = (call.values[key] for key in ("symbol", "exchange", "instrumenttype"))
     listing = call.exchange.listing
@@ -65,7 +66,7 @@ def expiry(call: Call) -> Response:
 
 
 def option_chain(call: Call) -> Response:
-    """Calls and puts around the strike at the money, ``strike_count`` on each side or all that are listed."""
+    """Return calls and puts around the strike at the money, ``strike_count`` on each side or all that are listed."""
     underlying, wanted = call.values["underlying"], call.values["expiry_date"]
     if call.values["apikey"] not in call.exchange.accounts:
         raise Refusal(403, f"Failed to fetch LTP for {underlying}: {BAD_KEY}")
@@ -76,7 +77,9 @@ def option_chain(call: Call) -> Response:
     day = _compact_date(wanted)
     strikes = [] if day is None else call.exchange.listing.strikes(underlying, day)
     if day is None or not strikes:
-        problem = f"No strikes found for {underlying} expiring {wanted}. Please check expiry date or update master contract."
+        problem = (
+            f"No strikes found for {underlying} expiring {wanted}. Please check expiry date or update master contract."
+        )
         raise Refusal(404, problem)
     at = call.exchange.clock()
     spot = call.exchange.market.spot(underlying, at)
@@ -102,22 +105,22 @@ def option_chain(call: Call) -> Response:
             "quotes_included": True,
             "greeks_included": with_greeks,
             "forward_price": round(call.exchange.quotes.forward(underlying, close, at), 2) if with_greeks else None,
-            "chain": [_strike_row(call, underlying, day, strikes[k], k - middle, at) for k in shown],
+            "chain": [_strike_row(call, day, strikes[k], distance=k - middle, at=at) for k in shown],
         }
     )
 
 
-def _strike_row(call: Call, underlying: str, day: date, strike: float, distance: int, at: float) -> dict[str, Any]:
+def _strike_row(call: Call, day: date, strike: float, *, distance: int, at: float) -> dict[str, Any]:
     row: dict[str, Any] = {"strike": strike}
     for kind in (InstrumentType.CE, InstrumentType.PE):
-        contract = call.exchange.listing.option(underlying, day, strike, kind)
+        contract = call.exchange.listing.option(call.values["underlying"], day, strike, kind)
         buys, sells = call.exchange.quotes.depth(contract, at)
         outside = distance > 0 if kind is InstrumentType.CE else distance < 0
         label = f"{'OTM' if outside else 'ITM'}{abs(distance)}" if distance else "ATM"
         row[kind.lower()] = {
             "symbol": contract.symbol,
             "label": label,
-            **_quote_row(call, contract),
+            **_quote_row(call, contract, at),
             "bid_qty": buys[0].quantity,
             "ask_qty": sells[0].quantity,
             "lotsize": contract.lot_size,
@@ -128,8 +131,8 @@ def _strike_row(call: Call, underlying: str, day: date, strike: float, distance:
     return row
 
 
-def _quote_row(call: Call, contract: Contract) -> dict[str, Any]:
-    quote = call.exchange.quotes.quote(contract, call.exchange.clock())
+def _quote_row(call: Call, contract: Contract, at: float) -> dict[str, Any]:
+    quote = call.exchange.quotes.quote(contract, at)
     is_index = contract.instrument_type is InstrumentType.INDEX
     return {
         "ltp": quote.ltp / 100,
@@ -145,7 +148,7 @@ def _quote_row(call: Call, contract: Contract) -> dict[str, Any]:
 
 
 def _compact_date(written: str) -> date | None:
-    """The expiry of 01DEC26; any other form is none, as OpenAlgo compares text."""
+    """Return the expiry of 01DEC26; any other form is none, as OpenAlgo compares text."""
     try:
         day = parse_expiry(written)
     except SymbolError:

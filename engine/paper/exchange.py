@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
-from engine.domain.instruments import Action, Contract, Exchange, InstrumentType, PriceType, Product
-from engine.paper import matching
+from engine.domain.instruments import Action, Contract, Exchange, InstrumentType, PriceType
+from engine.paper import admission, matching
 from engine.paper.accounts import Account, Position, PositionKey
 from engine.paper.clock import trading_day
 from engine.paper.listing import Listing
@@ -26,8 +26,6 @@ from engine.paper.orders import (
 from engine.paper.quotes import Quotes
 from engine.paper.storage import PriceControl, Storage
 from engine.paper.wire import Refusal
-
-SHARE_SEGMENTS = frozenset({Exchange.NSE, Exchange.BSE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +77,7 @@ class PaperExchange:
                 self.listing.keep(order.symbol, order.exchange)
 
     def open_account(self, *, api_key: str, name: str, funds: int, face: str) -> tuple[Account, bool]:
-        """The account of a key, and whether it is new. An existing one is left as it is."""
+        """Return the account of a key, and whether it is new. An existing one is left as it is."""
         known = self.accounts.get(api_key)
         if known is not None:
             return known, False
@@ -99,12 +97,14 @@ class PaperExchange:
 
     def place(self, account: Account, request: OrderRequest, treatment: Treatment = NORMAL) -> PaperOrder:
         """Take an order and match it at once. Raises Refusal, with an order id if a rejected order was recorded."""
-        contract = self._checked(request)
+        contract = self._contract(request.symbol, request.exchange)
+        admission.check_order(contract, request)
         at = self.clock()
         order = self._new_order(account, request, contract, at)
         if treatment.reject is None:
             order.blocked = self._reserve(account, contract, order)
-        reason = treatment.reject or self._delivery_problem(account, request)
+        held = account.position(PositionKey(request.symbol, request.exchange, request.product)).quantity
+        reason = treatment.reject or admission.delivery_problem(request, held)
         with self._storage.transaction():
             if reason is not None:
                 order.status, order.reason, order.blocked = Status.REJECTED, reason, 0
@@ -123,12 +123,7 @@ class PaperExchange:
         """Change quantity, price and trigger of a working order; the price type stays what it was. Raises Refusal."""
         order = self._working(account, order_id, verb="modify")
         contract = self._contract(order.symbol, order.exchange)
-        if request.price_type is PriceType.SL_M and request.price:
-            raise Refusal(400, "SL-M orders do not accept a price")
-        self._check_quantity(contract, request.quantity)
-        self._check_tick(contract, request.price, request.trigger_price)
-        if request.quantity <= order.filled:
-            raise Refusal(400, f"Quantity must be above the filled quantity {order.filled}")
+        admission.check_change(contract, order, request)
         changed = copy.copy(order)
         changed.quantity = request.quantity
         changed.price = request.price or order.price
@@ -210,53 +205,6 @@ class PaperExchange:
             raise Refusal(400, f"Symbol {symbol} not found on {exchange}")
         return contract
 
-    def _checked(self, request: OrderRequest) -> Contract:
-        """The contract of an order that may be placed as it is written. Raises Refusal."""
-        contract = self._contract(request.symbol, request.exchange)
-        if contract.instrument_type is InstrumentType.INDEX:
-            raise Refusal(400, f"{request.symbol} is an index on {request.exchange} and cannot be traded")
-        if request.exchange in SHARE_SEGMENTS and request.product is Product.NRML:
-            message = "NRML product not allowed for {} equity segment. Use CNC for delivery or MIS for intraday."
-            raise Refusal(400, message.format(request.exchange))
-        if request.exchange not in SHARE_SEGMENTS and request.product is Product.CNC:
-            message = "CNC product not allowed for {} derivatives segment. Use NRML for carryforward or MIS for intraday."
-            raise Refusal(400, message.format(request.exchange))
-        self._check_quantity(contract, request.quantity)
-        kind = request.price_type
-        if kind in (PriceType.LIMIT, PriceType.SL) and not request.price:
-            raise Refusal(400, f"{kind} orders require price")
-        if kind in (PriceType.SL, PriceType.SL_M) and not request.trigger_price:
-            raise Refusal(400, f"{kind} orders require trigger_price")
-        if kind in (PriceType.LIMIT, PriceType.SL):
-            self._check_tick(contract, request.price, request.trigger_price)
-        return contract
-
-    def _check_quantity(self, contract: Contract, quantity: int) -> None:
-        if quantity % contract.lot_size:
-            raise Refusal(400, f"Quantity must be in multiples of lot size {contract.lot_size}")
-        freeze = contract.freeze_quantity
-        if freeze is not None and quantity > freeze:
-            raise Refusal(400, f"Quantity {quantity} exceeds the freeze quantity {freeze} of {contract.underlying}")
-
-    def _check_tick(self, contract: Contract, *prices: int) -> None:
-        tick = round(contract.tick_size * 100)
-        for price in prices:
-            if price % tick:
-                raise Refusal(400, f"Price {price / 100} is not a multiple of the tick size {contract.tick_size}")
-
-    def _delivery_problem(self, account: Account, request: OrderRequest) -> str | None:
-        if request.product is not Product.CNC or request.action is Action.BUY:
-            return None
-        held = account.position(PositionKey(request.symbol, request.exchange, request.product)).quantity
-        if held >= request.quantity:
-            return None
-        if held <= 0:
-            return (
-                f"Cannot sell {request.symbol} in CNC. No positions or holdings available. "
-                "CNC (delivery) requires existing shares. Use MIS for intraday short selling."
-            )
-        return f"Cannot sell {request.quantity} shares of {request.symbol} in CNC. Only {held} shares available."
-
     def _new_order(self, account: Account, request: OrderRequest, contract: Contract, at: float) -> PaperOrder:
         order_id = new_order_id(at)
         while any(order_id in other.orders for other in self.accounts.values()):
@@ -333,7 +281,7 @@ class PaperExchange:
             return triggered
         quantity = order.pending if clip is None else matching.clipped(order.pending, clip, contract.lot_size)
         if quantity:
-            self._fill(account, order, contract, quantity, price, at)
+            self._fill(account, order, contract, quantity=quantity, price=price, at=at)
         if order.pending:
             order.held = True
             order.price = price if order.price_type is PriceType.MARKET else order.price
@@ -341,7 +289,7 @@ class PaperExchange:
         return True
 
     def _fill(
-        self, account: Account, order: PaperOrder, contract: Contract, quantity: int, price: int, at: float
+        self, account: Account, order: PaperOrder, contract: Contract, *, quantity: int, price: int, at: float
     ) -> None:
         trade = Trade(
             trade_id=new_trade_id(at),

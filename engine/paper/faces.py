@@ -23,7 +23,7 @@ class AnalyzerFace:
     stream_broker = "sandbox"
 
     def tag(self) -> dict[str, str]:
-        """The top-level field that marks answers of order and account calls."""
+        """Return the top-level field that marks answers of order and account calls."""
         return {"mode": self.name}
 
     def funds(self, exchange: PaperExchange, account: Account) -> dict[str, Any]:
@@ -48,11 +48,11 @@ class AnalyzerFace:
         }
 
     def order_row(self, order: PaperOrder) -> dict[str, Any]:
-        """A row of the order book."""
+        """Return a row of the order book."""
         return {"pricetype": order.price_type, "rejection_reason": order.reason, **self._order(order)}
 
     def status_row(self, order: PaperOrder) -> dict[str, Any]:
-        """The answer of ``orderstatus``: here the price type is called ``price_type``."""
+        """Return the answer of ``orderstatus``: here the price type is called ``price_type``."""
         return {"price_type": order.price_type, **self._order(order)}
 
     def order_book(self, account: Account, at: float) -> dict[str, Any]:
@@ -100,7 +100,7 @@ class AnalyzerFace:
         }
 
     def push(self, account: Account, push: Push) -> dict[str, Any]:
-        """A frame of type ``order_update``; like the sandbox it never says what is pending."""
+        """Return a frame of type ``order_update``; like the sandbox it never says what is pending."""
         order = push.order
         return {
             "type": "order_update",
@@ -158,7 +158,7 @@ class AnalyzerFace:
         }
 
     def _position(self, exchange: PaperExchange, position: Position, at: float, today: str) -> dict[str, Any]:
-        """A row of the position book; a flat one repeats the realised amount as unrealised, as the sandbox does."""
+        """Return a row of the position book; a flat one repeats the realised amount as unrealised."""
         last = exchange.quotes.last(exchange.listing.contract(position.symbol, position.exchange), at)
         realised = position.today if position.day == today else 0
         unrealised = self._unrealised(exchange, position, at)

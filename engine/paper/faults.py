@@ -76,13 +76,13 @@ async def drop_after(call: InHand, _: Fault) -> Response:
 
 
 async def delay(call: InHand, fault: Fault) -> Response:
-    """The call is carried out ``seconds`` later."""
+    """Carry the call out ``seconds`` later."""
     await asyncio.sleep(fault.seconds)
     return call.answer(NORMAL)
 
 
 async def late(call: InHand, fault: Fault) -> Response:
-    """The call is carried out ``seconds`` after the client left; a client that stays so long gets its answer."""
+    """Carry the call out ``seconds`` after the client left; one that stays so long gets its answer."""
     try:
         await asyncio.wait_for(call.request.receive(), fault.seconds)
     except TimeoutError:
@@ -92,7 +92,7 @@ async def late(call: InHand, fault: Fault) -> Response:
 
 
 async def reject(call: InHand, fault: Fault) -> Response:
-    """The order is recorded as rejected: 400 with an order id."""
+    """Record the order as rejected: 400 with an order id."""
     return call.answer(Treatment(reject=fault.message or "Order rejected by the exchange"))
 
 
@@ -119,7 +119,7 @@ async def null_orderid(call: InHand, _: Fault) -> Response:
 
 
 async def empty_book(call: InHand, _: Fault) -> Response:
-    """A book with nothing in it: 200, as plugins answer when the broker refused."""
+    """Show a book with nothing in it: 200, as plugins answer when the broker refused."""
     body = json.loads(bytes(call.answer(NORMAL).body))
     return JSONResponse(_emptied(body))
 
@@ -169,7 +169,7 @@ class FaultBook:
         self.waiting.clear()
 
     def take(self, endpoint: str, api_key: str) -> Fault | None:
-        """The fault for this call, counted down, or None."""
+        """Return the fault for this call, counted down, or None."""
         for fault in self.waiting:
             if fault.endpoint in (ANY, endpoint) and fault.api_key in (None, api_key):
                 fault.count -= 1

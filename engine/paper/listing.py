@@ -38,7 +38,7 @@ class Listing:
         self._kept: dict[tuple[str, Exchange], Contract] = {}
 
     def resolve(self, symbol: str, exchange: Exchange) -> Contract | None:
-        """The contract of a symbol if it is listed now, else None."""
+        """Return the contract of a symbol if it is listed now, else None."""
         try:
             parsed = parse_symbol(symbol, exchange)
         except DomainError:
@@ -58,7 +58,7 @@ class Listing:
         return self._derivative(symbol, exchange, parsed)
 
     def contract(self, symbol: str, exchange: Exchange) -> Contract:
-        """The contract of a symbol that was listed at some time. Raises DomainError if it cannot be one of ours."""
+        """Return the contract of a symbol that was listed at some time. Raises DomainError for any other."""
         kept = self._kept.get((symbol, exchange))
         if kept is not None:
             return kept
@@ -79,13 +79,13 @@ class Listing:
         return derivatives_exchange(underlying) if _has_derivatives(underlying) else None
 
     def expiries(self, underlying: str, *, futures: bool = False) -> list[date]:
-        """Listed expiries of an index in order, from today on; empty for anything else."""
+        """Return listed expiries of an index in order, from today on; empty for anything else."""
         if not _has_derivatives(underlying):
             return []
         return _expiries(underlying, trading_day(self._clock()), futures)
 
     def strikes(self, underlying: str, expiry: date) -> list[float]:
-        """Listed strikes of an expiry in order, in ₹; empty if there is no such expiry."""
+        """Return listed strikes of an expiry in order, in ₹; empty if there is no such expiry."""
         if expiry not in self.expiries(underlying):
             return []
         low, high = self._band(underlying)
@@ -99,7 +99,7 @@ class Listing:
         return sorted(listed)
 
     def option(self, underlying: str, expiry: date, strike: float, kind: InstrumentType) -> Contract:
-        """A listed option by its parts."""
+        """Return a listed option by its parts."""
         return self.contract(format_option(underlying, expiry, strike, kind), derivatives_exchange(underlying))
 
     def close_of(self, contract: Contract) -> float:
@@ -109,7 +109,7 @@ class Listing:
         return _last_close(contract.exchange, contract.expiry)
 
     def row(self, contract: Contract) -> dict[str, Any]:
-        """The contract as the ``symbol`` endpoint shows it. Freeze quantities of BFO are not known to OpenAlgo: 1."""
+        """Return what the ``symbol`` endpoint shows. OpenAlgo does not know freeze quantities of BFO: 1."""
         is_index = contract.instrument_type is InstrumentType.INDEX
         known = contract.exchange is Exchange.NFO and contract.freeze_quantity is not None
         brexchange = {Exchange.NSE_INDEX: "NSE", Exchange.BSE_INDEX: "BSE"}.get(contract.exchange, contract.exchange)

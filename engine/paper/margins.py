@@ -51,10 +51,10 @@ def margin_of(exposures: Iterable[Exposure]) -> Margin:
     rows = [row for row in exposures if row.quantity]
     for row in rows:
         if row.quantity > 0 and row.contract.instrument_type in (InstrumentType.CE, InstrumentType.PE):
-            kind = (row.contract.underlying, row.contract.instrument_type)
-            bought[kind] = bought.get(kind, 0) + row.quantity
+            own = (row.contract.underlying, row.contract.instrument_type)
+            bought[own] = bought.get(own, 0) + row.quantity
     for row in rows:
-        kind = (row.contract.underlying, row.contract.instrument_type)
+        kind: tuple[str, InstrumentType] = (row.contract.underlying, row.contract.instrument_type)
         match row.contract.instrument_type:
             case InstrumentType.EQ | InstrumentType.INDEX:
                 share = 100 if row.product is Product.CNC else SHARE_MIS_PERCENT

@@ -6,7 +6,6 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
 
 from engine.paper.catalogue import INDICES, SHARES, Index, Share
 from engine.paper.clock import day_start, trading_day
@@ -14,6 +13,7 @@ from engine.paper.paths import Path, second_volatility
 from engine.paper.replay import Replay
 
 SAMPLE_SECONDS = 60.0
+DAY_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,12 @@ class Day:
 
 
 @dataclass(slots=True)
-class _Extremes:
-    """Running extremes of a day and the instant up to which the path was sampled."""
+class _DaySoFar:
+    """A day's fixed figures, its running extremes and the instant up to which the path was sampled."""
 
-    day: date
+    day_start: float
+    opened: float
+    previous_close: float
     high: float
     low: float
     sampled: float
@@ -39,8 +41,8 @@ class _Extremes:
 class Market:
     """Spot of every underlying at any instant: replayed where a file covers it, else generated.
 
-    ``shift`` moves a path by a percentage from an instant on; ``pin`` fixes a price until it is cleared. Shifts are part
-    of the path, so they are kept with their instants and given back after a restart.
+    ``shift`` moves a path by a percentage from an instant on; ``pin`` fixes a price until it is cleared. Shifts are
+    part of the path, so they are kept with their instants and given back after a restart.
     """
 
     def __init__(self, seed: int, *, replay: Replay | None = None) -> None:
@@ -49,7 +51,8 @@ class Market:
         self._paths = {name: Path(seed, name) for name in (*INDICES, *SHARES)}
         self._shifts: dict[str, tuple[list[float], list[float]]] = {}
         self._pins: dict[str, float] = {}
-        self._extremes: dict[str, _Extremes] = {}
+        self._spots: dict[str, tuple[float, float]] = {}
+        self._days: dict[str, _DaySoFar] = {}
 
     def names(self) -> Iterable[str]:
         """Symbols of all underlyings."""
@@ -60,27 +63,28 @@ class Market:
         pinned = self._pins.get(symbol)
         if pinned is not None:
             return pinned
+        known = self._spots.get(symbol)
+        if known is not None and known[0] == at:
+            return known[1]
         value = self._raw(symbol, at) * self._factor(symbol, at)
-        if symbol in SHARES:
-            return max(round(round(value / 0.05) * 0.05, 2), 0.05)
-        return max(round(value, 2), 0.05)
+        value = max(round(round(value / 0.05) * 0.05, 2) if symbol in SHARES else round(value, 2), 0.05)
+        self._spots[symbol] = (at, value)
+        return value
 
     def day(self, symbol: str, at: float) -> Day:
         """Open, extremes so far and the close before. The day is Kolkata's calendar day, or the replayed one."""
         spot = self.spot(symbol, at)
         if self.replay is not None and self.replay.covers(symbol):
             return self._replayed_day(symbol, at, spot)
-        start = day_start(trading_day(at))
-        opened = round(self._raw(symbol, start) * self._factor(symbol, start), 2)
-        close = round(self._raw(symbol, start - 1.0) * self._factor(symbol, start - 1.0), 2)
-        seen = self._seen(symbol, at, opened)
+        seen = self._seen(symbol, at)
         seen.high = max(seen.high, spot)
         seen.low = min(seen.low, spot)
-        return Day(opened, seen.high, seen.low, close)
+        return Day(seen.opened, seen.high, seen.low, seen.previous_close)
 
     def shift(self, symbol: str, percent: float, at: float) -> None:
         """Move the path by ``percent`` (5 is five percent up) from an instant on; shifts multiply."""
         instants, factors = self._shifts.setdefault(symbol, ([], []))
+        self._spots.pop(symbol, None)
         instants.append(at)
         factors.append((factors[-1] if factors else 1.0) * (1.0 + percent / 100.0))
 
@@ -90,6 +94,7 @@ class Market:
 
     def clear(self, symbol: str | None = None) -> None:
         """Forget pins and shifts of one underlying, or of all."""
+        self._spots.clear()
         if symbol is None:
             self._pins.clear()
             self._shifts.clear()
@@ -126,16 +131,24 @@ class Market:
         close = self.replay.day.previous_close.get(symbol, opened)
         return Day(opened, round(max(spot, opened, *highs), 2), round(min(spot, opened, *lows), 2), close)
 
-    def _seen(self, symbol: str, at: float, opened: float) -> _Extremes:
-        """Extremes of minute samples since the day's start: the same after a restart."""
-        day = trading_day(at)
-        seen = self._extremes.get(symbol)
-        if seen is None or seen.day != day:
-            seen = _Extremes(day, opened, opened, day_start(day))
-            self._extremes[symbol] = seen
+    def _seen(self, symbol: str, at: float) -> _DaySoFar:
+        """Return the day with extremes of minute samples since its start: the same after a restart."""
+        seen = self._days.get(symbol)
+        if seen is not None and seen.day_start <= at < seen.day_start + DAY_SECONDS:
+            return self._sampled(symbol, seen, at)
+        start = day_start(trading_day(at))
+        opened = self._sample(symbol, start)
+        seen = _DaySoFar(start, opened, self._sample(symbol, start - 1.0), opened, opened, start)
+        self._days[symbol] = seen
+        return self._sampled(symbol, seen, at)
+
+    def _sampled(self, symbol: str, seen: _DaySoFar, at: float) -> _DaySoFar:
         while seen.sampled + SAMPLE_SECONDS <= at:
             seen.sampled += SAMPLE_SECONDS
-            value = round(self._raw(symbol, seen.sampled) * self._factor(symbol, seen.sampled), 2)
+            value = self._sample(symbol, seen.sampled)
             seen.high = max(seen.high, value)
             seen.low = min(seen.low, value)
         return seen
+
+    def _sample(self, symbol: str, at: float) -> float:
+        return round(self._raw(symbol, at) * self._factor(symbol, at), 2)

@@ -16,11 +16,11 @@ def is_triggered(order: PaperOrder, last: int) -> bool:
 
 
 def fill_price(order: PaperOrder, *, bid: int, ask: int, arriving: bool, at_market: bool) -> int | None:
-    """The price at which the order fills now, None if it does not.
+    """Return the price at which the order fills now, None if it does not.
 
-    ``at_market`` and triggered SL-M orders take the other side of the quote. A limit that is marketable on arrival (new,
-    triggered or modified) takes it too; a resting one fills at its own price when the market comes to it. What is left
-    of a clipped MARKET order is a limit at its protected price.
+    ``at_market`` and triggered SL-M orders take the other side of the quote. A limit that is marketable on arrival
+    (new, triggered or modified) takes it too; a resting one fills at its own price when the market comes to it. What is
+    left of a clipped MARKET order is a limit at its protected price.
     """
     other_side = ask if order.action is Action.BUY else bid
     match order.price_type:
@@ -38,7 +38,7 @@ def fill_price(order: PaperOrder, *, bid: int, ask: int, arriving: bool, at_mark
 
 
 def clipped(quantity: int, share: float, lot_size: int) -> int:
-    """The whole lots within a share of a quantity, at most all but one lot.
+    """Return the whole lots within a share of a quantity, at most all but one lot.
 
     >>> clipped(195, 0.5, 65), clipped(65, 0.5, 65), clipped(195, 1.0, 65)
     (65, 0, 130)
@@ -48,7 +48,7 @@ def clipped(quantity: int, share: float, lot_size: int) -> int:
 
 
 def settlement_price(contract: Contract, spot: int) -> int:
-    """What an expired contract pays a unit: intrinsic value of an option, the index itself for a future."""
+    """Return what an expired contract pays a unit: intrinsic value of an option, the index itself for a future."""
     strike = round(contract.strike * 100)
     match contract.instrument_type:
         case InstrumentType.CE:

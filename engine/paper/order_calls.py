@@ -15,19 +15,19 @@ from engine.paper.wire import ErrorShape, success
 
 
 def place_order(call: Call) -> Response:
-    """The id of a new order. There is no idempotency: the same body twice makes two orders."""
+    """Return the id of a new order. There is no idempotency: the same body twice makes two orders."""
     order = call.exchange.place(call.account, _request(call.values), call.treatment)
     return success(orderid=order.order_id, **call.face.tag())
 
 
 def modify_order(call: Call) -> Response:
-    """The id of the changed order. Only quantity, price and trigger change; another price type is ignored."""
+    """Return the id of the changed order. Only quantity, price and trigger change; another price type is ignored."""
     order = call.exchange.modify(call.account, call.values["orderid"], _request(call.values))
     return success(orderid=order.order_id, message="Order modified successfully", **call.face.tag())
 
 
 def cancel_order(call: Call) -> Response:
-    """The id of the cancelled order."""
+    """Return the id of the cancelled order."""
     order = call.exchange.cancel(call.account, call.values["orderid"])
     return success(orderid=order.order_id, message="Order cancelled successfully", **call.face.tag())
 
@@ -49,5 +49,7 @@ def _request(values: dict[str, Any]) -> OrderRequest:
 ENDPOINTS = (
     Endpoint("placeorder", schemas.PLACE_ORDER, place_order, ErrorShape.TEXT, is_order=True, tagged=True),
     Endpoint("modifyorder", schemas.MODIFY_ORDER, modify_order, ErrorShape.TEXT_WITH_MODE, is_order=True, tagged=True),
-    Endpoint("cancelorder", schemas.ORDER_REFERENCE, cancel_order, ErrorShape.TEXT_WITH_MODE, is_order=True, tagged=True),
+    Endpoint(
+        "cancelorder", schemas.ORDER_REFERENCE, cancel_order, ErrorShape.TEXT_WITH_MODE, is_order=True, tagged=True
+    ),
 )

@@ -78,12 +78,12 @@ class PaperOrder:
         return round(self.filled_value / self.filled / 100, 2) if self.filled else 0.0
 
     def document(self) -> dict[str, Any]:
-        """The order as JSON."""
+        """Return the order as JSON."""
         return asdict(self)
 
     @classmethod
     def from_document(cls, row: dict[str, Any]) -> PaperOrder:
-        """The order that ``document`` wrote."""
+        """Return the order that ``document`` wrote."""
         return cls(
             **{
                 **row,
@@ -118,12 +118,12 @@ class Trade:
         return self.price * self.quantity
 
     def document(self) -> dict[str, Any]:
-        """The trade as JSON."""
+        """Return the trade as JSON."""
         return asdict(self)
 
     @classmethod
     def from_document(cls, row: dict[str, Any]) -> Trade:
-        """The trade that ``document`` wrote."""
+        """Return the trade that ``document`` wrote."""
         return cls(
             **{
                 **row,

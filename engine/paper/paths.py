@@ -1,7 +1,7 @@
 """Seeded price paths: a deterministic function of the seed, the name and the instant.
 
-A path is a sum of octaves of interpolated noise. Octave k changes every 0.5·4^k seconds and its size grows with the root
-of that span, so that moves over any span up to some days have the size of a random walk's. Nothing is stored: a
+A path is a sum of octaves of interpolated noise. Octave k changes every 0.5·4^k seconds and its size grows with the
+root of that span, so that moves over any span up to some days have the size of a random walk's. Nothing is stored: a
 restarted exchange continues the same path, and any past instant can be asked for.
 """
 
@@ -15,7 +15,7 @@ SPANS = tuple(0.5 * 4.0**k for k in range(11))
 SCALE = 0.58
 """Makes the mean square move over a span equal to the span (in seconds) within about a tenth."""
 SESSION_SECONDS = 252 * 22_500
-"""Trading seconds a year: yearly volatility is spread over these, so that an always open market moves like a session."""
+"""Trading seconds a year. Yearly volatility is spread over these: an always open market moves like a session."""
 
 _MASK = (1 << 64) - 1
 
@@ -49,7 +49,7 @@ class Path:
         return SCALE * total
 
     def _draw(self, octave: int, index: int) -> float:
-        """A number with mean 0 and variance 1, uniform, from the grid point alone (splitmix64)."""
+        """Return a number with mean 0 and variance 1, uniform, from the grid point alone (splitmix64)."""
         z = (self._word + octave * 0xD1B54A32D192ED03 + (index + 1) * 0x9E3779B97F4A7C15) & _MASK
         z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
         z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK

@@ -11,7 +11,7 @@ from engine.domain.instruments import Contract, InstrumentType
 from engine.paper import pricing
 from engine.paper.catalogue import INDICES
 from engine.paper.clock import day_start, trading_day
-from engine.paper.market import Market
+from engine.paper.market import Day, Market
 
 LEVELS = 5
 TICK_PAISE = 5
@@ -52,6 +52,8 @@ class Quotes:
         self._market = market
         self._close_of = lru_cache(maxsize=4096)(close_of)
         self._pins: dict[tuple[str, str], int] = {}
+        self._lasts: dict[Contract, tuple[float, int]] = {}
+        self._openings: dict[Contract, tuple[float, int, int]] = {}
 
     def pin(self, symbol: str, exchange: str, paise: int) -> None:
         """Hold a contract's price."""
@@ -69,7 +71,12 @@ class Quotes:
         pinned = self._pins.get((contract.symbol, contract.exchange))
         if pinned is not None:
             return pinned
-        return self._model(contract, self._market.spot(contract.underlying, at), at)
+        known = self._lasts.get(contract)
+        if known is not None and known[0] == at:
+            return known[1]
+        value = self._model(contract, self._market.spot(contract.underlying, at), at)
+        self._lasts[contract] = (at, value)
+        return value
 
     def touch(self, contract: Contract, at: float) -> tuple[int, int, int]:
         """Last price, bid and ask in paise. Nobody quotes an index: bid and ask are 0."""
@@ -78,7 +85,7 @@ class Quotes:
         return last, bid, ask
 
     def underlying_paise(self, contract: Contract, at: float) -> int:
-        """The underlying's price in paise: what margin is counted on."""
+        """Return the underlying's price in paise: what margin is counted on."""
         return round(self._market.spot(contract.underlying, at) * 100)
 
     def quote(self, contract: Contract, at: float) -> Quote:
@@ -89,9 +96,7 @@ class Quotes:
             opened, close = round(day.open * 100), round(day.previous_close * 100)
             high, low = round(day.high * 100), round(day.low * 100)
         else:
-            start = day_start(trading_day(at))
-            opened = self._model(contract, day.open, start)
-            close = self._model(contract, day.previous_close, start - 1.0)
+            opened, close = self._opening(contract, day, day_start(trading_day(at)))
             extremes = (self._model(contract, day.high, at), self._model(contract, day.low, at))
             high, low = max(*extremes, opened), min(*extremes, opened)
         is_index = contract.instrument_type is InstrumentType.INDEX
@@ -117,7 +122,7 @@ class Quotes:
         return buys, sells
 
     def forward(self, underlying: str, expiry_close: float, at: float) -> float:
-        """The future's fair price in ₹ for an expiry that closes at ``expiry_close``."""
+        """Return the future's fair price in ₹ for an expiry that closes at ``expiry_close``."""
         return pricing.forward(self._market.spot(underlying, at), pricing.years(expiry_close - at))
 
     def greeks(self, contract: Contract, at: float) -> pricing.Greeks:
@@ -127,6 +132,15 @@ class Quotes:
         volatility = pricing.smile(self._level(contract.underlying), future, contract.strike, time)
         call = contract.instrument_type is InstrumentType.CE
         return pricing.greeks(future, contract.strike, time, volatility, call=call)
+
+    def _opening(self, contract: Contract, day: Day, start: float) -> tuple[int, int]:
+        """Open and previous close of a derivative in paise: fixed for the day."""
+        known = self._openings.get(contract)
+        if known is None or known[0] != start:
+            opened = self._model(contract, day.open, start)
+            known = (start, opened, self._model(contract, day.previous_close, start - 1.0))
+            self._openings[contract] = known
+        return known[1], known[2]
 
     def _model(self, contract: Contract, spot: float, at: float) -> int:
         """Price in paise from the underlying's price, on the contract's tick."""
@@ -160,7 +174,7 @@ class Quotes:
         return int(self._lots(contract, "volume", 60_000) * share)
 
     def _lots(self, contract: Contract, kind: str, most: int) -> int:
-        """A number of units that belongs to the contract and to nothing else."""
+        """Return a number of units that belongs to the contract and to nothing else."""
         return _number(f"{contract.symbol}:{contract.exchange}:{kind}", most) * max(contract.lot_size, 1)
 
 

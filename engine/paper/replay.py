@@ -104,5 +104,5 @@ class Replay:
         return bars[index].at(position - index)
 
     def played(self, symbol: str, at: float) -> list[Bar]:
-        """The bars that are complete at an instant."""
+        """Return the bars that are complete at an instant."""
         return self.day.bars[symbol][: int(self.position(at))]

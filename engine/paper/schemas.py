@@ -40,7 +40,7 @@ Schema = Mapping[str, Field]
 
 
 def check(schema: Schema, body: object) -> dict[str, Any]:
-    """The values of a body. Raises Invalid with every field that is wrong, missing or unknown."""
+    """Return the values of a body. Raises Invalid with every field that is wrong, missing or unknown."""
     if not isinstance(body, dict):
         raise Invalid({"_schema": ["Invalid input type."]})
     values: dict[str, Any] = {}
@@ -69,14 +69,14 @@ def check(schema: Schema, body: object) -> dict[str, Any]:
 
 
 def text(given: Any) -> str:
-    """A string."""
+    """Read a string."""
     if not isinstance(given, str):
         raise Invalid(["Not a valid string."])
     return given
 
 
 def sized(low: int, high: int) -> Reader:
-    """A string with a length between two bounds."""
+    """Read a string with a length between two bounds."""
 
     def read(given: Any) -> str:
         value = text(given)
@@ -100,7 +100,7 @@ def one_of(choices: tuple[str, ...]) -> Reader:
 
 
 def number(given: Any) -> float:
-    """A finite number or its text."""
+    """Read a finite number or its text."""
     if isinstance(given, bool) or not isinstance(given, int | float | str):
         raise Invalid(["Not a valid number."])
     try:
@@ -113,7 +113,7 @@ def number(given: Any) -> float:
 
 
 def price(given: Any) -> float:
-    """A number that is not negative, in ₹."""
+    """Read a number that is not negative, in ₹."""
     value = number(given)
     if value < 0:
         raise Invalid(["Must be greater than or equal to 0."])
@@ -121,7 +121,7 @@ def price(given: Any) -> float:
 
 
 def quantity(given: Any) -> int:
-    """A positive whole number or its text."""
+    """Read a positive whole number or its text."""
     value = number(given)
     if value <= 0:
         raise Invalid(["Quantity must be a positive number."])
@@ -131,7 +131,7 @@ def quantity(given: Any) -> int:
 
 
 def whole(low: int, high: int) -> Reader:
-    """A whole number between two bounds."""
+    """Read a whole number between two bounds."""
 
     def read(given: Any) -> int:
         try:
@@ -146,7 +146,7 @@ def whole(low: int, high: int) -> Reader:
 
 
 def boolean(given: Any) -> bool:
-    """A truth value, also in the spellings that OpenAlgo takes."""
+    """Read a truth value, also in the spellings that OpenAlgo takes."""
     words = {"true": True, "t": True, "yes": True, "on": True, "1": True}
     words |= {"false": False, "f": False, "no": False, "off": False, "0": False}
     value = words.get(str(given).lower()) if isinstance(given, bool | int | str) else None
@@ -156,7 +156,7 @@ def boolean(given: Any) -> bool:
 
 
 def items(schema: Schema, *, shortest: int, longest: int | None, message: str) -> Reader:
-    """A list of objects of one schema; ``message`` is said about a list that is too short or too long."""
+    """Read a list of objects of one schema; ``message`` is said about a list that is too short or too long."""
 
     def read(given: Any) -> list[dict[str, Any]]:
         if not isinstance(given, list):

@@ -104,7 +104,7 @@ def _replay(file: Path | None, day: date | None, speed: float, *, hold: bool) ->
 
 
 def _listener(host: str, port: int) -> socket.socket:
-    """A bound socket; connections accepted from it inherit TCP_NODELAY."""
+    """Return a bound socket; connections accepted from it inherit TCP_NODELAY."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -43,9 +43,7 @@ class Client:
 class Stream:
     """All sockets. Ticks go out every ``tick_seconds``; resting orders are matched ten times a second."""
 
-    def __init__(
-        self, exchange: PaperExchange, *, tick_seconds: float, auth_seconds: float = AUTH_SECONDS
-    ) -> None:
+    def __init__(self, exchange: PaperExchange, *, tick_seconds: float, auth_seconds: float = AUTH_SECONDS) -> None:
         self._exchange = exchange
         self._tick_seconds = tick_seconds
         self._auth_seconds = auth_seconds

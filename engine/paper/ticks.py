@@ -16,19 +16,20 @@ _SPELLINGS = {"ltp": LTP, "quote": QUOTE, "depth": DEPTH, "1": LTP, "2": QUOTE, 
 
 
 def read_mode(given: object) -> int | None:
-    """The mode of a request: 1, 2, 3 or its name in any case; None if it is neither."""
+    """Return the mode of a request: 1, 2, 3 or its name in any case; None if it is neither."""
     return _SPELLINGS.get(str(given).lower())
 
 
 def bad_mode(given: object) -> str:
-    """What the server says about any other mode."""
+    """Return what the server says about any other mode."""
     return f"Invalid mode {given}; expected 1 (LTP), 2 (Quote), or 3 (Depth)"
 
 
 def frame(quotes: Quotes, contract: Contract, mode: int, at: float) -> dict[str, Any]:
     """One frame of type ``market_data``.
 
-    ``timestamp`` is epoch milliseconds; ``ltt`` is too, except in mode 3 where it is seconds. Indices have fewer fields.
+    ``timestamp`` is epoch milliseconds; ``ltt`` is too, except in mode 3 where it is seconds. Indices have
+    fewer fields.
     """
     now = milliseconds(at)
     data: dict[str, Any] = {

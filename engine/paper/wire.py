@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from enum import Enum
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -42,7 +41,7 @@ def success(**fields: object) -> JSONResponse:
 
 
 def error(status_code: int, message: object, **fields: object) -> JSONResponse:
-    """An error in OpenAlgo's JSON."""
+    """Return an error in OpenAlgo's JSON."""
     return JSONResponse({**fields, "message": message, "status": "error"}, status_code=status_code)
 
 
@@ -52,12 +51,12 @@ def not_found(path: str) -> Response:
 
 
 def unreadable() -> Response:
-    """The answer to a body that is not JSON: no ``status`` field."""
+    """Return the answer to a body that is not JSON: no ``status`` field."""
     return JSONResponse({"message": UNREADABLE}, status_code=400)
 
 
 def unexpected(*, order_call: bool) -> Response:
-    """The answer to a wrong content type."""
+    """Return the answer to a wrong content type."""
     where = " in the API endpoint" if order_call else ""
     return error(500, f"An unexpected error occurred{where}")
 
@@ -67,8 +66,8 @@ def too_many(limit: str) -> Response:
     return JSONResponse({"message": limit}, status_code=429)
 
 
-def invalid(errors: dict[Any, Any], shape: ErrorShape, *, mode: str | None) -> Response:
-    """A validation error in the endpoint's own form."""
+def invalid(errors: object, shape: ErrorShape, *, mode: str | None) -> Response:
+    """Return a validation error in the endpoint's own form."""
     match shape:
         case ErrorShape.OBJECT:
             return error(400, errors)
@@ -82,7 +81,7 @@ def invalid(errors: dict[Any, Any], shape: ErrorShape, *, mode: str | None) -> R
 
 
 async def read_json(request: Request) -> object:
-    """The body as JSON. Raises Unreadable if it is none."""
+    """Return the body as JSON. Raises Unreadable if it is none."""
     try:
         return json.loads(await request.body())
     except ValueError as problem:
