@@ -16,8 +16,10 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from filelock import FileLock, Timeout
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, MetaData, text
+from sqlmodel import SQLModel
 
+import engine.store.tables  # noqa: F401  registers every table with the metadata
 from engine.store.database import Database
 
 LOCK_SECONDS = 60.0
@@ -65,6 +67,24 @@ def upgrade(database: Database) -> SchemaState:
             if database.is_sqlite:
                 _foreign_keys(connection, on=True)
     return found
+
+
+def reset(database: Database) -> None:
+    """Drop every table with all that is in it, then build the schema anew; there is no way back."""
+    with _file_lock(database), database.engine.execution_options(writes=True).connect() as connection:
+        if database.is_sqlite:
+            _foreign_keys(connection, on=False)
+        try:
+            with connection.begin():
+                present = MetaData()
+                present.reflect(connection)  # as it is, also when another release made it
+                present.drop_all(connection)
+                if not database.is_sqlite:
+                    SQLModel.metadata.drop_all(connection)  # the types of columns that outlive their tables
+        finally:
+            if database.is_sqlite:
+                _foreign_keys(connection, on=True)
+    upgrade(database)
 
 
 def _migrate(connection: Connection) -> SchemaState:

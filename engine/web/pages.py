@@ -5,10 +5,10 @@ from __future__ import annotations
 from html import escape
 
 STYLE = """
-:root { color-scheme: light dark; --paper: #f6f8fa; --card: #ffffff; --ink: #0f172a; --quiet: #52606d; --line: #cbd5e1;
-  --accent: #0f766e; --on-accent: #ffffff; --second: #4f46e5; --bad: #b42318; --bad-paper: #fef3f2; }
-@media (prefers-color-scheme: dark) { :root { --paper: #0b1220; --card: #131c2e; --ink: #e6edf6; --quiet: #9fb0c3;
-  --line: #33415a; --accent: #2dd4bf; --on-accent: #06251f; --second: #818cf8; --bad: #ffb4a9; --bad-paper: #3a1a1a; } }
+:root { color-scheme: light dark; --paper: #eef3f2; --card: #fbfcfc; --ink: #12201e; --quiet: #4a5a57;
+  --line: #b9c8c4; --accent: #0f766e; --on-accent: #ffffff; --second: #c7d2fe; --bad: #b91c1c; --bad-paper: #fdf0f0; }
+@media (prefers-color-scheme: dark) { :root { --paper: #0d1514; --card: #16211f; --ink: #e6efed; --quiet: #a3b4b0;
+  --line: #3b4e4a; --accent: #2dd4bf; --on-accent: #06251f; --second: #3730a3; --bad: #fca5a5; --bad-paper: #3a1a1a; } }
 * { box-sizing: border-box; }
 body { margin: 0; min-height: 100vh; min-height: 100dvh; display: grid; place-items: center; padding: 1.5rem 1rem;
   background: var(--paper); color: var(--ink);

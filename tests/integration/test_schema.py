@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,8 +18,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import SQLModel
 
 from engine.store.database import Database
-from engine.store.schema import SchemaError, SchemaState, schema_state, upgrade
+from engine.store.schema import SchemaError, SchemaState, reset, schema_state, upgrade
 from engine.store.tables import ActivityLog
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -44,7 +49,7 @@ def test_processes_that_start_at_once_migrate_once(tmp_path: Path) -> None:
     databases = [Database(f"sqlite:///{tmp_path}/desk.db") for _ in range(8)]
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(upgrade, databases))
-    assert found.count(SchemaState.MISSING) <= len(found)
+    assert found.count(SchemaState.MISSING) == 1  # the others came to the lock and found it done
     assert {schema_state(database) for database in databases} == {SchemaState.CURRENT}
     for database in databases:
         database.close()
@@ -89,3 +94,38 @@ def test_migrating_leaves_logging_as_it_was(database: Database) -> None:
     before = (root.level, list(root.handlers), logging.getLogger("engine").disabled)
     upgrade(database)
     assert (root.level, list(root.handlers), logging.getLogger("engine").disabled) == before
+
+
+def test_reset_empties_everything_and_builds_anew(database: Database) -> None:
+    upgrade(database)
+    with database.write() as session:
+        session.add(ActivityLog(at=datetime.now(UTC), action="x"))
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))  # also a newer release's
+    reset(database)
+    assert schema_state(database) is SchemaState.CURRENT
+    with database.read() as session:
+        assert session.execute(text("SELECT count(*) FROM activity_log")).scalar() == 0
+
+
+def test_init_db_creates_asks_before_it_empties_and_keeps_testdata_out_of_production(tmp_path: Path) -> None:
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        settings = {"DATABASE_URL": f"sqlite:///{tmp_path}/desk.db", "LOG_DIR": str(tmp_path)} | environment
+        command = [sys.executable, "init_db.py", *arguments]
+        return subprocess.run(
+            command,
+            cwd=ROOT,
+            env=os.environ | settings,
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+
+    assert "created" in run().stdout
+    assert "up to date" in run().stdout
+    refused = run("reset")
+    assert (refused.returncode, "--yes" in refused.stderr) == (1, True)
+    assert run("reset", "--yes").returncode == 0
+    production = run("testdata", APP_ENV="production")
+    assert production.returncode == 1
+    assert "APP_ENV=development python init_db.py testdata" in production.stderr
