@@ -5,7 +5,7 @@ Quantities are signed units: above 0 long, below 0 short.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -28,7 +28,7 @@ class Owner:
 class Charges:
     """What outside trades closed of each run (signed like the run's quantity), and what nobody here owns."""
 
-    by_run: Mapping[int, int]
+    by_run: dict[int, int]
     outside: int
 
     def of_run(self, run_id: int) -> int:
@@ -43,8 +43,8 @@ class Crossing:
     ``crossed`` and ``remaining`` are signed like E and add up to it per run; ``order_quantity`` is −ΣE, above 0 to buy.
     """
 
-    crossed: Mapping[int, int]
-    remaining: Mapping[int, int]
+    crossed: dict[int, int]
+    remaining: dict[int, int]
     order_quantity: int
 
 

@@ -18,7 +18,7 @@ class TrailingKind(StrEnum):
     PERCENT_OF_PREMIUM = "percent_of_premium"
     AMOUNT = "amount"
     POINTS = "points"
-    PERCENT_OF_PROFIT = "percent_of_profit"
+    PERCENTAGE_OF_PROFIT = "percent_of_profit"
     LOCK_AND_TRAIL = "lock_and_trail"
 
 
@@ -70,7 +70,7 @@ class TrailingRule:
             raise RuleError("lock", f"{self.kind} takes no lock")
         if not math.isfinite(self.value) or self.value <= 0:
             raise RuleError("value", f"{self.value} must be above 0")
-        if self.kind is TrailingKind.PERCENT_OF_PROFIT:
+        if self.kind is TrailingKind.PERCENTAGE_OF_PROFIT:
             if self.value > 100:
                 raise RuleError("value", f"{self.value} % of the profit is more than all of it")
             if self.activate_at is None or self.activate_at <= 0:
@@ -137,7 +137,7 @@ def _stop(rule: TrailingRule, peak: int, premium_paise: int | None, units: int |
             return peak - paise(rule.value)
         case TrailingKind.POINTS:
             return peak - value_paise(rule.value, _known("points", units))
-        case TrailingKind.PERCENT_OF_PROFIT:
+        case TrailingKind.PERCENTAGE_OF_PROFIT:
             return peak - _percent(peak, rule.value)
         case TrailingKind.LOCK_AND_TRAIL:
             assert rule.lock is not None
