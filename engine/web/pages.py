@@ -75,7 +75,11 @@ class Form:
         return (
             f'<label for="{name}">{escape(label)}</label><input {" ".join(filter(None, attributes))}>'
             + (f'<span class="hint" id="{name}-hint">{escape(hint)}</span>' if hint else "")
-            + (f'<span class="wrong" id="{name}-wrong">{escape(label)} {escape(self.error)}</span>' if wrong else "")
+            + (
+                f'<span class="wrong" id="{name}-wrong" role="alert">{escape(label)} {escape(self.error)}</span>'
+                if wrong
+                else ""
+            )
         )
 
     def html(self, action: str, body: str, button: str) -> str:
@@ -84,17 +88,14 @@ class Form:
         if wanted := self.typed.get("next"):
             hidden += f'<input type="hidden" name="next" value="{escape(wanted)}">'
         alert = f'<div class="alert" role="alert">{escape(self.error)}</div>' if self.error and not self.field else ""
-        live = ' role="alert"' if self.field else ""
-        return (
-            f'{alert}<form method="post" action="{action}"{" novalidate" if self.field else ""}>{hidden}'
-            f"<div{live}>{body}</div><button>{escape(button)}</button></form>"
-        )
+        return f'{alert}<form method="post" action="{action}">{hidden}{body}<button>{escape(button)}</button></form>'
 
 
 def login(form: Form) -> str:
     """Return the page that asks for name and password."""
-    body = form.input("username", "Username", complete="username", first=True)
-    body += form.input("password", "Password", kind="password", complete="current-password")
+    known = bool(form.typed.get("username"))
+    body = form.input("username", "Username", complete="username", first=not known)
+    body += form.input("password", "Password", kind="password", complete="current-password", first=known)
     return _page("Log in", "<p>Your desk for every account of the family.</p>" + form.html("/login", body, "Log in"))
 
 
@@ -119,7 +120,7 @@ def register(form: Form, *, ask_setup_token: bool) -> str:
 def logout(form: Form, username: str) -> str:
     """Return the page that asks whether to log out."""
     body = '<label class="check"><input type="checkbox" name="everywhere" value="yes"> On all devices</label>'
-    lead = f"<p>You are logged in as {escape(username)}. Running strategies go on: the engine watches them.</p>"
+    lead = f"<p>You are logged in as {escape(username)}. Logging out stops nothing that trades.</p>"
     return _page(
         "Log out?", lead + form.html("/logout", body, "Log out") + '<p><br><a href="/">Back to the desk</a></p>'
     )
