@@ -25,6 +25,8 @@ def main() -> None:
     parser.add_argument("--control-token", help="what X-Control-Token must say")
     parser.add_argument("--lifeline-fd", type=int, help="stop when this descriptor reads its end")
     options = parser.parse_args()
+    if options.replay is not None and options.date is None:
+        parser.error("--replay needs --date")
     serve(
         host=options.host,
         port=options.port,

@@ -74,7 +74,8 @@ class Rest:
         api_key = str(row.get("apikey", ""))
         logged = self._logged(endpoint, api_key, row)
         address = request.client.host if request.client is not None else ""
-        limit = self.limits.refused(address, endpoint.name, api_key, time.monotonic())
+        known = api_key if api_key in self.exchange.accounts else ""
+        limit = self.limits.refused(address, endpoint.name, known, time.monotonic())
         if limit is not None:
             response = wire.too_many(limit)
         elif not request.headers.get("content-type", "").startswith("application/json"):

@@ -90,7 +90,7 @@ class Control:
         exchange = self.rest.exchange
         symbol, segment = values["symbol"], values["exchange"]
         if values["clear"]:
-            exchange.clear_prices(symbol, segment)
+            exchange.prices.clear(symbol, segment)
         else:
             for name in ("symbol", "exchange"):
                 if values[name] is None:
@@ -99,7 +99,8 @@ class Control:
                 raise schemas.Invalid({"shift_percent": ["Give either shift_percent or ltp."]})
             kind, value = ("pin", values["ltp"]) if values["ltp"] is not None else ("shift", values["shift_percent"])
             self._check_price(kind, value, symbol, segment)
-            exchange.control_price(PriceControl(kind, symbol, segment, value, exchange.clock()))
+            exchange.prices.set(PriceControl(kind, symbol, segment, value, exchange.clock()))
+        exchange.sweep()
         self.stream.publish()
         return JSONResponse({"status": "success"})
 

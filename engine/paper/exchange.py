@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
-from engine.domain.instruments import Action, Contract, Exchange, InstrumentType, PriceType
-from engine.paper import admission, matching
+from engine.domain.instruments import Action, Contract, Exchange, PriceType
+from engine.paper import admission, matching, settlement
 from engine.paper.accounts import Account, Position, PositionKey
 from engine.paper.clock import trading_day
 from engine.paper.listing import Listing
@@ -23,8 +23,9 @@ from engine.paper.orders import (
     new_order_id,
     new_trade_id,
 )
+from engine.paper.prices import PriceControls
 from engine.paper.quotes import Quotes
-from engine.paper.storage import PriceControl, Storage
+from engine.paper.storage import Storage
 from engine.paper.wire import Refusal
 
 
@@ -68,8 +69,7 @@ class PaperExchange:
         self.quotes = Quotes(market, self.listing.close_of)
         self._storage = storage
         self.accounts = storage.accounts()
-        for control in storage.controls():
-            self._apply(control)
+        self.prices = PriceControls(market, self.quotes, self.listing, storage)
         for account in self.accounts.values():
             for key in account.positions:
                 self.listing.keep(key.symbol, key.exchange)
@@ -169,35 +169,6 @@ class PaperExchange:
                 self._storage.save_order(order)
             elif not order.held and self._match(account, order, self._contract(order.symbol, order.exchange), at):
                 self._storage.save_order(order)
-
-    def control_price(self, control: PriceControl) -> None:
-        """Move or hold a price from now on and match what it crosses."""
-        with self._storage.transaction():
-            self._storage.save_control(control)
-        self._apply(control)
-        self.sweep()
-
-    def clear_prices(self, symbol: str | None = None, exchange: str | None = None) -> None:
-        """Let prices go their own way again."""
-        with self._storage.transaction():
-            self._storage.clear_controls(symbol, exchange)
-        if symbol is None or exchange is None:
-            self.market.clear()
-            self.quotes.clear()
-        else:
-            self.market.clear(symbol)
-            self.quotes.clear(symbol, exchange)
-        self.sweep()
-
-    def _apply(self, control: PriceControl) -> None:
-        contract = self.listing.contract(control.symbol, Exchange(control.exchange))
-        is_underlying = contract.instrument_type in (InstrumentType.INDEX, InstrumentType.EQ)
-        if control.kind == "shift":
-            self.market.shift(control.symbol, control.value, control.at)
-        elif is_underlying:
-            self.market.pin(control.symbol, control.value)
-        else:
-            self.quotes.pin(control.symbol, control.exchange, round(control.value * 100))
 
     def _contract(self, symbol: str, exchange: Exchange) -> Contract:
         contract = self.listing.resolve(symbol, exchange)
@@ -321,27 +292,12 @@ class PaperExchange:
         self._storage.save_position(account.api_key, position)
 
     def _settle_if_expired(self, account: Account, position: Position, at: float) -> None:
-        """Close an expired position at intrinsic value (futures: at the index), once its last day is over."""
         contract = self.listing.contract(position.symbol, position.exchange)
         if contract.expiry is None or trading_day(at) <= contract.expiry:
             return
         spot = round(self.market.spot(contract.underlying, self.listing.close_of(contract)) * 100)
-        action = Action.SELL if position.quantity > 0 else Action.BUY
-        trade = Trade(
-            trade_id=new_trade_id(at),
-            order_id=f"EXPIRY-{contract.symbol}-{position.product}",
-            api_key=account.api_key,
-            strategy="EXPIRY",
-            symbol=position.symbol,
-            exchange=position.exchange,
-            product=position.product,
-            action=action,
-            quantity=abs(position.quantity),
-            price=matching.settlement_price(contract, spot),
-            at=at,
-        )
         with self._storage.transaction():
-            self._book(account, trade, spot)
+            self._book(account, settlement.settle(account.api_key, position, contract, spot=spot, at=at), spot)
 
     def _finish(self, account: Account, order: PaperOrder, status: Status, *, price: int | None = None) -> None:
         order.status, order.blocked, order.held = status, 0, False

@@ -23,6 +23,7 @@ TRANSPORT = "paper.transport"
 """Where the server puts a connection's transport into the scope."""
 STREAM_KINDS = frozenset({"stream_silence", "stream_cut"})
 ANY = "*"
+OK = 200
 
 
 @dataclass(slots=True)
@@ -114,14 +115,18 @@ async def bad_gateway(call: InHand, _: Fault) -> Response:
 
 async def null_orderid(call: InHand, _: Fault) -> Response:
     """Everything happens and the answer names no order."""
-    body = json.loads(bytes(call.answer(NORMAL).body))
-    return JSONResponse({**body, "orderid": None})
+    response = call.answer(NORMAL)
+    if response.status_code != OK:
+        return response
+    return JSONResponse({**json.loads(bytes(response.body)), "orderid": None})
 
 
 async def empty_book(call: InHand, _: Fault) -> Response:
     """Show a book with nothing in it: 200, as plugins answer when the broker refused."""
-    body = json.loads(bytes(call.answer(NORMAL).body))
-    return JSONResponse(_emptied(body))
+    response = call.answer(NORMAL)
+    if response.status_code != OK:
+        return response
+    return JSONResponse(_emptied(json.loads(bytes(response.body))))
 
 
 async def garbage(call: InHand, _: Fault) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from engine.domain.instruments import Action, Contract, InstrumentType, PriceType
+from engine.domain.instruments import Action, PriceType
 from engine.paper.orders import PaperOrder
 
 
@@ -45,15 +45,3 @@ def clipped(quantity: int, share: float, lot_size: int) -> int:
     """
     lots = min(int(quantity * share) // lot_size, quantity // lot_size - 1)
     return max(lots, 0) * lot_size
-
-
-def settlement_price(contract: Contract, spot: int) -> int:
-    """Return what an expired contract pays a unit: intrinsic value of an option, the index itself for a future."""
-    strike = round(contract.strike * 100)
-    match contract.instrument_type:
-        case InstrumentType.CE:
-            return max(spot - strike, 0)
-        case InstrumentType.PE:
-            return max(strike - spot, 0)
-        case _:
-            return spot

@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from engine.paper.app import Rest, build
+from engine.paper.catalogue import INDICES
 from engine.paper.control import Control
 from engine.paper.exchange import PaperExchange
 from engine.paper.faults import TRANSPORT
@@ -100,7 +101,10 @@ def _replay(file: Path | None, day: date | None, speed: float, *, hold: bool) ->
         return None
     if day is None:
         raise ValueError("a replay needs the date of the day to replay")
-    return Replay(read_day(file, day), speed=speed, clock=time.time, hold=hold)
+    replayed = read_day(file, day)
+    if not replayed.bars.keys() & INDICES.keys():
+        raise ValueError(f"{file.name} has none of the indices {', '.join(INDICES)}")
+    return Replay(replayed, speed=speed, clock=time.time, hold=hold)
 
 
 def _listener(host: str, port: int) -> socket.socket:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from starlette.websockets import WebSocket
 
@@ -18,6 +18,9 @@ from engine.paper.calls import BROKER
 from engine.paper.clock import milliseconds
 from engine.paper.exchange import PaperExchange, Push
 from engine.paper.faces import FACES
+from engine.paper.frames import Frame, error, symbols_of, unsubscribed
+
+logger = logging.getLogger(__name__)
 
 AUTH_SECONDS = 15.0
 AUTH_TIMEOUT = 4401
@@ -25,8 +28,6 @@ SWEEP_SECONDS = 0.1
 BACKLOG = 2_000
 """Frames that may wait for a slow client; further ticks are skipped, pushes never."""
 EVERYBODY = "*"
-
-Frame = dict[str, Any]
 
 
 @dataclass(eq=False, slots=True)
@@ -114,10 +115,13 @@ class Stream:
         due = loop.time() + self._tick_seconds
         while True:
             await asyncio.sleep(min(SWEEP_SECONDS, max(due - loop.time(), 0.0)))
-            self._exchange.sweep()
-            if loop.time() >= due:
-                due = max(due + self._tick_seconds, loop.time())
-                self.publish()
+            try:
+                self._exchange.sweep()
+                if loop.time() >= due:
+                    due = max(due + self._tick_seconds, loop.time())
+                    self.publish()
+            except Exception:
+                logger.exception("a pass of the paper exchange failed; the next one follows")
 
     async def _write(self, client: Client) -> None:
         while True:
@@ -145,14 +149,14 @@ class Stream:
         try:
             request = json.loads(text)
         except ValueError:
-            answer: Frame = _error("INVALID_JSON", "Invalid JSON message")
+            answer: Frame = error("INVALID_JSON", "Invalid JSON message")
         else:
             if isinstance(request, dict):
                 answer = self._answer(client, request)
                 if "request_id" in request and "type" in answer:
                     answer["request_id"] = request["request_id"]
             else:
-                answer = _error("SERVER_ERROR", f"'{type(request).__name__}' object has no attribute 'get'")
+                answer = error("SERVER_ERROR", f"'{type(request).__name__}' object has no attribute 'get'")
         client.outbox.put_nowait(json.dumps(answer))
 
     def _answer(self, client: Client, request: Frame) -> Frame:
@@ -165,9 +169,9 @@ class Stream:
             case "get_supported_brokers":
                 return {"type": "supported_brokers", "status": "success", "brokers": [BROKER], "count": 1}
             case "subscribe" | "unsubscribe" | "unsubscribe_all" if client.account is None:
-                return _error("NOT_AUTHENTICATED", "You must authenticate first")
+                return error("NOT_AUTHENTICATED", "You must authenticate first")
             case "subscribe_orders" | "unsubscribe_orders" | "get_broker_info" if client.account is None:
-                return _error("NOT_AUTHENTICATED", "You must authenticate first")
+                return error("NOT_AUTHENTICATED", "You must authenticate first")
             case "subscribe":
                 return self._subscribe(client, request)
             case "unsubscribe":
@@ -190,18 +194,18 @@ class Stream:
                     "user_id": client.account.name,
                 }
             case _:
-                return _error("INVALID_ACTION", f"Invalid action: {action}")
+                return error("INVALID_ACTION", f"Invalid action: {action}")
 
     def _authenticate(self, client: Client, request: Frame) -> Frame:
         api_key = request.get("api_key") or request.get("apikey")
         if not api_key:
-            return _error("AUTHENTICATION_ERROR", "API key is required")
+            return error("AUTHENTICATION_ERROR", "API key is required")
         account = self._exchange.accounts.get(str(api_key))
         if account is None:
-            return _error("AUTHENTICATION_ERROR", "Invalid API key")
+            return error("AUTHENTICATION_ERROR", "Invalid API key")
         at = self._exchange.clock()
         if any(self._refused_until.get(name, 0.0) > at for name in (account.api_key, EVERYBODY)):
-            return _error("BROKER_ERROR", "No broker configuration found for user")
+            return error("BROKER_ERROR", "No broker configuration found for user")
         client.account = account
         return {
             "type": "auth",
@@ -224,10 +228,10 @@ class Stream:
         given = request.get("mode", ticks.QUOTE)
         mode = ticks.read_mode(given)
         if mode is None:
-            return _error("INVALID_MODE", ticks.bad_mode(given))
-        symbols = _symbols(request)
+            return error("INVALID_MODE", ticks.bad_mode(given))
+        symbols = symbols_of(request)
         if not symbols:
-            return _error("INVALID_PARAMETERS", "At least one symbol must be specified")
+            return error("INVALID_PARAMETERS", "At least one symbol must be specified")
         rows = [self._subscribe_one(client, row, mode) for row in symbols]
         partial = any(row["status"] == "error" for row in rows)
         return {
@@ -257,9 +261,9 @@ class Stream:
     def _unsubscribe(self, client: Client, request: Frame) -> Frame:
         if request.get("unsubscribe_all"):
             return self._unsubscribe_all(client)
-        symbols = _symbols(request)
+        symbols = symbols_of(request)
         if not symbols:
-            return _error("INVALID_PARAMETERS", "Either symbols or unsubscribe_all is required")
+            return error("INVALID_PARAMETERS", "Either symbols or unsubscribe_all is required")
         successful: list[Frame] = []
         failed: list[Frame] = []
         for row in symbols:
@@ -272,36 +276,11 @@ class Stream:
             else:
                 client.modes.pop((symbol, exchange, mode), None)
                 successful.append(answer)
-        return _unsubscribed(successful, failed)
+        return unsubscribed(successful, failed)
 
     def _unsubscribe_all(self, client: Client) -> Frame:
         names = dict.fromkeys((symbol, exchange) for symbol, exchange, _ in client.modes)
         client.modes.clear()
-        return _unsubscribed(
+        return unsubscribed(
             [{"symbol": name, "exchange": where, "status": "success", "broker": BROKER} for name, where in names], []
         )
-
-
-def _symbols(request: Frame) -> list[Frame]:
-    symbols = request.get("symbols")
-    if isinstance(symbols, list):
-        return [row for row in symbols if isinstance(row, dict)]
-    if "symbol" in request and "exchange" in request:
-        return [request]
-    return []
-
-
-def _unsubscribed(successful: list[Frame], failed: list[Frame]) -> Frame:
-    status = "success" if not failed else "partial" if successful else "error"
-    return {
-        "type": "unsubscribe",
-        "status": status,
-        "message": "Unsubscription processing complete",
-        "successful": successful,
-        "failed": failed,
-        "broker": BROKER,
-    }
-
-
-def _error(code: str, message: str) -> Frame:
-    return {"status": "error", "code": code, "message": message}

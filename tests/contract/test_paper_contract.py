@@ -19,10 +19,27 @@ from tests.paper_server import PaperServer, Socket
 RECORDED = Path(__file__).parent / "recorded"
 KEY = "test-api-key"
 ENDPOINTS = (
-    "ping", "analyzerstatus", "analyzertoggle", "funds", "positionbook", "orderbook", "tradebook", "orderstatus", "quotes",
-    "multiquotes", "symbol", "expiry", "optionchain", "margin", "placeorder", "modifyorder", "cancelorder", "holidays",
-    "timings", "transport",
-)  # fmt: skip
+    "ping",
+    "analyzerstatus",
+    "analyzertoggle",
+    "funds",
+    "positionbook",
+    "orderbook",
+    "tradebook",
+    "orderstatus",
+    "quotes",
+    "multiquotes",
+    "symbol",
+    "expiry",
+    "optionchain",
+    "margin",
+    "placeorder",
+    "modifyorder",
+    "cancelorder",
+    "holidays",
+    "timings",
+    "transport",
+)
 LATER = ("live", "semi-auto", "revoked", "broker-", "token-expired", "rate-limited")
 """Faces and troubles that this exchange does not show in this form, and the limits that have a test of their own."""
 DIFFERENT = {
@@ -160,11 +177,21 @@ def test_burst_is_limited_as_recorded() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "authenticate.success", "authenticate.alternative-spelling", "authenticate.missing-key", "authenticate.wrong-key",
-        "errors.bad-messages", "errors.before-auth", "ping", "subscribe.all-unknown", "subscribe.mode1-ltp",
-        "subscribe.mode2-quote", "subscribe.mode3-depth", "subscribe.single-symbol-text-mode", "unsubscribe.not-subscribed",
+        "authenticate.success",
+        "authenticate.alternative-spelling",
+        "authenticate.missing-key",
+        "authenticate.wrong-key",
+        "errors.bad-messages",
+        "errors.before-auth",
+        "ping",
+        "subscribe.all-unknown",
+        "subscribe.mode1-ltp",
+        "subscribe.mode2-quote",
+        "subscribe.mode3-depth",
+        "subscribe.single-symbol-text-mode",
+        "unsubscribe.not-subscribed",
     ],
-)  # fmt: skip
+)
 def test_websocket_answers_have_the_recorded_form(stage: Stage, name: str) -> None:
     lines = (RECORDED / "ws" / f"{name}.jsonl").read_text().splitlines()
     events = [json.loads(stage.translated(line)) for line in lines]
