@@ -5,12 +5,12 @@ A Desk holds no state of its own. Each method checks the caller in the service b
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 
-from engine.services import accounts, commands, desk_live, events, paper_family, runs, strategies
+from engine.services import accounts, commands, desk_live, events, paper_family, runs, strategies, users
 from engine.services.connection import Probe, probe
 from engine.services.errors import ConnectionFailed, InvalidInput, NotFound, Refused, ServiceError, TooManyRequests
 from engine.services.identity import Caller, NotAllowed
@@ -250,7 +250,10 @@ def _resources() -> _Resources:
     )
 
 
-def open_desk(caller: Caller) -> Desk:
-    """Return the desk of a caller whose session was checked just now (engine.web.caller_from_cookies)."""
+def open_desk(cookies: Mapping[str, str]) -> Desk | None:
+    """Return the desk of whom the session cookie belongs to, None without a live session."""
     shared = _resources()
+    caller = users.caller_from_cookies(shared.database, cookies, now=desk_live.utc_now())
+    if caller is None:
+        return None
     return Desk(shared.settings, shared.database, shared.live, shared.vault, caller, quota=shared.quota)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Any
 
@@ -12,6 +13,11 @@ class View(BaseModel):
     """A frozen figure or row; unknown fields are a defect."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _known_sum(amounts: Iterable[int | None]) -> int | None:
+    known = [amount for amount in amounts if amount is not None]
+    return sum(known) if known else None
 
 
 class EngineView(View):
@@ -73,6 +79,16 @@ class PositionView(View):
     realised_paise: int
     profit_paise: int | None
 
+    @property
+    def exit_action(self) -> str:
+        """The side that would take this position off; empty when it is flat."""
+        return "" if not self.quantity else "SELL" if self.quantity > 0 else "BUY"
+
+    @property
+    def exit_quantity(self) -> int:
+        """Units that would take this position off."""
+        return abs(self.quantity)
+
 
 class RunAccountView(View):
     """A run on one account: lots, the limit that bound them, state and P."""
@@ -132,6 +148,21 @@ class LiveView(View):
     profit_paise: int | None
     halted: bool = False
     problem: str = ""
+
+    @property
+    def available_paise(self) -> int | None:
+        """Available funds over the accounts whose funds are known; None when none are."""
+        return _known_sum(account.available_paise for account in self.accounts)
+
+    @property
+    def used_paise(self) -> int | None:
+        """Used margin over the accounts whose funds are known; None when none are."""
+        return _known_sum(account.used_paise for account in self.accounts)
+
+    @property
+    def funds_unknown(self) -> list[str]:
+        """Names of the accounts that the sums leave out."""
+        return [account.name for account in self.accounts if account.available_paise is None]
 
 
 class PreviewLeg(View):

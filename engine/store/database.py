@@ -39,8 +39,9 @@ class Database:
             self.engine = create_engine(self.url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
             _prepare_sqlite(self.engine)
         else:
-            url = self.url.set(drivername="postgresql+psycopg") if self.url.drivername == "postgresql" else self.url
-            self.engine = create_engine(url, pool_pre_ping=True)
+            plain = self.url.drivername == "postgresql"
+            address = self.url.set(drivername="postgresql+psycopg") if plain else self.url
+            self.engine = create_engine(address, pool_pre_ping=True)
         self._writer = self.engine.execution_options(writes=True)
 
     @contextmanager

@@ -6,23 +6,19 @@ from engine.store.tables.accounts import AccountGroup, MarginTracker, TradingAcc
 from engine.store.tables.commands import Command, CommandState, EngineLease
 from engine.store.tables.identity import ActivityLog, Role, User, UserSession
 from engine.store.tables.runs import (
-    AccountState,
     ExecutionAccount,
     ExitPlan,
     Fill,
     Order,
-    PlanState,
     Position,
     RiskEvent,
     RiskLimit,
-    RunState,
     StrategyExecution,
 )
 from engine.store.tables.strategies import MarginRequirement, Strategy, StrategyLeg, StrategyVersion, TradeQuality
 
 __all__ = [
     "AccountGroup",
-    "AccountState",
     "ActivityLog",
     "Command",
     "CommandState",
@@ -33,12 +29,10 @@ __all__ = [
     "MarginRequirement",
     "MarginTracker",
     "Order",
-    "PlanState",
     "Position",
     "RiskEvent",
     "RiskLimit",
     "Role",
-    "RunState",
     "Strategy",
     "StrategyExecution",
     "StrategyLeg",

@@ -7,43 +7,12 @@ Money in paise, quantities in units, time in UTC.
 from __future__ import annotations
 
 from datetime import date, datetime
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import JSON, Column, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-
-class RunState(StrEnum):
-    """Life of a run."""
-
-    RESOLVING = "resolving"
-    ENTERING = "entering"
-    OPEN = "open"
-    EXITING = "exiting"
-    CLOSED = "closed"
-    REFUSED = "refused"
-
-
-class AccountState(StrEnum):
-    """Life of a run on one account."""
-
-    SIZING = "sizing"
-    BUYING = "buying"
-    SELLING = "selling"
-    ENTERED = "entered"
-    SKIPPED = "skipped"
-    UNWINDING = "unwinding"
-    FLAT = "flat"
-
-
-class PlanState(StrEnum):
-    """Life of an exit plan."""
-
-    ACTIVE = "active"
-    DONE = "done"
-    ABSORBED = "absorbed"
-    TAKEN_OVER = "taken_over"
+from engine.domain.runs import AccountState, PlanState, RunState
 
 
 class StrategyExecution(SQLModel, table=True):
@@ -131,6 +100,7 @@ class Order(SQLModel, table=True):
     sent_at: datetime | None = None
     answered_at: datetime | None = None
     quiet_until: datetime | None = None
+    absent_since: datetime | None = None
     updated_at: datetime
 
 

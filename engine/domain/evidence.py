@@ -1,0 +1,148 @@
+"""What an account's books prove (RULES 5): which reads count, and which row may be an order whose fate is unknown."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from engine.domain.instruments import Action, Exchange, PriceType, Product
+from engine.domain.orders import Order
+
+TAG_PREFIX = "am-"
+"""Every order of this desk carries a tag that begins so; analyzer and paper books show it, live ones may not."""
+
+EARLIER_THAN_SENT = timedelta(seconds=5)
+"""How far a broker's clock text may lie before our sending and still be ours (RULES 5)."""
+
+
+class Instrument(NamedTuple):
+    """A key without its account."""
+
+    symbol: str
+    exchange: Exchange
+    product: Product
+
+
+@dataclass(frozen=True, slots=True)
+class SeenOrder:
+    """One broker order as a book or a push shows it. ``average_price`` ₹; ``at`` UTC, where readable."""
+
+    orderid: str
+    instrument: Instrument
+    action: Action
+    quantity: int
+    price_type: PriceType
+    price: float
+    status: str
+    filled_quantity: int | None
+    average_price: float | None
+    at: datetime | None
+    tag: str | None
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenTrade:
+    """One trade of a broker order; ``price`` ₹."""
+
+    orderid: str
+    instrument: Instrument
+    action: Action
+    quantity: int
+    price: float
+
+
+@dataclass(frozen=True, slots=True)
+class AccountBooks:
+    """Order, trade and position book of one account, read one after the other; ``net`` is signed."""
+
+    mode: str
+    begun_at: datetime
+    ended_at: datetime
+    orders: tuple[SeenOrder, ...]
+    trades: tuple[SeenTrade, ...]
+    net: Mapping[Instrument, int]
+
+    def traded(self) -> dict[str, int]:
+        """Units traded per broker order id."""
+        sums: dict[str, int] = defaultdict(int)
+        for trade in self.trades:
+            sums[trade.orderid] += trade.quantity
+        return dict(sums)
+
+    def opening(self) -> dict[Instrument, int]:
+        """What the day began with: net less today's trades; only what is not zero."""
+        sums = defaultdict(int, self.net)
+        for trade in self.trades:
+            sums[trade.instrument] -= trade.action.sign * trade.quantity
+        return {instrument: quantity for instrument, quantity in sums.items() if quantity}
+
+
+def defect(
+    books: AccountBooks,
+    *,
+    mode: str,
+    acknowledged: Collection[str],
+    traded_before: Mapping[str, int],
+    opening: Mapping[Instrument, int] | None,
+) -> str | None:
+    """Return why these books are no evidence, None when they are (RULES 5, "valid").
+
+    ``acknowledged``: broker ids given to us today. ``traded_before``: units per id in the last valid read.
+    ``opening``: what the day began with, None before the first valid read.
+    """
+    if books.mode != mode:
+        return f"the server is in {books.mode} mode, the account was armed in {mode} mode"
+    listed = {row.orderid for row in books.orders}
+    if missing := sorted(set(acknowledged) - listed):
+        return f"the order book lacks {len(missing)} of our orders (first {missing[0]})"
+    traded = books.traded()
+    for orderid, quantity in traded_before.items():
+        if traded.get(orderid, 0) < quantity:
+            return f"the trade book shows less of order {orderid} than before"
+    if opening is not None and books.opening() != dict(opening):
+        return "position book and trades disagree"
+    return None
+
+
+_COMPATIBLE = {
+    PriceType.MARKET: frozenset({PriceType.MARKET, PriceType.LIMIT}),
+    PriceType.SL_M: frozenset({PriceType.SL_M, PriceType.SL, PriceType.LIMIT, PriceType.MARKET}),
+    PriceType.SL: frozenset({PriceType.SL, PriceType.LIMIT}),
+    PriceType.LIMIT: frozenset({PriceType.LIMIT}),
+}
+
+
+def same_class(order: Order, row: SeenOrder) -> bool:
+    """Whether a row is of the order's class: symbol, exchange, product, action, quantity."""
+    return (
+        row.instrument == Instrument(order.symbol, order.exchange, order.product)
+        and row.action is order.action
+        and row.quantity == order.quantity
+    )
+
+
+def candidates(order: Order, rows: Iterable[SeenOrder], *, claimed: Collection[str]) -> list[SeenOrder]:
+    """Return the rows that may be this order, first seen first (RULES 5, "Resolving an unknown order").
+
+    A row with another order's tag of ours is never a candidate; one with the order's own tag is the only one.
+    """
+    found: list[SeenOrder] = []
+    for row in rows:
+        if row.orderid in claimed or row.orderid in order.visible_before or not same_class(order, row):
+            continue
+        if row.tag == order.tag:
+            return [row]
+        if row.tag is not None and row.tag.startswith(TAG_PREFIX):
+            continue
+        if row.price_type not in _COMPATIBLE[order.price_type]:
+            continue
+        if order.price_type is PriceType.LIMIT and row.price != order.price:
+            continue
+        if row.at is not None and order.sent_at is not None and row.at < order.sent_at - EARLIER_THAN_SENT:
+            continue
+        found.append(row)
+    return found

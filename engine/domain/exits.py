@@ -1,0 +1,85 @@
+"""How a run leaves: what may be sent now, so that nothing is exited twice and no sold leg stands naked (RULES 6, 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from engine.domain.instruments import Action, Key
+
+RETRY_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
+"""Back-off after an exit order that ended without filling: the last one repeats."""
+
+BOOK_AGE = timedelta(seconds=5)
+"""The first exit order goes on a valid position book at most this old (RULES 7)."""
+
+BOOK_PATIENCE = timedelta(seconds=3)
+"""Without a valid book for this long, own fills decide if the last valid book showed no drift."""
+
+LAST_BOOK_AGE = timedelta(seconds=60)
+"""How old that last valid book may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenKey:
+    """One key of a run that shall become flat.
+
+    ``owned`` is E, signed; ``pending_exit`` units of own exit orders that may still fill; ``in_doubt``: an order of this
+    run in the key is sending, unknown or queued; ``entry_alive``: an entry order of this run in the key may still fill;
+    ``retry_at``: not before, after an exit order that failed.
+    """
+
+    key: Key
+    leg_index: int
+    underlying: str
+    sold_leg: bool
+    owned: int
+    pending_exit: int
+    in_doubt: bool
+    entry_alive: bool
+    retry_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExitDue:
+    """Units to take off under one key now."""
+
+    key: Key
+    leg_index: int
+    action: Action
+    quantity: int
+
+
+def exits_due(keys: Sequence[OpenKey], now: datetime) -> list[ExitDue]:
+    """Return what may be sent now; sold legs are bought back first (RULES 7, "Exit means").
+
+    A bought leg waits while a sold leg of the same run, account and underlying is open or may still open. What is
+    returned never exceeds |E| less what own exit orders may still fill, and is on the other side of E.
+    """
+    sold_open = {
+        (item.key.account_id, item.underlying)
+        for item in keys
+        if item.owned < 0 or (item.sold_leg and item.entry_alive)
+    }
+    due: list[ExitDue] = []
+    for item in keys:
+        if item.in_doubt or item.entry_alive or (item.retry_at is not None and now < item.retry_at):
+            continue
+        rest = abs(item.owned) - item.pending_exit
+        if rest <= 0:
+            continue
+        if item.owned > 0 and (item.key.account_id, item.underlying) in sold_open:
+            continue
+        action = Action.BUY if item.owned < 0 else Action.SELL
+        due.append(ExitDue(item.key, item.leg_index, action, rest))
+    return due
+
+
+def retry_delay(failures: int) -> timedelta:
+    """How long to wait after this many exit orders in a row that ended without filling.
+
+    >>> [retry_delay(n).total_seconds() for n in (1, 2, 9)]
+    [0.5, 1.0, 15.0]
+    """
+    return timedelta(seconds=RETRY_SECONDS[min(max(failures, 1), len(RETRY_SECONDS)) - 1])

@@ -1,0 +1,167 @@
+"""Orders: their states in one transition table, and what each piece of evidence does to them (RULES 5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from enum import StrEnum
+
+from engine.domain.errors import TransitionError
+from engine.domain.instruments import Action, Exchange, Key, PriceType, Product
+
+
+class OrderState(StrEnum):
+    """What is known of an order. ``denied``: we refused; ``rejected``: the broker did; ``void``: planned, never sent."""
+
+    PLANNED = "planned"
+    SENDING = "sending"
+    WORKING = "working"
+    UNKNOWN = "unknown"
+    QUEUED = "queued"
+    FILLED = "filled"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    DENIED = "denied"
+    NOT_SENT = "not_sent"
+    NOT_RECEIVED = "not_received"
+    VOID = "void"
+
+
+_S = OrderState
+TRANSITIONS: dict[OrderState, frozenset[OrderState]] = {
+    _S.PLANNED: frozenset({_S.SENDING, _S.DENIED, _S.VOID}),
+    _S.SENDING: frozenset({_S.WORKING, _S.REJECTED, _S.QUEUED, _S.UNKNOWN, _S.NOT_SENT}),
+    _S.UNKNOWN: frozenset({_S.WORKING, _S.FILLED, _S.CANCELLED, _S.REJECTED, _S.NOT_RECEIVED}),
+    _S.QUEUED: frozenset({_S.WORKING, _S.REJECTED, _S.CANCELLED}),
+    _S.WORKING: frozenset({_S.FILLED, _S.CANCELLED, _S.REJECTED, _S.EXPIRED}),
+}
+TERMINAL = frozenset(
+    {_S.FILLED, _S.CANCELLED, _S.REJECTED, _S.EXPIRED, _S.DENIED, _S.NOT_SENT, _S.NOT_RECEIVED, _S.VOID}
+)
+IN_DOUBT = frozenset({_S.SENDING, _S.UNKNOWN, _S.QUEUED})
+"""States in which the broker may or may not hold the order."""
+
+
+class Purpose(StrEnum):
+    """Why an order exists."""
+
+    ENTRY = "entry"
+    EXIT = "exit"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """One child order: intent, fate and evidence. Quantities in units, values in paise, times in UTC.
+
+    ``visible_before``: broker ids of the same class that stood in the books when it was sent. ``quiet_until``: before
+    it, absence proves nothing; None while the connection is still open. ``absent_since``: begin of the first valid
+    read after the quiet time that showed neither the order nor a movement.
+    """
+
+    id: int
+    execution_id: int
+    account_id: int
+    exit_plan_id: int | None
+    purpose: Purpose
+    leg_index: int
+    slice_index: int
+    symbol: str
+    exchange: Exchange
+    product: Product
+    action: Action
+    price_type: PriceType
+    quantity: int
+    price: float
+    trigger_price: float
+    state: OrderState
+    orderid: str | None
+    trading_day: date
+    tag: str
+    filled_quantity: int
+    filled_value_paise: int
+    cancel_requested: bool
+    words: str
+    visible_before: tuple[str, ...]
+    created_at: datetime
+    sent_at: datetime | None
+    answered_at: datetime | None
+    quiet_until: datetime | None
+    absent_since: datetime | None
+    updated_at: datetime
+
+    @property
+    def key(self) -> Key:
+        """The key its position is kept under."""
+        return Key(self.account_id, self.symbol, self.exchange, self.product)
+
+    @property
+    def terminal(self) -> bool:
+        """Whether nothing more can happen to it."""
+        return self.state in TERMINAL
+
+    @property
+    def pending_quantity(self) -> int:
+        """Units that may still fill: 0 once terminal."""
+        return 0 if self.terminal else self.quantity - self.filled_quantity
+
+    @property
+    def signed_filled(self) -> int:
+        """Filled units, negative for a sale."""
+        return self.action.sign * self.filled_quantity
+
+
+def moved(order: Order, state: OrderState, now: datetime, **changes: object) -> Order:
+    """Return the order in its next state; staying where it is only changes its fields.
+
+    Raises TransitionError for a step that RULES 5 does not know.
+    """
+    if state is not order.state and state not in TRANSITIONS.get(order.state, frozenset()):
+        raise TransitionError("state", f"order {order.id} cannot go from {order.state} to {state}")
+    return replace(order, state=state, updated_at=now, **changes)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What one source says of one broker order. ``value_paise`` None: the source knows no price."""
+
+    orderid: str
+    status: str
+    filled_quantity: int | None
+    value_paise: int | None
+    source: str
+    words: str = ""
+
+
+_ENDED = {"cancelled": _S.CANCELLED, "rejected": _S.REJECTED, "expired": _S.EXPIRED}
+
+
+def observed(order: Order, seen: Observation, now: datetime) -> Order:
+    """Return the order after one observation of its broker id.
+
+    The filled quantity only grows and is the largest any source showed, never a sum (RULES 5). ``complete`` fills the
+    order only with a quantity and a price; a broker's end (cancelled, rejected, expired) ends it with what it filled.
+    A late fill of an order already ended still counts: quantity is a number in every state.
+    """
+    quantity = min(seen.filled_quantity or 0, order.quantity)
+    changes: dict[str, object] = {}
+    if quantity > order.filled_quantity and seen.value_paise is not None:
+        changes |= {"filled_quantity": quantity, "filled_value_paise": seen.value_paise}
+    elif quantity and quantity == order.filled_quantity and seen.source == "trade" and seen.value_paise is not None:
+        changes |= {"filled_value_paise": seen.value_paise}  # trades name the exact prices
+    if seen.words and seen.words != order.words:
+        changes |= {"words": seen.words}
+    filled = changes.get("filled_quantity", order.filled_quantity)
+    state = order.state
+    if not order.terminal:
+        if state in {_S.SENDING, _S.UNKNOWN, _S.QUEUED}:
+            state = _S.WORKING
+        if filled == order.quantity:
+            order, state = moved(order, state, now), _S.FILLED
+        elif seen.status in _ENDED:
+            order, state = moved(order, state, now), _ENDED[seen.status]
+    elif filled == order.quantity and order.state is not _S.FILLED:
+        return replace(order, updated_at=now, **changes)  # type: ignore[arg-type]
+    if state is order.state and not changes:
+        return order
+    return moved(order, state, now, **changes)

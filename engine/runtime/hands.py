@@ -1,0 +1,274 @@
+"""The hands of one account: its order workers, its reader and its stream. What hangs here hangs only here (law 9)."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from engine.broker.client import OpenAlgoClient
+from engine.broker.errors import BrokerError
+from engine.broker.feed import Connected as StreamUp
+from engine.broker.feed import Connecting, Down, LoginRefused, OrderPush, StreamState, Subscribed, Tick
+from engine.broker.funds import FundsModel, available_paise
+from engine.broker.models import Book, OrderRow, PositionRow, TradeRow
+from engine.broker.requests import OrderRequest
+from engine.broker.stream import OpenAlgoStream
+from engine.domain.errors import DomainError
+from engine.domain.evidence import AccountBooks, Instrument, SeenOrder, SeenTrade
+from engine.domain.instruments import Exchange
+from engine.domain.legs import Leg
+from engine.domain.orders import Order
+from engine.runtime.clock import boot_seconds
+from engine.runtime.inbox import Inbox
+from engine.services.messages import (
+    Answered,
+    BooksRead,
+    CancelAnswered,
+    Connected,
+    FeedChanged,
+    FundsRead,
+    Message,
+    Pushed,
+    QuotesRead,
+    Resolved,
+    Symbol,
+)
+from engine.services.resolution import resolve
+from engine.services.world import Licence
+
+_log = logging.getLogger(__name__)
+MOST_WORKERS = 32
+"""Threads of an account at most: 4 that work, and those set aside that still listen."""
+
+Result = TypeVar("Result")
+
+
+class LicenceExpired(RuntimeError):  # noqa: N818 - an outcome, not a defect
+    """The right to send ran out before the first byte."""
+
+
+class AccountHands:
+    """Does for one account what the core asks; every method returns at once."""
+
+    def __init__(
+        self,
+        *,
+        account_id: int,
+        venue: str,
+        client: OpenAlgoClient,
+        ws_url: str,
+        api_key: str,
+        label: str,
+        funds_model: FundsModel,
+        haircut: float,
+        inbox: Inbox,
+    ) -> None:
+        self._account_id = account_id
+        self._venue = venue
+        self._client = client
+        self._funds_model = funds_model
+        self._haircut = haircut
+        self._inbox = inbox
+        self._workers = ThreadPoolExecutor(MOST_WORKERS, thread_name_prefix=f"orders {label}")
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix=f"books {label}")
+        self._asker = ThreadPoolExecutor(2, thread_name_prefix=f"data {label}")
+        self._stream = OpenAlgoStream(
+            ws_url, api_key, label=label, on_tick=self._tick, on_order=self._push, on_state=self._state
+        )
+        self._stream.start()
+
+    # ── orders ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def send(self, order: Order, licence: Licence) -> None:
+        """Place an order once, in a worker that keeps its connection open for the answer."""
+
+        def before_write() -> None:
+            if boot_seconds() > licence.expires_boot:
+                raise LicenceExpired("the licence to send ran out before the first byte")
+
+        def work() -> None:
+            request = OrderRequest(
+                strategy=order.tag,
+                symbol=order.symbol,
+                exchange=order.exchange,
+                action=order.action,
+                quantity=order.quantity,
+                product=order.product,
+                price_type=order.price_type,
+                price=order.price,
+                trigger_price=order.trigger_price,
+            )
+            self._inbox.put(Answered(order.id, self._client.place_order(request, before_write=before_write)))
+
+        self._submit(self._workers, work)
+
+    def cancel(self, order: Order) -> None:
+        """Ask to cancel a working order."""
+
+        def work() -> None:
+            outcome = self._client.cancel_order(order.orderid or "", strategy=order.tag)
+            self._inbox.put(CancelAnswered(order.id, outcome))
+
+        self._submit(self._workers, work)
+
+    # ── reads ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def connect(self) -> None:
+        """Read broker and mode."""
+
+        def work() -> Connected:
+            broker = self._client.ping().broker
+            return Connected(self._account_id, broker, self._client.analyzer_status().mode.value)
+
+        self._read(self._asker, work, lambda why: Connected(self._account_id, "", "", why))
+
+    def read_books(self) -> None:
+        """Read order, trade and position book, in this order: what the last shows, the first two explain."""
+        begun = datetime.now(UTC)
+
+        def work() -> BooksRead:
+            orders, trades = self._client.orderbook(), self._client.tradebook()
+            positions = self._client.positionbook()
+            return BooksRead(self._account_id, seen_books(orders, trades, positions), begun)
+
+        self._read(self._reader, work, lambda why: BooksRead(self._account_id, None, begun, why))
+
+    def read_funds(self) -> None:
+        """Read funds and count them by the account's model (RULES 2)."""
+        begun = datetime.now(UTC)
+
+        def work() -> FundsRead:
+            funds = self._client.funds()
+            available = available_paise(funds, self._funds_model, self._haircut)
+            return FundsRead(self._account_id, available, funds.utiliseddebits, begun)
+
+        self._read(self._asker, work, lambda why: FundsRead(self._account_id, None, None, begun, why))
+
+    def read_quotes(self, venue: str, symbols: Collection[Symbol]) -> None:
+        """Read quotes in one call; what the server does not know stays without a price."""
+
+        def work() -> QuotesRead:
+            begun = datetime.now(UTC)
+            quotes = self._client.multiquotes(list(symbols))
+            prices = {symbol: quote.ltp for symbol, quote in quotes.items() if not isinstance(quote, str)}
+            return QuotesRead(venue, prices, begun)
+
+        self._read(self._asker, work, lambda why: QuotesRead(venue, {}, datetime.now(UTC), why))
+
+    def resolve(self, legs: tuple[Leg, ...], *, run_id: int | None, command_id: int | None) -> None:
+        """Resolve legs to contracts."""
+
+        def work() -> Resolved:
+            return Resolved(run_id, command_id, resolve(self._client, legs, datetime.now(UTC)))
+
+        self._read(self._asker, work, lambda why: Resolved(run_id, command_id, None, why))
+
+    def watch(self, symbols: Collection[Symbol]) -> None:
+        """Have ticks of exactly these symbols pushed."""
+        self._stream.set_symbols(symbols)
+
+    def close(self) -> None:
+        """End stream, threads and connections; a placement in flight is left to end by itself."""
+        self._stream.stop()
+        for pool in (self._workers, self._reader, self._asker):
+            pool.shutdown(wait=False, cancel_futures=True)
+        self._client.close()
+
+    # ── inside ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _read(self, pool: ThreadPoolExecutor, work: Callable[[], Message], failed: Callable[[str], Message]) -> None:
+        def guarded() -> None:
+            try:
+                message = work()
+            except (BrokerError, DomainError, ValueError) as error:
+                message = failed(str(error))
+            except Exception as error:  # the edge of this account: its trouble stays its own
+                _log.exception("account %s: a read failed", self._account_id)
+                message = failed(type(error).__name__)
+            self._inbox.put(message)
+
+        self._submit(pool, guarded)
+
+    def _submit(self, pool: ThreadPoolExecutor, work: Callable[[], None]) -> None:
+        with contextlib.suppress(RuntimeError):  # the pool is closed: the engine ends
+            pool.submit(work)
+
+    def _tick(self, tick: Tick) -> None:
+        self._inbox.price(self._venue, (tick.symbol, tick.exchange), tick.ltp, tick.received_utc)
+
+    def _push(self, push: OrderPush) -> None:
+        self._inbox.put(Pushed(self._account_id, seen_push(push)))
+
+    def _state(self, state: StreamState) -> None:
+        match state:
+            case StreamUp():
+                self._inbox.put(FeedChanged(self._account_id, "connected"))
+            case Subscribed(instruments=instruments):
+                self._inbox.put(FeedChanged(self._account_id, "connected", acknowledged=instruments))
+            case LoginRefused(reason=reason):
+                self._inbox.put(FeedChanged(self._account_id, "refused", reason))
+            case Down(reason=reason):
+                self._inbox.put(FeedChanged(self._account_id, "down", reason))
+            case Connecting():
+                self._inbox.put(FeedChanged(self._account_id, "connecting"))
+            case _:
+                pass
+
+
+def seen_books(orders: Book[OrderRow], trades: Book[TradeRow], positions: Book[PositionRow]) -> AccountBooks:
+    """Return the three books as evidence; raises ValueError if the server changed its mode between them."""
+    modes = {orders.mode, trades.mode, positions.mode}
+    if len(modes) > 1:
+        raise ValueError("the server changed its mode between two books")
+    return AccountBooks(
+        mode=orders.mode.value,
+        begun_at=orders.begun_at,
+        ended_at=positions.ended_at,
+        orders=tuple(_seen_order(row) for row in orders.rows),
+        trades=tuple(
+            SeenTrade(
+                row.orderid, Instrument(row.symbol, row.exchange, row.product), row.action, row.quantity, row.average_price
+            )
+            for row in trades.rows
+        ),
+        net={Instrument(row.symbol, row.exchange, row.product): row.quantity for row in positions.rows},
+    )
+
+
+def seen_push(push: OrderPush) -> SeenOrder:
+    """Return an order push as evidence: it carries neither tag nor time."""
+    return SeenOrder(
+        orderid=push.orderid,
+        instrument=Instrument(push.symbol, push.exchange, push.product),
+        action=push.action,
+        quantity=push.quantity,
+        price_type=push.price_type,
+        price=push.price,
+        status=push.raw_status,
+        filled_quantity=push.filled_quantity,
+        average_price=push.average_price,
+        at=None,
+        tag=None,
+        words=push.rejection_reason,
+    )
+
+
+def _seen_order(row: OrderRow) -> SeenOrder:
+    return SeenOrder(
+        orderid=row.orderid,
+        instrument=Instrument(row.symbol, Exchange(row.exchange), row.product),
+        action=row.action,
+        quantity=row.quantity,
+        price_type=row.price_type,
+        price=row.price,
+        status=row.raw_status,
+        filled_quantity=row.filled_quantity,
+        average_price=row.average_price,
+        at=row.timestamp,
+        tag=row.strategy,
+        words=row.rejection_reason,
+    )

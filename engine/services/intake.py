@@ -1,0 +1,182 @@
+"""Commands become plans, in the transaction that marks them taken; what is too late or unseen is refused (RULES 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from engine.domain.errors import DomainError
+from engine.domain.runs import RUN_ENDED, AccountState, Run, RunAccount, RunState
+from engine.services import previewing
+from engine.services.exiting import open_plan
+from engine.services.ledger import Pass
+from engine.services.messages import CommandArrived
+from engine.services.monitor import knowledge
+from engine.services.terms import StrategyTerms
+from engine.services.world import Account, Preview, World, chosen
+
+TermsOf = Callable[[int, int], StrategyTerms | None]
+"""(strategy id, version number) → terms, None if there is none."""
+
+PREVIEW_PATIENCE = timedelta(seconds=10)
+TOO_LATE = "The engine did not take this in time; nothing was sent."
+
+
+class Refusal(Exception):  # noqa: N818 - a plain no, in words
+    """A command that is not carried out; the text is shown to the person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Takes commands. ``terms_of`` reads strategies, ``reload`` reads the accounts anew."""
+
+    terms_of: TermsOf
+    reload: Callable[[], None]
+
+    def take(self, changes: Pass, world: World, command: CommandArrived) -> None:
+        """Turn one command into its plan, or refuse it with the reason."""
+        try:
+            if command.valid_until is not None and changes.now > command.valid_until:
+                raise Refusal(TOO_LATE)
+            self._carry_out(changes, world, command)
+        except Refusal as refusal:
+            changes.answer_command(command.id, "refused", {"message": str(refusal)})
+        except (DomainError, KeyError, TypeError, ValueError) as error:
+            changes.answer_command(command.id, "refused", {"message": f"The command makes no sense: {error}"})
+
+    def _carry_out(self, changes: Pass, world: World, command: CommandArrived) -> None:
+        match command.kind:
+            case "execute":
+                self._execute(changes, world, command)
+            case "preview":
+                self._preview(changes, world, command)
+            case "close_run":
+                _close_run(changes, world, command)
+            case "halt":
+                _halt(changes, world, command)
+            case "rearm":
+                changes.halts[command.user_id] = None
+                changes.answer_command(command.id, "done", {"message": "Entries are allowed again."})
+            case "reload_accounts":
+                changes.after_commit.append(self.reload)
+                changes.answer_command(command.id, "done", {"message": "The accounts were read anew."})
+            case other:
+                raise Refusal(f"The engine knows no command {other!r}.")
+
+    def _execute(self, changes: Pass, world: World, command: CommandArrived) -> None:
+        terms = self._terms(command)
+        there = sorted(run.id for run in changes.open_runs() if run.strategy_id == terms.strategy_id)
+        seen = sorted(int(run_id) for run_id in command.payload["seen_run_ids"])
+        if there != seen:
+            which = ", ".join(f"run {run_id}" for run_id in there) or "none"
+            raise Refusal(f"The open runs of {terms.name} changed: there is {which} now. Nothing was sent.")
+        if there and not command.payload["again"]:
+            raise Refusal(f"{terms.name} already has an open run. Choose “Run again” to open a second one.")
+        if command.user_id in changes.ledger.halted and changes.halts.get(command.user_id, "") is not None:
+            raise Refusal("Entries are halted by the kill switch until they are re-armed.")
+        accounts = _accounts(world, command, terms)
+        run = changes.put_run(
+            Run(
+                id=next(changes.ledger.counters.run),
+                owner_id=command.user_id,
+                strategy_id=terms.strategy_id,
+                version_id=terms.version_id,
+                command_id=command.id,
+                venue=accounts[0].facts.venue,
+                state=RunState.RESOLVING,
+                reason="",
+                created_at=changes.now,
+            )
+        )
+        for account in accounts:
+            changes.put_account(
+                RunAccount(
+                    id=next(changes.ledger.counters.run_account),
+                    execution_id=run.id,
+                    account_id=account.id,
+                    state=AccountState.SIZING,
+                )
+            )
+        reader = _reader(world, accounts[0])
+        changes.after_commit.append(partial(reader.hands.resolve, terms.legs, run_id=run.id, command_id=None))
+        changes.answer_command(
+            command.id, "done", {"run_id": run.id, "message": f"Run {run.id} of {terms.name} has begun."}
+        )
+
+    def _preview(self, changes: Pass, world: World, command: CommandArrived) -> None:
+        terms = self._terms(command)
+        accounts = _accounts(world, command, terms)
+        world.previews[command.id] = Preview(
+            command_id=command.id,
+            user_id=command.user_id,
+            terms=terms,
+            account_ids=tuple(account.id for account in accounts),
+            deadline=changes.now + PREVIEW_PATIENCE,
+        )
+        reader = _reader(world, accounts[0])
+        changes.after_commit.append(partial(reader.hands.resolve, terms.legs, run_id=None, command_id=command.id))
+        previewing.ask_for_funds(changes, accounts)
+
+    def _terms(self, command: CommandArrived) -> StrategyTerms:
+        terms = self.terms_of(int(command.payload["strategy_id"]), int(command.payload["version"]))
+        if terms is None or terms.owner_id != command.user_id or terms.archived:
+            raise Refusal("There is no such strategy.")
+        if terms.number != terms.current_number:
+            raise Refusal(f"{terms.name} is at version {terms.current_number} now; the page showed {terms.number}.")
+        return terms
+
+
+def _accounts(world: World, command: CommandArrived, terms: StrategyTerms) -> list[Account]:
+    wanted: list[int] = command.payload.get("account_ids") or list(terms.account_ids)
+    accounts = [a for a in chosen(world.accounts.values(), wanted) if a.facts.owner_id == command.user_id]
+    if not accounts or len(accounts) < len(wanted):
+        raise Refusal("Some of the chosen accounts are not active or not yours.")
+    venues = {account.facts.venue for account in accounts}
+    if len(venues) > 1:
+        raise Refusal(f"A run belongs to one venue, these accounts to {len(venues)}: {', '.join(sorted(venues))}.")
+    return accounts
+
+
+def _reader(world: World, account: Account) -> Account:
+    """Return the account whose server answers for the venue's market data."""
+    return world.of_venue(account.facts.owner_id, account.facts.venue)[0]
+
+
+def _close_run(changes: Pass, world: World, command: CommandArrived) -> None:
+    run_id = int(command.payload["run_id"])
+    run = next((one for one in changes.open_runs() if one.id == run_id), None)
+    if run is None or run.owner_id != command.user_id:
+        raise Refusal(f"Run {run_id} is not open.")
+    accounts = tuple(int(one) for one in command.payload.get("account_ids") or ())
+    if unknown := set(accounts) - {row.account_id for row in changes.accounts_of(run_id)}:
+        raise Refusal(f"Run {run_id} has no account {min(unknown)}.")
+    plan = open_plan(
+        changes,
+        run,
+        kind="by_hand",
+        message=f"run {run_id} closed by hand",
+        knew=knowledge(changes, world, run),
+        account_ids=accounts,
+        requested_by=command.user_id,
+    )
+    words = f"Run {run_id} is being closed." if plan else f"An exit of run {run_id} is already under way."
+    changes.answer_command(command.id, "done", {"run_id": run_id, "message": words})
+
+
+def _halt(changes: Pass, world: World, command: CommandArrived) -> None:
+    changes.halts[command.user_id] = "kill switch"
+    closing: list[int] = []
+    for run in changes.open_runs():
+        if run.owner_id != command.user_id or run.state in RUN_ENDED:
+            continue
+        knew: dict[str, Any] = knowledge(changes, world, run)
+        plan = open_plan(
+            changes, run, kind="kill_switch", message="kill switch", knew=knew, requested_by=command.user_id
+        )
+        if plan is not None:
+            closing.append(run.id)
+    words = f"{len(closing)} runs are being closed; no entries until re-armed."
+    changes.answer_command(command.id, "done", {"run_ids": closing, "message": words})

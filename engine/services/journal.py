@@ -1,0 +1,246 @@
+"""The ledger on disk: loads it at start, writes a pass in one transaction under the lease.
+
+Only the core writes these tables. Statements are plain upserts by primary key, so a pass costs one short transaction.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Table, func, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlmodel import Session, SQLModel, col, or_, select
+
+from engine.domain.instruments import Action, Exchange, Key, PriceType, Product
+from engine.domain.orders import Order, OrderState, Purpose
+from engine.domain.pnl import Holding
+from engine.domain.runs import RUN_ENDED, AccountState, Charge, ExitPlan, PlanState, Run, RunAccount, RunState
+from engine.services.ledger import Counters, EventRow, FillRow, Ledger, Pass, holdings_of
+from engine.store import tables
+from engine.store.database import Database
+
+
+class LeaseLostError(RuntimeError):
+    """Another engine took the lease: this one must not write or send any more."""
+
+
+class Journal:
+    """Reads and writes the core's tables. ``lease_token``: the token under which this engine may write."""
+
+    def __init__(self, database: Database, lease_token: int) -> None:
+        self._database = database
+        self._token = lease_token
+
+    def load(self, now: datetime) -> Ledger:
+        """Return the ledger: every run that is not ended, and those that ended within a day (their broker ids count)."""
+        with self._database.read() as session:
+            counters = Counters(
+                run=_next(session, tables.StrategyExecution),
+                run_account=_next(session, tables.ExecutionAccount),
+                order=_next(session, tables.Order),
+                plan=_next(session, tables.ExitPlan),
+                fill=_next(session, tables.Fill),
+                event=_next(session, tables.RiskEvent),
+            )
+            ledger = Ledger(counters)
+            recent = now - timedelta(days=1)
+            runs = session.exec(
+                select(tables.StrategyExecution).where(
+                    or_(
+                        col(tables.StrategyExecution.state).not_in(list(RUN_ENDED)),
+                        col(tables.StrategyExecution.closed_at) >= recent,
+                    )
+                )
+            ).all()
+            ids = [row.id for row in runs]
+            ledger.runs = {row.id: _run(row) for row in runs}
+            for account in _of(session, tables.ExecutionAccount, ids):
+                ledger.accounts.setdefault(account.execution_id, {})[account.account_id] = _run_account(account)
+            for order in _of(session, tables.Order, ids):
+                ledger.orders.setdefault(order.execution_id, {})[order.id] = _order(order)
+                ledger.run_of_order[order.id] = order.execution_id
+            for plan in _of(session, tables.ExitPlan, ids):
+                ledger.plans.setdefault(plan.execution_id, {})[plan.id] = _plan(plan)
+            for fill in _of(session, tables.Fill, ids):
+                if fill.order_id is None:
+                    ledger.charges.setdefault(fill.execution_id, {})[fill.id] = _charge(fill)
+            for run_id in ids:
+                ledger.holdings[run_id] = holdings_of(
+                    ledger.orders.get(run_id, {}).values(), ledger.charges.get(run_id, {}).values()
+                )
+            halts = session.exec(select(tables.RiskLimit).where(col(tables.RiskLimit.account_id).is_(None))).all()
+            ledger.halted = {row.owner_id: row.reason for row in halts if row.halted_at is not None}
+        return ledger
+
+    def commit(self, changes: Pass, *, renewed_boot: float | None) -> None:
+        """Write a pass and, if given, renew the lease, in one transaction.
+
+        Raises LeaseLostError if the lease carries another token: then nothing was written.
+        """
+        with self._database.write() as session:
+            lease: dict[str, Any] = {"last_pass_at": changes.now}
+            if renewed_boot is not None:
+                lease |= {"renewed_boot": renewed_boot, "renewed_at": changes.now}
+            held = session.execute(
+                update(tables.EngineLease)
+                .where(col(tables.EngineLease.id) == 1, col(tables.EngineLease.token) == self._token)
+                .values(**lease)
+            )
+            if held.rowcount != 1:  # type: ignore[attr-defined]
+                raise LeaseLostError("another engine holds the lease")
+            if not changes.empty:
+                self._write(session, changes)
+
+    def _write(self, session: Session, changes: Pass) -> None:
+        sqlite = self._database.is_sqlite
+        _upsert(session, sqlite, tables.StrategyExecution, [_plain(run) for run in changes.runs.values()])
+        _upsert(session, sqlite, tables.ExecutionAccount, [_plain(row) for row in changes.run_accounts.values()])
+        _upsert(session, sqlite, tables.ExitPlan, [_plain(plan) for plan in changes.plans.values()])
+        _upsert(session, sqlite, tables.Order, [_plain(order) for order in changes.orders.values()])
+        _upsert(session, sqlite, tables.Fill, [_fill_row(row) for row in changes.fills])
+        for run_id, holdings in changes.changed_holdings().items():
+            _upsert_positions(session, sqlite, changes, run_id, holdings)
+        _upsert(session, sqlite, tables.RiskEvent, [_event_row(row) for row in changes.events])
+        for margin in changes.margins:
+            session.add(tables.MarginTracker(**margin))
+        for command_id, (state, outcome) in changes.outcomes.items():
+            session.execute(
+                update(tables.Command)
+                .where(col(tables.Command.id) == command_id)
+                .values(state=tables.CommandState(state), outcome=outcome, taken_at=changes.now, done_at=changes.now)
+            )
+        for owner_id, reason in changes.halts.items():
+            _write_halt(session, owner_id, reason, changes.now)
+
+
+def _next(session: Session, table: type[SQLModel]) -> itertools.count[int]:
+    highest = session.exec(select(func.max(table.id))).one()  # type: ignore[attr-defined]
+    return itertools.count((highest or 0) + 1)
+
+
+def _of(session: Session, table: type[Any], run_ids: Sequence[int]) -> Sequence[Any]:
+    rows: list[Any] = []
+    for start in range(0, len(run_ids), 500):
+        chunk = run_ids[start : start + 500]
+        rows += session.exec(select(table).where(table.execution_id.in_(chunk)).order_by(table.id)).all()
+    return rows
+
+
+def _upsert(session: Session, sqlite: bool, table: type[SQLModel], rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        return
+    target: Table = table.__table__  # type: ignore[attr-defined]
+    insert = sqlite_insert(target) if sqlite else postgresql_insert(target)
+    columns = {name: insert.excluded[name] for name in rows[0] if name != "id"}
+    session.execute(insert.on_conflict_do_update(index_elements=["id"], set_=columns), rows)
+
+
+def _upsert_positions(
+    session: Session, sqlite: bool, changes: Pass, run_id: int, holdings: dict[Key, Holding]
+) -> None:
+    legs = {order.key: order.leg_index for order in changes.orders_of(run_id)}
+    target: Table = tables.Position.__table__  # type: ignore[attr-defined]
+    unique = ["execution_id", "account_id", "symbol", "exchange", "product"]
+    for key, held in holdings.items():
+        row = {
+            "execution_id": run_id,
+            "account_id": key.account_id,
+            "symbol": key.symbol,
+            "exchange": str(key.exchange),
+            "product": str(key.product),
+            "leg_index": legs.get(key, 0),
+            "quantity": held.quantity,
+            "buy_quantity": held.buy_quantity,
+            "buy_value_paise": held.buy_value_paise,
+            "sell_quantity": held.sell_quantity,
+            "sell_value_paise": held.sell_value_paise,
+            "open_value_paise": held.open_value_paise,
+            "realised_paise": held.realised_paise,
+            "updated_at": changes.now,
+        }
+        insert = sqlite_insert(target) if sqlite else postgresql_insert(target)
+        columns = {name: insert.excluded[name] for name in row if name not in unique}
+        session.execute(insert.values(**row).on_conflict_do_update(index_elements=unique, set_=columns))
+
+
+def _write_halt(session: Session, owner_id: int, reason: str | None, now: datetime) -> None:
+    row = session.exec(
+        select(tables.RiskLimit).where(
+            tables.RiskLimit.owner_id == owner_id, col(tables.RiskLimit.account_id).is_(None)
+        )
+    ).one_or_none()
+    if row is None:
+        row = tables.RiskLimit(owner_id=owner_id)
+    row.halted_at = None if reason is None else now
+    row.reason = reason or ""
+    session.add(row)
+
+
+def _plain(record: Any) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(record).items()}
+
+
+def _fill_row(row: FillRow) -> dict[str, Any]:
+    plain = asdict(row)
+    key = row.key
+    plain.pop("key")
+    return plain | {
+        "account_id": key.account_id,
+        "symbol": key.symbol,
+        "exchange": str(key.exchange),
+        "product": str(key.product),
+    }
+
+
+def _event_row(row: EventRow) -> dict[str, Any]:
+    return asdict(row)
+
+
+def _run(row: tables.StrategyExecution) -> Run:
+    return Run(**row.model_dump(exclude={"latches", "state"}), latches=tuple(row.latches), state=RunState(row.state))
+
+
+def _run_account(row: tables.ExecutionAccount) -> RunAccount:
+    return RunAccount(**row.model_dump(exclude={"state"}), state=AccountState(row.state))
+
+
+def _plan(row: tables.ExitPlan) -> ExitPlan:
+    plain = row.model_dump(exclude={"account_ids", "state"})
+    return ExitPlan(**plain, account_ids=tuple(row.account_ids), state=PlanState(row.state))
+
+
+def _order(row: tables.Order) -> Order:
+    plain = row.model_dump()
+    return Order(
+        **plain
+        | {
+            "purpose": Purpose(row.purpose),
+            "exchange": Exchange(row.exchange),
+            "product": Product(row.product),
+            "action": Action(row.action),
+            "price_type": PriceType(row.price_type),
+            "state": OrderState(row.state),
+            "visible_before": tuple(row.visible_before),
+        }
+    )
+
+
+def _charge(row: tables.Fill) -> Charge:
+    return Charge(
+        id=row.id,
+        execution_id=row.execution_id,
+        key=Key(row.account_id, row.symbol, Exchange(row.exchange), Product(row.product)),
+        action=Action(row.action),
+        quantity=row.quantity,
+        value_paise=row.value_paise,
+        estimated=row.estimated,
+        at=row.at,
+    )
+
+
+

@@ -1,0 +1,390 @@
+"""What the core remembers, and the changes of one pass.
+
+The ledger is the memory; only the core thread touches it. A pass collects changes in front of it, so that every decision
+of the pass sees them, commits them in one transaction and only then makes them memory. A commit that fails leaves the
+ledger as it was.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from typing import Any, TypeVar
+
+from engine.domain.instruments import Action, Exchange, Key, PriceType, Product
+from engine.domain.orders import Order, OrderState, Purpose
+from engine.domain.pnl import Holding, apply_fill
+from engine.domain.runs import RUN_ENDED, Charge, ExitPlan, PlanState, Run, RunAccount
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FillRow:
+    """An increment of what filled; ``quantity`` 0 is a price correction. ``order_id`` None: a charge."""
+
+    id: int
+    order_id: int | None
+    execution_id: int
+    key: Key
+    action: Action
+    quantity: int
+    value_paise: int
+    source: str
+    estimated: bool
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRow:
+    """A risk event to be recorded: what happened, and what the engine knew."""
+
+    id: int
+    at: datetime
+    owner_id: int
+    execution_id: int | None
+    account_id: int | None
+    exit_plan_id: int | None
+    kind: str
+    action: str
+    threshold_paise: int | None
+    value_paise: int | None
+    message: str
+    knew: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Counters:
+    """The next id of each table the core writes: it is the only writer, so memory may give them."""
+
+    run: itertools.count[int]
+    run_account: itertools.count[int]
+    order: itertools.count[int]
+    plan: itertools.count[int]
+    fill: itertools.count[int]
+    event: itertools.count[int]
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Runs that are not ended, everything that belongs to them, and today's broker ids of ended ones."""
+
+    counters: Counters
+    runs: dict[int, Run] = field(default_factory=dict)
+    accounts: dict[int, dict[int, RunAccount]] = field(default_factory=dict)
+    orders: dict[int, dict[int, Order]] = field(default_factory=dict)
+    plans: dict[int, dict[int, ExitPlan]] = field(default_factory=dict)
+    charges: dict[int, dict[int, Charge]] = field(default_factory=dict)
+    holdings: dict[int, dict[Key, Holding]] = field(default_factory=dict)
+    halted: dict[int, str] = field(default_factory=dict)
+    run_of_order: dict[int, int] = field(default_factory=dict)
+
+
+def holdings_of(orders: Iterable[Order], charges: Iterable[Charge]) -> dict[Key, Holding]:
+    """Return what a run owns per key, rebuilt from its orders' fills and its charges in the order they came.
+
+    Rebuilding instead of adding up keeps it exact when a price is corrected later.
+    """
+    entries: list[tuple[datetime, int, Key, Action, int, int]] = [
+        (order.created_at, order.id, order.key, order.action, order.filled_quantity, order.filled_value_paise)
+        for order in orders
+        if order.filled_quantity
+    ]
+    entries += [
+        (charge.at, charge.id, charge.key, charge.action, charge.quantity, charge.value_paise) for charge in charges
+    ]
+    holdings: dict[Key, Holding] = {}
+    for _at, _id, key, action, quantity, value in sorted(entries, key=lambda entry: entry[:2]):
+        holdings[key] = apply_fill(holdings.get(key, Holding()), action, quantity, value)
+    return holdings
+
+
+class Pass:
+    """The changes of one pass of the core: readable at once, memory only after the commit."""
+
+    def __init__(self, ledger: Ledger, now: datetime) -> None:
+        self.ledger = ledger
+        self.now = now
+        self.runs: dict[int, Run] = {}
+        self.run_accounts: dict[tuple[int, int], RunAccount] = {}
+        self.orders: dict[int, Order] = {}
+        self.plans: dict[int, ExitPlan] = {}
+        self.charges: dict[int, Charge] = {}
+        self.fills: list[FillRow] = []
+        self.events: list[EventRow] = []
+        self.outcomes: dict[int, tuple[str, dict[str, Any]]] = {}
+        self.halts: dict[int, str | None] = {}
+        self.margins: list[dict[str, Any]] = []
+        self.after_commit: list[Callable[[], object]] = []
+        self._holdings: dict[int, dict[Key, Holding]] = {}
+        self._touched: dict[int, set[int]] = {}
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing has to be written."""
+        changed = (
+            self.runs, self.run_accounts, self.orders, self.plans, self.charges,
+            self.fills, self.events, self.outcomes, self.halts, self.margins,
+        )  # fmt: skip
+        return not any(changed)
+
+    # ── runs ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def run(self, run_id: int) -> Run:
+        """Return a run as this pass sees it."""
+        return self.runs.get(run_id) or self.ledger.runs[run_id]
+
+    def open_runs(self) -> list[Run]:
+        """Return the runs that are not ended, oldest first."""
+        ids = dict.fromkeys([*self.ledger.runs, *self.runs])
+        return [run for run in map(self.run, ids) if run.state not in RUN_ENDED]
+
+    def put_run(self, run: Run) -> Run:
+        """Change or add a run."""
+        self.runs[run.id] = run
+        return run
+
+    def accounts_of(self, run_id: int) -> list[RunAccount]:
+        """Return the accounts of a run."""
+        known = dict(self.ledger.accounts.get(run_id, {}))
+        known.update({account: row for (run, account), row in self.run_accounts.items() if run == run_id})
+        return list(known.values())
+
+    def account_of(self, run_id: int, account_id: int) -> RunAccount:
+        """Return one account of a run."""
+        changed = self.run_accounts.get((run_id, account_id))
+        return changed if changed is not None else self.ledger.accounts[run_id][account_id]
+
+    def put_account(self, row: RunAccount) -> RunAccount:
+        """Change or add an account of a run."""
+        self.run_accounts[row.execution_id, row.account_id] = row
+        return row
+
+    # ── orders, fills, holdings ───────────────────────────────────────────────────────────────────────────────────────
+
+    def order(self, order_id: int) -> Order | None:
+        """Return an order, None if it belongs to no run in memory."""
+        if order_id in self.orders:
+            return self.orders[order_id]
+        run_id = self.ledger.run_of_order.get(order_id)
+        return None if run_id is None else self.ledger.orders[run_id][order_id]
+
+    def orders_of(self, run_id: int) -> list[Order]:
+        """Return the orders of a run in the order they were planned."""
+        known = self.ledger.orders.get(run_id, {})
+        touched = self._touched.get(run_id)
+        if not touched:
+            return list(known.values())
+        merged = dict(known)
+        merged.update({order_id: self.orders[order_id] for order_id in sorted(touched)})
+        return list(merged.values())
+
+    def put_order(self, order: Order, *, source: str = "") -> Order:
+        """Change or add an order; what it filled since is booked as a fill from ``source``."""
+        before = self.order(order.id)
+        quantity = order.filled_quantity - (before.filled_quantity if before else 0)
+        value = order.filled_value_paise - (before.filled_value_paise if before else 0)
+        if quantity or value:
+            self.fills.append(
+                FillRow(
+                    id=next(self.ledger.counters.fill),
+                    order_id=order.id,
+                    execution_id=order.execution_id,
+                    key=order.key,
+                    action=order.action,
+                    quantity=quantity,
+                    value_paise=value,
+                    source=source,
+                    estimated=False,
+                    at=self.now,
+                )
+            )
+        self.orders[order.id] = order
+        self._touched.setdefault(order.execution_id, set()).add(order.id)
+        if quantity or value:
+            self._stale_holdings(order.execution_id)
+        return order
+
+    def plan_order(
+        self,
+        *,
+        run: Run,
+        purpose: Purpose,
+        key: Key,
+        leg_index: int,
+        slice_index: int,
+        action: Action,
+        quantity: int,
+        trading_day: date,
+        exit_plan_id: int | None = None,
+    ) -> Order:
+        """Add a planned market order; its tag names run and order, so that books which show it can be matched."""
+        order_id = next(self.ledger.counters.order)
+        return self.put_order(
+            Order(
+                id=order_id,
+                execution_id=run.id,
+                account_id=key.account_id,
+                exit_plan_id=exit_plan_id,
+                purpose=purpose,
+                leg_index=leg_index,
+                slice_index=slice_index,
+                symbol=key.symbol,
+                exchange=Exchange(key.exchange),
+                product=Product(key.product),
+                action=action,
+                price_type=PriceType.MARKET,
+                quantity=quantity,
+                price=0.0,
+                trigger_price=0.0,
+                state=OrderState.PLANNED,
+                orderid=None,
+                trading_day=trading_day,
+                tag=f"am-{run.id}-{order_id}",
+                filled_quantity=0,
+                filled_value_paise=0,
+                cancel_requested=False,
+                words="",
+                visible_before=(),
+                created_at=self.now,
+                sent_at=None,
+                answered_at=None,
+                quiet_until=None,
+                absent_since=None,
+                updated_at=self.now,
+            )
+        )
+
+    def charges_of(self, run_id: int) -> list[Charge]:
+        """Return the charges of a run."""
+        known = dict(self.ledger.charges.get(run_id, {}))
+        known.update({row.id: row for row in self.charges.values() if row.execution_id == run_id})
+        return list(known.values())
+
+    def put_charge(self, charge: Charge, *, source: str) -> Charge:
+        """Book a charge (RULES 6) as a fill without an order of ours."""
+        self.charges[charge.id] = charge
+        self.fills.append(
+            FillRow(
+                id=charge.id,
+                order_id=None,
+                execution_id=charge.execution_id,
+                key=charge.key,
+                action=charge.action,
+                quantity=charge.quantity,
+                value_paise=charge.value_paise,
+                source=source,
+                estimated=charge.estimated,
+                at=charge.at,
+            )
+        )
+        self._stale_holdings(charge.execution_id)
+        return charge
+
+    def holdings(self, run_id: int) -> dict[Key, Holding]:
+        """Return what a run owns per key."""
+        if run_id in self._holdings:
+            return self._holdings[run_id]
+        return self.ledger.holdings.get(run_id, {})
+
+    def _stale_holdings(self, run_id: int) -> None:
+        self._holdings[run_id] = holdings_of(self.orders_of(run_id), self.charges_of(run_id))
+
+    # ── plans, events, commands ───────────────────────────────────────────────────────────────────────────────────────
+
+    def plans_of(self, run_id: int) -> list[ExitPlan]:
+        """Return the exit plans of a run."""
+        known = dict(self.ledger.plans.get(run_id, {}))
+        known.update({plan.id: plan for plan in self.plans.values() if plan.execution_id == run_id})
+        return list(known.values())
+
+    def active_plan(self, run_id: int, account_id: int) -> ExitPlan | None:
+        """Return the active exit plan that covers an account of a run."""
+        for plan in self.plans_of(run_id):
+            if plan.state is PlanState.ACTIVE and plan.covers(account_id):
+                return plan
+        return None
+
+    def put_plan(self, plan: ExitPlan) -> ExitPlan:
+        """Change or add an exit plan."""
+        self.plans[plan.id] = plan
+        return plan
+
+    def event(
+        self,
+        *,
+        owner_id: int,
+        kind: str,
+        action: str,
+        message: str,
+        knew: dict[str, Any],
+        run_id: int | None = None,
+        account_id: int | None = None,
+        plan_id: int | None = None,
+        threshold_paise: int | None = None,
+        value_paise: int | None = None,
+    ) -> None:
+        """Record a risk event."""
+        self.events.append(
+            EventRow(
+                id=next(self.ledger.counters.event),
+                at=self.now,
+                owner_id=owner_id,
+                execution_id=run_id,
+                account_id=account_id,
+                exit_plan_id=plan_id,
+                kind=kind,
+                action=action,
+                threshold_paise=threshold_paise,
+                value_paise=value_paise,
+                message=message,
+                knew=knew,
+            )
+        )
+
+    def answer_command(self, command_id: int, state: str, outcome: dict[str, Any]) -> None:
+        """Write what became of a command."""
+        self.outcomes[command_id] = (state, outcome)
+
+    def touched_runs(self) -> set[int]:
+        """Return the runs this pass changed anything of."""
+        return (
+            {run_id for run_id, _ in self.run_accounts}
+            | set(self.runs)
+            | set(self._touched)
+            | {plan.execution_id for plan in self.plans.values()}
+            | {charge.execution_id for charge in self.charges.values()}
+        )
+
+    def changed_holdings(self) -> dict[int, dict[Key, Holding]]:
+        """Return the holdings this pass changed."""
+        return self._holdings
+
+    def become_memory(self) -> None:
+        """Make the committed changes memory."""
+        ledger = self.ledger
+        ledger.runs.update(self.runs)
+        for (run_id, account_id), row in self.run_accounts.items():
+            ledger.accounts.setdefault(run_id, {})[account_id] = row
+        for order_id in sorted(self.orders):
+            order = self.orders[order_id]
+            ledger.orders.setdefault(order.execution_id, {})[order_id] = order
+            ledger.run_of_order[order_id] = order.execution_id
+        for plan in self.plans.values():
+            ledger.plans.setdefault(plan.execution_id, {})[plan.id] = plan
+        for charge in self.charges.values():
+            ledger.charges.setdefault(charge.execution_id, {})[charge.id] = charge
+        ledger.holdings.update(self._holdings)
+        for owner_id, reason in self.halts.items():
+            if reason is None:
+                ledger.halted.pop(owner_id, None)
+            else:
+                ledger.halted[owner_id] = reason
+
+
+def with_reason(row: RunAccount, reason: str) -> RunAccount:
+    """Return the row with a further reason in words."""
+    return replace(row, reason=f"{row.reason}; {reason}" if row.reason and reason not in row.reason else reason)

@@ -1,0 +1,140 @@
+"""What reaches the core: answers, reads, pushes, commands, the clock. Frozen, made by other threads, read by the core only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from engine.broker.answers import ChangeOutcome, PlacementOutcome
+from engine.domain.evidence import AccountBooks, SeenOrder
+from engine.domain.instruments import Exchange
+from engine.services.resolution import Resolution
+
+Symbol = tuple[str, Exchange]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A placement ended: what its answer proves. ``sent``: whether a byte may have left."""
+
+    order_id: int
+    outcome: PlacementOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAnswered:
+    """A cancellation ended."""
+
+    order_id: int
+    outcome: ChangeOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """Ping and mode of an account were read; ``problem`` says why not."""
+
+    account_id: int
+    broker: str
+    mode: str
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BooksRead:
+    """The three books of an account were read one after the other; ``books`` None: the read failed."""
+
+    account_id: int
+    books: AccountBooks | None
+    begun_at: datetime
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FundsRead:
+    """Funds of an account in paise by its funds model; None: the read failed, which is never zero."""
+
+    account_id: int
+    available_paise: int | None
+    used_paise: int | None
+    begun_at: datetime
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class QuotesRead:
+    """Quotes polled for silent symbols of a venue."""
+
+    venue: str
+    prices: Mapping[Symbol, float]
+    at: datetime
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """An order push of an account."""
+
+    account_id: int
+    seen: SeenOrder
+
+
+@dataclass(frozen=True, slots=True)
+class FeedChanged:
+    """The state of an account's websocket: connected, down, refused; which symbols its server acknowledged."""
+
+    account_id: int
+    state: str
+    problem: str = ""
+    acknowledged: frozenset[Symbol] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """Contracts were resolved for a run (``run_id``) or a preview (``command_id``)."""
+
+    run_id: int | None
+    command_id: int | None
+    resolution: Resolution | None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandArrived:
+    """A command row was found pending."""
+
+    id: int
+    user_id: int
+    kind: str
+    payload: dict[str, Any]
+    created_at: datetime
+    valid_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """The scheduler says: a second has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopAsked:
+    """The lifeline closed or a signal came: finish what is in hand and end."""
+
+    reason: str
+
+
+Message = (
+    Answered
+    | CancelAnswered
+    | Connected
+    | BooksRead
+    | FundsRead
+    | QuotesRead
+    | Pushed
+    | FeedChanged
+    | Resolved
+    | CommandArrived
+    | Beat
+    | StopAsked
+)

@@ -1,0 +1,240 @@
+"""What answers, pushes and books do to our orders (RULES 5): every state change of an order that was sent stands here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from engine.broker.answers import NoAnswer, NotSent, OutcomeOpen, Placed, Queued, RateLimited, Refused
+from engine.domain.evidence import AccountBooks, Instrument, SeenOrder, SeenTrade, candidates
+from engine.domain.money import value_paise
+from engine.domain.orders import Observation, Order, OrderState, moved, observed
+from engine.services.ledger import Pass
+from engine.services.messages import Answered, CancelAnswered, Pushed
+from engine.services.world import Account, World
+
+ABSENT_READS_APART = timedelta(seconds=2)
+UNKNOWN_AFTER = timedelta(seconds=3)
+
+
+def on_answered(changes: Pass, world: World, message: Answered) -> None:
+    """Take the answer to a placement: what it proves decides the state, nothing else does."""
+    order = changes.order(message.order_id)
+    if order is None or order.state not in {OrderState.SENDING, OrderState.UNKNOWN, OrderState.WORKING, *_CLAIMED}:
+        return
+    account = world.accounts.get(order.account_id)
+    if account is not None:
+        account.sending.pop(order.id, None)
+        account.books_wanted = True
+    now = changes.now
+    match message.outcome:
+        case Placed(orderid=orderid):
+            _named(changes, account, order, orderid, "")
+        case Refused(orderid=None) | RateLimited():
+            limited = isinstance(message.outcome, RateLimited)
+            words = f"429: {message.outcome.message}" if limited else message.outcome.message
+            if order.state in {OrderState.SENDING, OrderState.UNKNOWN}:
+                changes.put_order(moved(order, OrderState.REJECTED, now, words=words, answered_at=now))
+                _changed(account, order, now)
+        case Refused(message=words, orderid=orderid):
+            _named(changes, account, order, str(orderid), words)
+        case Queued(pending_id=pending):
+            if order.state is OrderState.SENDING:
+                words = f"queued for approval at the server (request {pending})"
+                changes.put_order(moved(order, OrderState.QUEUED, now, words=words, answered_at=now))
+            if account is not None:
+                account.quarantine = "an order waits for approval: the account is in semi-auto mode"
+                account.disarm(account.quarantine)
+        case OutcomeOpen(detail=words):
+            _in_doubt(changes, order, words, now + world.quiet_answered)
+        case NoAnswer(detail=words):
+            sent = order.sent_at or now
+            _in_doubt(changes, order, words, max(now, sent + world.quiet_unanswered))
+        case NotSent(detail=words):
+            if order.state is OrderState.SENDING:
+                changes.put_order(moved(order, OrderState.NOT_SENT, now, words=words, answered_at=now))
+            elif order.state is OrderState.UNKNOWN:
+                words = f"no byte left: {words}"
+                changes.put_order(moved(order, OrderState.NOT_RECEIVED, now, words=words, answered_at=now))
+            _changed(account, order, now)
+
+
+_CLAIMED = {OrderState.FILLED, OrderState.CANCELLED, OrderState.REJECTED}
+
+
+def on_silence(changes: Pass, world: World) -> None:
+    """Call an order unknown that has no answer for 3 s; its worker listens on (DESIGN 2)."""
+    for account in world.accounts.values():
+        for order_id, since in list(account.sending.items()):
+            if changes.now - since < UNKNOWN_AFTER:
+                continue
+            account.sending.pop(order_id)
+            order = changes.order(order_id)
+            if order is not None and order.state is OrderState.SENDING:
+                changes.put_order(moved(order, OrderState.UNKNOWN, changes.now, words="no answer for 3 s"))
+                account.books_wanted = True
+
+
+def on_cancel_answered(changes: Pass, world: World, message: CancelAnswered) -> None:
+    """A cancellation proves nothing by itself: the books say what the order became."""
+    order = changes.order(message.order_id)
+    if order is None:
+        return
+    if (account := world.accounts.get(order.account_id)) is not None:
+        account.books_wanted = True
+    if isinstance(message.outcome, NotSent | RateLimited) and not order.terminal:
+        changes.put_order(replace(order, cancel_requested=False, updated_at=changes.now))
+
+
+def on_pushed(changes: Pass, world: World, message: Pushed) -> None:
+    """Take an order push; one that no order of ours is known by is kept, it may come before the answer."""
+    account = world.accounts.get(message.account_id)
+    if account is None:
+        return
+    seen = message.seen
+    order = _by_orderid(changes, account.id, seen.orderid)
+    if order is None:
+        account.pushes.append(seen)
+        if any(order.state is OrderState.UNKNOWN for order in _orders_on(changes, account.id)):
+            _resolve_unknown(changes, account, list(account.pushes), None)
+        return
+    _observe(changes, account, order, _of_row(seen, "push"))
+
+
+def on_valid_books(changes: Pass, account: Account, books: AccountBooks) -> None:
+    """Bring every order of the account up to what valid books show, and resolve what was unknown."""
+    _resolve_unknown(changes, account, [*books.orders, *account.pushes], books)
+    rows = {row.orderid: row for row in books.orders}
+    trades: dict[str, list[SeenTrade]] = {}
+    for trade in books.trades:
+        trades.setdefault(trade.orderid, []).append(trade)
+    for order in _orders_on(changes, account.id):
+        if order.orderid is None or order.orderid not in rows:
+            continue
+        _observe_books(changes, account, order, rows[order.orderid], trades.get(order.orderid, []))
+
+
+def exact(order: Order, books: AccountBooks) -> bool:
+    """Whether the trade book explains everything the order filled, to the unit."""
+    return sum(trade.quantity for trade in books.trades if trade.orderid == order.orderid) == order.filled_quantity
+
+
+def unclaimed_trades(changes: Pass, account: Account, books: AccountBooks, instrument: Instrument) -> list[SeenTrade]:
+    """Return the trades under an instrument that no order of ours explains."""
+    ours = _claimed(changes, account.id)
+    return [trade for trade in books.trades if trade.instrument == instrument and trade.orderid not in ours]
+
+
+def _named(changes: Pass, account: Account | None, order: Order, orderid: str, words: str) -> None:
+    now = changes.now
+    for other in list(_orders_on(changes, order.account_id)):
+        if other.id != order.id and other.orderid == orderid and other.trading_day == order.trading_day:
+            # The answer is stronger than a claim from the books: the other order looks again.
+            changes.put_order(
+                replace(
+                    other, state=OrderState.UNKNOWN, orderid=None, filled_quantity=0, filled_value_paise=0, updated_at=now
+                ),
+                source="claim released",
+            )
+    if order.orderid is not None and order.orderid != orderid:
+        order = changes.put_order(
+            replace(order, state=OrderState.WORKING, filled_quantity=0, filled_value_paise=0), source="claim swapped"
+        )
+    if order.terminal or order.state is OrderState.WORKING:
+        order = changes.put_order(replace(order, orderid=orderid, answered_at=now, updated_at=now))
+    else:
+        order = changes.put_order(
+            moved(order, OrderState.WORKING, now, orderid=orderid, answered_at=now, words=words or order.words)
+        )
+    if account is not None:
+        for seen in [push for push in account.pushes if push.orderid == orderid]:
+            order = _observe(changes, account, order, _of_row(seen, "push"))
+            account.pushes.remove(seen)
+
+
+def _in_doubt(changes: Pass, order: Order, words: str, quiet_until: datetime) -> None:
+    if order.state in {OrderState.SENDING, OrderState.UNKNOWN}:
+        now = changes.now
+        changes.put_order(
+            moved(order, OrderState.UNKNOWN, now, words=words, quiet_until=quiet_until, answered_at=None)
+        )
+
+
+def _resolve_unknown(changes: Pass, account: Account, rows: list[SeenOrder], books: AccountBooks | None) -> None:
+    unknown = [order for order in _orders_on(changes, account.id) if order.state is OrderState.UNKNOWN]
+    for order in sorted(unknown, key=lambda one: (one.sent_at or one.created_at, one.id)):
+        claimed = _claimed(changes, account.id)
+        found = candidates(order, rows, claimed=claimed)
+        if found:
+            _observe(
+                changes,
+                account,
+                changes.put_order(moved(order, OrderState.WORKING, changes.now, orderid=found[0].orderid)),
+                _of_row(found[0], "book"),
+            )
+        elif books is not None:
+            _absent(changes, account, order, books)
+
+
+def _absent(changes: Pass, account: Account, order: Order, books: AccountBooks) -> None:
+    if order.quiet_until is None or books.begun_at <= order.quiet_until:
+        return
+    instrument = Instrument(order.symbol, order.exchange, order.product)
+    moved_by_others = any(
+        trade.action is order.action and trade.orderid not in order.visible_before
+        for trade in unclaimed_trades(changes, account, books, instrument)
+    )
+    if moved_by_others:
+        return
+    if order.absent_since is None:
+        changes.put_order(replace(order, absent_since=books.begun_at, updated_at=changes.now))
+    elif books.begun_at - order.absent_since >= ABSENT_READS_APART:
+        words = "in none of the books after the quiet time, twice"
+        changes.put_order(moved(order, OrderState.NOT_RECEIVED, changes.now, words=words))
+        _changed(account, order, changes.now)
+
+
+def _observe_books(
+    changes: Pass, account: Account, order: Order, row: SeenOrder, trades: Iterable[SeenTrade]
+) -> None:
+    mine = list(trades)
+    if mine:
+        quantity = sum(trade.quantity for trade in mine)
+        value = sum(value_paise(trade.price, trade.quantity) for trade in mine)
+        order = _observe(changes, account, order, Observation(row.orderid, "", quantity, value, "trade"))
+    _observe(changes, account, order, _of_row(row, "book"))
+
+
+def _observe(changes: Pass, account: Account, order: Order, seen: Observation) -> Order:
+    after = observed(order, seen, changes.now)
+    if after is order:
+        return order
+    if after.filled_quantity != order.filled_quantity or after.terminal != order.terminal:
+        _changed(account, order, changes.now)
+        account.books_wanted = True
+    return changes.put_order(after, source=seen.source)
+
+
+def _of_row(row: SeenOrder, source: str) -> Observation:
+    priced = row.average_price is not None and row.average_price > 0 and row.filled_quantity
+    value = value_paise(row.average_price or 0.0, row.filled_quantity or 0) if priced else None
+    return Observation(row.orderid, row.status, row.filled_quantity if priced else None, value, source, row.words)
+
+
+def _changed(account: Account | None, order: Order, now: datetime) -> None:
+    if account is not None:
+        account.last_change[order.key] = now
+
+
+def _orders_on(changes: Pass, account_id: int) -> list[Order]:
+    runs = dict.fromkeys([*changes.ledger.runs, *changes.runs])
+    return [order for run_id in runs for order in changes.orders_of(run_id) if order.account_id == account_id]
+
+
+def _by_orderid(changes: Pass, account_id: int, orderid: str) -> Order | None:
+    return next((order for order in _orders_on(changes, account_id) if order.orderid == orderid), None)
+
+
+def _claimed(changes: Pass, account_id: int) -> set[str]:
+    return {order.orderid for order in _orders_on(changes, account_id) if order.orderid is not None}

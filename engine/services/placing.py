@@ -1,0 +1,118 @@
+"""Planned orders become sending ones: one per key at a time, exits first, under the send limit and a licence.
+
+The move to ``sending`` is committed before anything leaves (law 1); the licence made after that commit lasts a second, and
+the worker checks it again immediately before the first byte (DESIGN 1).
+"""
+
+from __future__ import annotations
+
+from engine.domain.evidence import Instrument
+from engine.domain.instruments import Key
+from engine.domain.orders import Order, OrderState, Purpose, moved
+from engine.domain.runs import RunState
+from engine.services.exiting import owned_now
+from engine.services.ledger import Pass
+from engine.services.world import Account, Licence, World, trading_day
+
+WORKERS = 4
+LICENCE_SECONDS = 1.0
+AFTER_RENEWAL_SECONDS = 3.0
+_BLOCKING = frozenset({OrderState.UNKNOWN, OrderState.QUEUED})
+
+
+def dispatch(changes: Pass, world: World) -> bool:
+    """Move what may go now to ``sending`` and hand it to the workers after the commit.
+
+    Returns whether planned orders are left that wait only for the send limit or a free worker.
+    """
+    if world.stopping:
+        return False
+    waiting = False
+    planned: dict[int, list[Order]] = {}
+    for run in changes.open_runs():
+        for order in changes.orders_of(run.id):
+            if order.state is OrderState.PLANNED:
+                planned.setdefault(order.account_id, []).append(order)
+    for account_id, orders in planned.items():
+        account = world.accounts.get(account_id)
+        if account is not None and account.connected and not account.quarantine and account.books is not None:
+            orders.sort(key=lambda order: (order.purpose is not Purpose.EXIT, order.id))
+            waiting |= _dispatch_account(changes, world, account, orders)
+    return waiting
+
+
+def _dispatch_account(changes: Pass, world: World, account: Account, planned: list[Order]) -> bool:
+    everything = _orders_on(changes, account.id)
+    sending: set[Key] = {order.key for order in everything if order.state is OrderState.SENDING}
+    blocked = {(order.execution_id, order.key) for order in everything if order.state in _BLOCKING}
+    busy = len(account.sending)
+    for order in planned:
+        if order.purpose is Purpose.ENTRY and not account.armed:
+            continue
+        if order.key in sending:
+            continue  # its answer wakes the core
+        if (order.execution_id, order.key) in blocked:
+            continue
+        if not _still_right(changes, account, order):
+            changes.put_order(moved(order, OrderState.VOID, changes.now, words="superseded before it was sent"))
+            continue
+        boot = world.clock.boot()
+        if busy >= WORKERS or account.bucket.ready_at(order.exchange, boot) > boot:
+            return True
+        account.bucket.take(order.exchange, boot)
+        busy += 1
+        sending.add(order.key)
+        _send(changes, world, account, order)
+    return False
+
+
+def _send(changes: Pass, world: World, account: Account, order: Order) -> None:
+    sent = changes.put_order(
+        moved(
+            order,
+            OrderState.SENDING,
+            changes.now,
+            sent_at=changes.now,
+            trading_day=trading_day(changes.now),
+            visible_before=_visible(account, order),
+        )
+    )
+
+    def go() -> None:
+        account.sending[sent.id] = world.clock.now()
+        expires = min(world.clock.boot() + LICENCE_SECONDS, world.lease_renewed_boot + AFTER_RENEWAL_SECONDS)
+        account.hands.send(sent, Licence(sent.id, expires))
+
+    changes.after_commit.append(go)
+
+
+def _still_right(changes: Pass, account: Account, order: Order) -> bool:
+    """Whether a planned order is still what should be sent: exits never exceed what is left (law 4)."""
+    run = changes.run(order.execution_id)
+    if order.purpose is Purpose.ENTRY:
+        return run.state is RunState.ENTERING and changes.active_plan(run.id, account.id) is None
+    owned = owned_now(changes, account, run, order.key)
+    in_flight = sum(
+        other.pending_quantity
+        for other in changes.orders_of(run.id)
+        if other.key == order.key and other.purpose is Purpose.EXIT and other.state is not OrderState.PLANNED
+    )
+    return owned * order.action.sign < 0 and order.quantity <= abs(owned) - in_flight
+
+
+def _visible(account: Account, order: Order) -> tuple[str, ...]:
+    instrument = Instrument(order.symbol, order.exchange, order.product)
+    rows = [*(account.books.orders if account.books else ()), *account.pushes]
+    return tuple(
+        dict.fromkeys(
+            row.orderid
+            for row in rows
+            if row.instrument == instrument and row.action is order.action and row.quantity == order.quantity
+        )
+    )
+
+
+def _orders_on(changes: Pass, account_id: int) -> list[Order]:
+    return [
+        order for run in changes.open_runs() for order in changes.orders_of(run.id) if order.account_id == account_id
+    ]

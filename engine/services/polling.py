@@ -1,0 +1,119 @@
+"""Which reads are due: fast while something is in flight, slower when all is quiet (DESIGN 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import timedelta
+from functools import partial
+
+from engine.domain.calendar import ist_day
+from engine.domain.instruments import Exchange
+from engine.domain.orders import Order
+from engine.domain.prices import OWN_TICK_AGE
+from engine.domain.runs import AccountState, Run
+from engine.services.ledger import Pass
+from engine.services.messages import Symbol
+from engine.services.world import Account, World
+
+FLIGHT = timedelta(seconds=0.5)
+OPEN = timedelta(seconds=2)
+QUIET = timedelta(seconds=5)
+FUNDS = timedelta(seconds=30)
+QUOTES = timedelta(seconds=2)
+CONNECT_AGAIN = timedelta(seconds=3)
+READ_LOST = timedelta(seconds=20)
+WANTED_APART = timedelta(seconds=0.05)
+
+
+def poll(changes: Pass, world: World) -> None:
+    """Ask for every read that is due; the hands do them one after the other per account."""
+    now = changes.now
+    sizing = {
+        row.account_id: run.created_at
+        for run in changes.open_runs()
+        for row in changes.accounts_of(run.id)
+        if row.state is AccountState.SIZING
+    }
+    for account in world.accounts.values():
+        if not account.connected:
+            _connect(changes, account)
+            continue
+        lost = account.reading_books_since is not None and now - account.reading_books_since > READ_LOST
+        if (account.reading_books_since is None or lost) and now >= account.books_due:
+            wanted = account.books_wanted or _period_over(changes, account)
+            if wanted:
+                account.books_wanted = False
+                account.reading_books_since = now
+                account.books_due = now + WANTED_APART
+                changes.after_commit.append(account.hands.read_books)
+        fresh_for = sizing.get(account.id)
+        needed = fresh_for is not None and (account.funds_begun is None or account.funds_begun <= fresh_for)
+        lost = account.reading_funds_since is not None and now - account.reading_funds_since > READ_LOST
+        if (account.reading_funds_since is None or lost) and (needed or now >= account.funds_due):
+            account.reading_funds_since = now
+            account.funds_due = now + FUNDS
+            changes.after_commit.append(account.hands.read_funds)
+
+
+def watch(changes: Pass, world: World) -> None:
+    """Have each venue's data account push the symbols of open runs, and poll those that are silent (RULES 6)."""
+    wanted: dict[tuple[int, str], set[Symbol]] = {}
+    for run in changes.open_runs():
+        wanted.setdefault((run.owner_id, run.venue), set()).update(symbols_of(run))
+    for account in world.accounts.values():
+        group = (account.facts.owner_id, account.facts.venue)
+        leader = next(iter(world.of_venue(*group)), None)
+        mine = frozenset(wanted.get(group, set())) if leader is account else frozenset()
+        if world.watched.get(account.id) != mine:
+            world.watched[account.id] = mine
+            changes.after_commit.append(partial(account.hands.watch, mine))
+    for (owner_id, venue), symbols in wanted.items():
+        _poll_quotes(changes, world, owner_id, venue, symbols)
+
+
+def symbols_of(run: Run) -> set[Symbol]:
+    """Return the symbols a run's P is marked with."""
+    return {(leg["symbol"], Exchange(leg["exchange"])) for leg in run.resolved.get("legs", [])}
+
+
+def _poll_quotes(changes: Pass, world: World, owner_id: int, venue: str, symbols: Collection[Symbol]) -> None:
+    now = changes.now
+    silent = []
+    for symbol in symbols:
+        view = world.prices.view(venue, symbol)
+        newest = max((at for at in (view.tick_at, view.quote_at) if at is not None), default=None) if view else None
+        if newest is None or now - newest > OWN_TICK_AGE - QUOTES:
+            silent.append(symbol)
+    accounts = [account for account in world.of_venue(owner_id, venue) if account.connected]
+    key = f"{owner_id}:{venue}"
+    if silent and accounts and now >= world.quotes_due.get(key, now):
+        world.quotes_due[key] = now + QUOTES
+        # every other poll asks the next account: one that hangs must not blind the venue
+        turn = int(now.timestamp() // QUOTES.total_seconds()) % min(2, len(accounts))
+        account = accounts[turn]
+        changes.after_commit.append(partial(account.hands.read_quotes, venue, silent))
+
+
+def _connect(changes: Pass, account: Account) -> None:
+    if account.connecting_since is None or changes.now - account.connecting_since > CONNECT_AGAIN:
+        account.connecting_since = changes.now
+        changes.after_commit.append(account.hands.connect)
+
+
+def _period_over(changes: Pass, account: Account) -> bool:
+    if account.books is None:
+        return True
+    period = QUIET
+    for run in changes.open_runs():
+        if all(row.account_id != account.id for row in changes.accounts_of(run.id)):
+            continue
+        period = min(period, OPEN)
+        if any(_in_flight(order) for order in changes.orders_of(run.id) if order.account_id == account.id):
+            period = FLIGHT
+            break
+    new_day = account.books_day != ist_day(changes.now)
+    return new_day or changes.now - account.books.begun_at >= period
+
+
+def _in_flight(order: Order) -> bool:
+    return not order.terminal

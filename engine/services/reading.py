@@ -1,0 +1,219 @@
+"""What reads of an account prove: books, funds, connection. A failed or invalid read is unknown, never empty (law 6)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from engine.domain.evidence import AccountBooks, Instrument, defect
+from engine.domain.instruments import Action, Key
+from engine.domain.money import value_paise
+from engine.domain.netting import charge_drift
+from engine.domain.orders import IN_DOUBT, Order, OrderState, Purpose
+from engine.domain.runs import Charge
+from engine.services.exiting import owners
+from engine.services.ledger import Pass
+from engine.services.messages import BooksRead, Connected, FundsRead
+from engine.services.outcomes import on_valid_books, unclaimed_trades
+from engine.services.world import Account, World, trading_day
+
+BOOKS_AGAIN = timedelta(seconds=0.4)
+DRIFT_READS_APART = timedelta(seconds=5)
+
+
+def on_connected(changes: Pass, world: World, message: Connected) -> None:
+    """Take broker and mode of an account; another broker or mode than before quarantines it (RULES 5)."""
+    account = world.accounts.get(message.account_id)
+    if account is None:
+        return
+    account.connecting_since = None
+    if message.problem:
+        account.connected = False
+        account.waits_for = f"its server ({message.problem})"
+        return
+    facts = account.facts
+    if account.books is not None and (message.broker, message.mode) != (facts.broker, facts.mode):
+        account.quarantine = (
+            f"the server changed from {facts.broker} in {facts.mode} mode to {message.broker} in {message.mode} mode"
+        )
+        account.disarm(account.quarantine)
+        return
+    account.facts = replace(facts, broker=message.broker, mode=message.mode)
+    account.connected = True
+    account.books_wanted = True
+    _arm(changes, account)
+
+
+def on_books(changes: Pass, world: World, message: BooksRead) -> None:
+    """Judge a read of the three books; only valid ones become evidence (RULES 5)."""
+    account = world.accounts.get(message.account_id)
+    if account is None:
+        return
+    account.reading_books_since = None
+    books = message.books
+    if books is None:
+        account.books_problem = message.problem
+        account.books_due = changes.now + BOOKS_AGAIN * 2
+        return
+    day = trading_day(books.begun_at)
+    if account.books_day != day:
+        account.books_day, account.opening, account.traded = day, None, {}
+    acknowledged = {
+        order.orderid
+        for order in _orders_on(changes, account.id)
+        if order.orderid is not None
+        and order.trading_day == day
+        and order.answered_at is not None
+        and order.answered_at <= books.begun_at
+    }
+    problem = defect(
+        books,
+        mode=account.facts.mode,
+        acknowledged=acknowledged,
+        traded_before=account.traded,
+        opening=account.opening,
+    )
+    if problem:
+        account.books_problem = problem
+        account.books_due = changes.now + BOOKS_AGAIN
+        return
+    account.books_problem = ""
+    account.books = books
+    account.opening = books.opening()
+    account.traded = books.traded()
+    on_valid_books(changes, account, books)
+    _book_charges(changes, world, account, books)
+    _arm(changes, account)
+
+
+def on_funds(changes: Pass, world: World, message: FundsRead) -> None:
+    """Take a funds read and release what runs had reserved before it (RULES 2)."""
+    account = world.accounts.get(message.account_id)
+    if account is None:
+        return
+    account.reading_funds_since = None
+    account.funds_begun = message.begun_at
+    account.funds_problem = message.problem
+    if message.available_paise is None:
+        return
+    account.available_paise, account.used_paise = message.available_paise, message.used_paise
+    for run in changes.open_runs():
+        for row in changes.accounts_of(run.id):
+            if row.account_id != account.id or not row.reserved_paise:
+                continue
+            entries = [
+                order
+                for order in changes.orders_of(run.id)
+                if order.account_id == account.id and order.purpose is Purpose.ENTRY
+            ]
+            if entries and all(order.terminal and order.updated_at < message.begun_at for order in entries):
+                changes.put_account(replace(row, reserved_paise=0))
+    changes.margins.append(
+        {
+            "account_id": account.id,
+            "at": message.begun_at,
+            "available_paise": message.available_paise,
+            "used_paise": message.used_paise or 0,
+            "reserved_paise": sum(
+                row.reserved_paise
+                for run in changes.open_runs()
+                for row in changes.accounts_of(run.id)
+                if row.account_id == account.id
+            ),
+            "funds_model": account.facts.funds_model,
+        }
+    )
+
+
+def _arm(changes: Pass, account: Account) -> None:
+    """Arm an account whose server answered, whose books were read and whose unknown orders are resolved."""
+    if account.armed:
+        return
+    doubtful = [order for order in _orders_on(changes, account.id) if order.state in IN_DOUBT]
+    if account.quarantine:
+        account.waits_for = account.quarantine
+    elif not account.connected:
+        account.waits_for = account.waits_for or "its server to answer"
+    elif account.books is None:
+        account.waits_for = f"valid books ({account.books_problem})" if account.books_problem else "its books to be read"
+    elif doubtful:
+        queued = any(order.state is OrderState.QUEUED for order in doubtful)
+        account.waits_for = "an order queued for approval" if queued else f"{len(doubtful)} unknown orders"
+    else:
+        account.armed, account.waits_for = True, ""
+
+
+def _book_charges(changes: Pass, world: World, account: Account, books: AccountBooks) -> None:
+    """Book what outside trades closed of our runs (RULES 6): at their price, or at the LTP after two reads 5 s apart."""
+    keys = {
+        key
+        for run in changes.open_runs()
+        for key, held in changes.holdings(run.id).items()
+        if key.account_id == account.id and held.quantity
+    }
+    seen: dict[Instrument, tuple[int, object]] = {}
+    for key in keys:
+        instrument = Instrument(key.symbol, key.exchange, key.product)
+        changed = account.last_change.get(key)
+        in_flight = any(o.key == key and o.state in IN_DOUBT for o in _orders_on(changes, account.id))
+        if in_flight or (changed is not None and books.begun_at <= changed):
+            continue
+        net = books.net.get(instrument, 0)
+        charges = charge_drift(owners(changes, key), net)
+        total = sum(charges.by_run.values())
+        if not total:
+            continue
+        action = Action.SELL if total > 0 else Action.BUY
+        trades = [t for t in unclaimed_trades(changes, account, books, instrument) if t.action is action]
+        explained = sum(trade.quantity for trade in trades) >= abs(total)
+        if explained:
+            value = sum(value_paise(trade.price, trade.quantity) for trade in trades)
+            price = value / sum(trade.quantity for trade in trades) / 100
+            _charge(changes, key, charges.by_run, action, price, estimated=False)
+            continue
+        before = account.drift_since.get(instrument)
+        if before is None or before[0] != total:
+            account.drift_since[instrument] = (total, books.begun_at)
+        elif books.begun_at - before[1] >= DRIFT_READS_APART:
+            view = world.prices.view(account.facts.venue, (key.symbol, key.exchange))
+            if view is not None and view.ltp is not None:
+                _charge(changes, key, charges.by_run, action, view.ltp, estimated=True)
+                account.drift_since.pop(instrument, None)
+            continue
+        seen[instrument] = (total, books.begun_at)
+    for instrument in [one for one in account.drift_since if one not in seen]:
+        account.drift_since.pop(instrument)
+
+
+def _charge(
+    changes: Pass, key: Key, by_run: dict[int, int], action: Action, price: float, *, estimated: bool
+) -> None:
+    for run_id, quantity in by_run.items():
+        if not quantity:
+            continue
+        run = changes.run(run_id)
+        charge = Charge(
+            id=next(changes.ledger.counters.fill),
+            execution_id=run_id,
+            key=key,
+            action=action,
+            quantity=abs(quantity),
+            value_paise=value_paise(price, abs(quantity)),
+            estimated=estimated,
+            at=changes.now,
+        )
+        changes.put_charge(charge, source="charge")
+        changes.event(
+            owner_id=run.owner_id,
+            kind="drift",
+            action="alert_only",
+            message=f"{abs(quantity)} {key.symbol} of run {run_id} were closed outside this desk",
+            knew={"quantity": quantity, "price": price, "estimated": estimated},
+            run_id=run_id,
+            account_id=key.account_id,
+        )
+
+
+def _orders_on(changes: Pass, account_id: int) -> list[Order]:
+    runs = dict.fromkeys([*changes.ledger.runs, *changes.runs])
+    return [order for run_id in runs for order in changes.orders_of(run_id) if order.account_id == account_id]

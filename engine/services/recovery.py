@@ -1,0 +1,68 @@
+"""Start is recovery (law 10): what was planned is void, what was sending is unknown, and nothing is sent before books."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from engine.domain.orders import OrderState, moved
+from engine.domain.runs import AccountState, Run, RunState
+from engine.services.ledger import Pass, with_reason
+from engine.services.world import World
+
+_ENTERING = frozenset({AccountState.SIZING, AccountState.BUYING, AccountState.SELLING})
+
+
+def recover(changes: Pass, world: World) -> None:
+    """Bring what an earlier engine left into states that are true now.
+
+    An entry that was cut is not continued: what filled is held, with the run's stops live, and an event says so.
+    """
+    for run in changes.open_runs():
+        for order in changes.orders_of(run.id):
+            if order.state is OrderState.PLANNED:
+                words = "the engine restarted before it was sent"
+                changes.put_order(moved(order, OrderState.VOID, changes.now, words=words))
+            elif order.state is OrderState.SENDING:
+                sent = order.sent_at or order.created_at
+                changes.put_order(
+                    moved(
+                        order,
+                        OrderState.UNKNOWN,
+                        changes.now,
+                        words="the engine ended while it was being sent",
+                        quiet_until=max(changes.now, sent + world.quiet_unanswered),
+                    )
+                )
+            elif order.state is OrderState.UNKNOWN and order.quiet_until is None:
+                sent = order.sent_at or order.created_at
+                quiet = max(changes.now, sent + world.quiet_unanswered)
+                changes.put_order(replace(order, quiet_until=quiet, updated_at=changes.now))
+        _cut_entry(changes, run)
+
+
+def _cut_entry(changes: Pass, run: Run) -> None:
+    cut = []
+    for row in changes.accounts_of(run.id):
+        if row.state not in _ENTERING:
+            continue
+        orders = [order for order in changes.orders_of(run.id) if order.account_id == row.account_id]
+        why = "the engine restarted during the entry"
+        if all(order.terminal and not order.filled_quantity for order in orders):
+            changes.put_account(with_reason(replace(row, state=AccountState.SKIPPED, reserved_paise=0), why))
+        elif any(order.state is OrderState.VOID for order in orders):
+            changes.put_account(with_reason(replace(row, state=AccountState.ENTERED), f"{why}: not complete"))
+            cut.append(row.account_id)
+        # otherwise every order was sent: the entry ends when their fate is known
+    if run.state is RunState.RESOLVING:
+        why = "the engine restarted before the entry; nothing was sent"
+        changes.put_run(replace(run, state=RunState.REFUSED, reason=why, closed_at=changes.now, profit_paise=0))
+    for account_id in cut:
+        changes.event(
+            owner_id=run.owner_id,
+            kind="entry_failed",
+            action="alert_only",
+            message="the engine restarted during the entry; what filled is held, the run's stops are live",
+            knew={},
+            run_id=run.id,
+            account_id=account_id,
+        )

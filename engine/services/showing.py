@@ -1,0 +1,198 @@
+"""The live view: what each user's pages show, made from memory once a second, every figure with its age."""
+
+from __future__ import annotations
+
+from engine.domain.errors import DomainError
+from engine.domain.instruments import Exchange, Key
+from engine.domain.orders import OrderState
+from engine.domain.pnl import Holding, average_price
+from engine.domain.rules import limit_paise, next_due
+from engine.domain.runs import AccountState, PlanState, Run, RunState
+from engine.services.ledger import Pass
+from engine.services.monitor import run_limits, run_profit
+from engine.services.terms import StrategyTerms
+from engine.services.views import AccountView, LimitView, LiveView, PositionView, RunAccountView, RunView
+from engine.services.world import Account, World, trading_day
+
+SHOWN_AFTER_END_SECONDS = 86_400
+
+
+def live_views(changes: Pass, world: World) -> dict[int, LiveView]:
+    """Return the live view of every user who owns an account or a run."""
+    owners = {account.facts.owner_id for account in world.accounts.values()}
+    owners |= {run.owner_id for run in changes.ledger.runs.values()}
+    return {owner: _view(changes, world, owner) for owner in sorted(owners)}
+
+
+def _view(changes: Pass, world: World, owner_id: int) -> LiveView:
+    runs = [
+        _run(changes, world, run)
+        for run in changes.ledger.runs.values()
+        if run.owner_id == owner_id and _still_shown(changes, run)
+    ]
+    accounts = [
+        _account(changes, world, account, runs)
+        for account in sorted(world.accounts.values(), key=lambda a: (not a.facts.is_primary, a.facts.priority, a.id))
+        if account.facts.owner_id == owner_id
+    ]
+    today = trading_day(changes.now)
+    of_today = [run for run in runs if trading_day(run.created_at) == today or run.closed_at is None]
+    profits = [run.profit_paise for run in of_today if run.state != RunState.REFUSED]
+    known = [profit for profit in profits if profit is not None]
+    total = sum(known) if len(known) == len(profits) else None
+    return LiveView(as_of=changes.now, accounts=accounts, runs=runs, profit_paise=total)
+
+
+def _still_shown(changes: Pass, run: Run) -> bool:
+    return run.closed_at is None or (changes.now - run.closed_at).total_seconds() < SHOWN_AFTER_END_SECONDS
+
+
+def _run(changes: Pass, world: World, run: Run) -> RunView:
+    terms = world.terms_of(run.version_id)
+    ended = run.state in {RunState.CLOSED, RunState.REFUSED}
+    profit = run.profit_paise if ended else run_profit(changes, world, run)
+    plans = [plan for plan in changes.plans_of(run.id) if plan.state in {PlanState.ACTIVE, PlanState.DONE}]
+    return RunView(
+        id=run.id,
+        strategy_id=run.strategy_id,
+        strategy=terms.name,
+        version=terms.number,
+        venue=run.venue,
+        state=run.state,
+        reason=run.reason,
+        created_at=run.created_at,
+        entered_at=run.entered_at,
+        closed_at=run.closed_at,
+        profit_paise=profit,
+        problem="" if profit is not None else "an open leg has no confirmed price",
+        limits=_limits(world, run, terms),
+        accounts=[
+            RunAccountView(
+                account_id=row.account_id,
+                account=_name(world, row.account_id),
+                state=row.state,
+                lots=row.lots,
+                bound_by=str(row.sizing.get("bound_by", "")),
+                reason=row.reason,
+                profit_paise=_account_profit(changes, world, run, row.account_id, ended=ended),
+            )
+            for row in changes.accounts_of(run.id)
+        ],
+        positions=[_position(changes, world, run, key, held) for key, held in changes.holdings(run.id).items()],
+        exit_reason=plans[-1].reason if plans else "",
+        unknown_orders=sum(order.state is OrderState.UNKNOWN for order in changes.orders_of(run.id)),
+    )
+
+
+def _account_profit(changes: Pass, world: World, run: Run, account_id: int, *, ended: bool) -> int | None:
+    row = changes.account_of(run.id, account_id)
+    if row.state in {AccountState.SIZING, AccountState.SKIPPED}:
+        return 0
+    if ended:
+        held = [h for key, h in changes.holdings(run.id).items() if key.account_id == account_id]
+        return sum(h.sell_value_paise - h.buy_value_paise for h in held)
+    return run_profit(changes, world, run, account_id=account_id)
+
+
+def _limits(world: World, run: Run, terms: StrategyTerms) -> LimitView:
+    limits = run_limits(terms.limits, str(run.resolved.get("product", "")))
+    lots, premium = run.lots_filled or None, run.premium_value_paise
+    times = {}
+    if run.entered_at is not None and run.resolved.get("legs"):
+        exchange = Exchange(run.resolved["legs"][0]["exchange"])
+        for name, limit in (("exit_at", limits.exit_time), ("square_off_at", limits.square_off_time)):
+            if limit is not None:
+                try:
+                    times[name] = next_due(limit.at, run.entered_at, world.calendar(run.venue), exchange)
+                except DomainError:
+                    continue  # a year without a holiday table has no date to show
+    return LimitView(
+        max_loss_paise=None
+        if limits.max_loss is None
+        else limit_paise(limits.max_loss, lots_filled=lots, premium_paise=premium),
+        max_profit_paise=None
+        if limits.max_profit is None
+        else limit_paise(limits.max_profit, lots_filled=lots, premium_paise=premium),
+        trailing=terms.limits.trailing_kind or "",
+        peak_paise=run.peak_paise,
+        stop_paise=run.stop_paise,
+        square_off_at=times.get("square_off_at"),
+        exit_at=times.get("exit_at"),
+    )
+
+
+def _position(changes: Pass, world: World, run: Run, key: Key, held: Holding) -> PositionView:
+    symbol = (key.symbol, key.exchange)
+    view = world.prices.view(run.venue, symbol)
+    seen = max((at for at in (view.tick_at, view.quote_at) if at is not None), default=None) if view else None
+    confirmed = world.confirmed_price(run.owner_id, run.venue, symbol, changes.now)
+    profit: int | None = held.sell_value_paise - held.buy_value_paise
+    if held.quantity:
+        profit = None if confirmed is None else profit_of(held, confirmed)
+    leg = next((leg for leg in run.resolved.get("legs", []) if leg["symbol"] == key.symbol), None)
+    return PositionView(
+        run_id=run.id,
+        account_id=key.account_id,
+        account=_name(world, key.account_id),
+        leg_index=leg["leg_index"] if leg else 0,
+        symbol=key.symbol,
+        exchange=key.exchange,
+        product=key.product,
+        quantity=held.quantity,
+        average_price=average_price(held),
+        ltp=view.ltp if view else None,
+        ltp_age_seconds=(changes.now - seen).total_seconds() if seen else None,
+        confirmed=confirmed is not None,
+        realised_paise=held.realised_paise,
+        profit_paise=profit,
+    )
+
+
+def profit_of(held: Holding, price: float) -> int:
+    """Return P of one holding at a price (paise)."""
+    return held.sell_value_paise - held.buy_value_paise + round(price * 100) * held.quantity
+
+
+def _account(changes: Pass, world: World, account: Account, runs: list[RunView]) -> AccountView:
+    facts = account.facts
+    shares = [one for run in runs for one in run.accounts if one.account_id == account.id]
+    known = [one.profit_paise for one in shares if one.profit_paise is not None]
+    health = "ok" if account.armed and account.connected else "waiting"
+    if not account.connected:
+        health = "unreachable"
+    elif account.quarantine:
+        health = "refused"
+    elif account.books_problem:
+        health = "waiting"
+    return AccountView(
+        id=facts.id,
+        name=facts.name,
+        relation=facts.relation,
+        group=facts.group,
+        broker=facts.broker,
+        venue=facts.venue,
+        host=facts.host,
+        grade=facts.grade,
+        is_primary=facts.is_primary,
+        active=True,
+        armed=account.armed,
+        waits_for=account.waits_for or account.books_problem,
+        health=health,
+        feed=account.feed,
+        available_paise=account.available_paise,
+        used_paise=account.used_paise,
+        funds_at=account.funds_begun if account.available_paise is not None else None,
+        books_at=account.books.begun_at if account.books else None,
+        profit_paise=sum(known) if len(known) == len(shares) else None,
+        unknown_orders=sum(
+            order.state is OrderState.UNKNOWN
+            for run in changes.ledger.runs.values()
+            for order in changes.orders_of(run.id)
+            if order.account_id == account.id
+        ),
+    )
+
+
+def _name(world: World, account_id: int) -> str:
+    account = world.accounts.get(account_id)
+    return account.facts.name if account else f"account {account_id}"

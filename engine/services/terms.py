@@ -1,0 +1,93 @@
+"""What a run was started with: its strategy version as the domain needs it, read once and never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlmodel import Session, select
+
+from engine.domain.legs import Leg
+from engine.domain.margin import DEFAULT_MARGIN_ROWS, DayMargin, MarginRow
+from engine.services.resolution import leg_of
+from engine.services.views import LegDraft, LimitsDraft
+from engine.store import tables
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyTerms:
+    """One strategy version. ``percentage`` None: each account's own grade; ``margin_rows`` are the owner's."""
+
+    strategy_id: int
+    version_id: int
+    owner_id: int
+    name: str
+    number: int
+    current_number: int
+    archived: bool
+    market_condition: str
+    account_ids: tuple[int, ...]
+    percentage: float | None
+    fixed_lots: int | None
+    hedge_failure: str
+    sold_leg_failure: str
+    legs: tuple[Leg, ...]
+    limits: LimitsDraft
+    margin_rows: Mapping[str, MarginRow]
+
+
+def read_terms(session: Session, version_id: int) -> StrategyTerms | None:
+    """Return a version's terms, None if there is no such version; raises DomainError for legs that make no sense."""
+    version = session.get(tables.StrategyVersion, version_id)
+    if version is None:
+        return None
+    strategy = session.get_one(tables.Strategy, version.strategy_id)
+    rows = session.exec(
+        select(tables.StrategyLeg)
+        .where(tables.StrategyLeg.version_id == version_id)
+        .order_by(tables.StrategyLeg.leg_index)  # type: ignore[arg-type]
+    ).all()
+    legs = tuple(
+        leg_of(LegDraft(**row.model_dump(exclude={"id", "version_id", "leg_index"})), place, version.product)
+        for place, row in enumerate(rows, start=1)
+    )
+    return StrategyTerms(
+        strategy_id=version.strategy_id,
+        version_id=version_id,
+        owner_id=strategy.owner_id,
+        name=strategy.name,
+        number=version.number,
+        current_number=strategy.version,
+        archived=strategy.archived,
+        market_condition=version.market_condition,
+        account_ids=tuple(version.account_ids),
+        percentage=version.sizing.get("percentage"),
+        fixed_lots=version.sizing.get("fixed_lots"),
+        hedge_failure=str(version.entry_policy.get("hedge_failure", "unwind")),
+        sold_leg_failure=str(version.entry_policy.get("sold_leg_failure", "hold")),
+        legs=legs,
+        limits=LimitsDraft.model_validate(version.limits),
+        margin_rows=_margin_rows(session, strategy.owner_id),
+    )
+
+
+def version_id_of(session: Session, strategy_id: int, number: int) -> int | None:
+    """Return the id of a strategy's version by number."""
+    return session.exec(
+        select(tables.StrategyVersion.id).where(
+            tables.StrategyVersion.strategy_id == strategy_id, tables.StrategyVersion.number == number
+        )
+    ).one_or_none()
+
+
+def _margin_rows(session: Session, owner_id: int) -> Mapping[str, MarginRow]:
+    rows = dict(DEFAULT_MARGIN_ROWS)
+    own = session.exec(select(tables.MarginRequirement).where(tables.MarginRequirement.owner_id == owner_id))
+    for row in own:
+        rows[row.underlying] = MarginRow(
+            row.underlying,
+            DayMargin(row.one_side_expiry, row.one_side_other),
+            DayMargin(row.both_sides_expiry, row.both_sides_other),
+            DayMargin(row.futures_expiry, row.futures_other),
+        )
+    return rows

@@ -1,0 +1,273 @@
+"""What the core knows beside the ledger: accounts, prices, reads. None of it is needed to recover."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+from engine.broker.buckets import SendBucket
+from engine.domain.calendar import Calendar
+from engine.domain.evidence import AccountBooks, Instrument, SeenOrder
+from engine.domain.instruments import Exchange, Key
+from engine.domain.legs import Leg
+from engine.domain.orders import Order
+from engine.domain.prices import FeedView, PriceView, confirmed, is_price
+from engine.services.messages import Symbol
+from engine.services.resolution import Resolution
+from engine.services.terms import StrategyTerms
+
+IST = ZoneInfo("Asia/Kolkata")
+PUSHES_KEPT = 200
+
+
+class Clock(Protocol):
+    """Time as the core sees it: ``now`` aware UTC, ``boot`` seconds that go on through a suspend."""
+
+    def now(self) -> datetime:
+        """Return the time of day, UTC."""
+        ...
+
+    def boot(self) -> float:
+        """Return seconds on CLOCK_BOOTTIME."""
+        ...
+
+    def pause(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Licence:
+    """The right to send one order: valid until ``expires_boot`` on CLOCK_BOOTTIME (DESIGN 1, "Lease")."""
+
+    order_id: int
+    expires_boot: float
+
+
+class Hands(Protocol):
+    """What the core may have done for one account; each call returns at once, the result comes as a message."""
+
+    def connect(self) -> None:
+        """Read broker and mode."""
+        ...
+
+    def send(self, order: Order, licence: Licence) -> None:
+        """Place an order, once."""
+        ...
+
+    def cancel(self, order: Order) -> None:
+        """Ask to cancel a working order."""
+        ...
+
+    def read_books(self) -> None:
+        """Read order, trade and position book."""
+        ...
+
+    def read_funds(self) -> None:
+        """Read funds."""
+        ...
+
+    def read_quotes(self, venue: str, symbols: Collection[Symbol]) -> None:
+        """Read quotes in one call."""
+        ...
+
+    def resolve(self, legs: tuple[Leg, ...], *, run_id: int | None, command_id: int | None) -> None:
+        """Resolve legs to contracts from one spot reading and one chain."""
+        ...
+
+    def watch(self, symbols: Collection[Symbol]) -> None:
+        """Have ticks of exactly these symbols pushed."""
+        ...
+
+    def close(self) -> None:
+        """End threads and connections."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountFacts:
+    """An account's settings as the database has them; no key."""
+
+    id: int
+    owner_id: int
+    name: str
+    venue: str
+    broker: str
+    mode: str
+    is_primary: bool
+    priority: int
+    grade: str
+    max_lots: int | None
+    multiplier: int
+    funds_model: str
+    haircut: float
+    percentage: float
+    host: str
+    ws_url: str
+    relation: str = ""
+    group: str = ""
+
+
+@dataclass(slots=True)
+class Account:
+    """What is known of an account now."""
+
+    facts: AccountFacts
+    hands: Hands
+    bucket: SendBucket = field(default_factory=SendBucket)
+    armed: bool = False
+    waits_for: str = "its server to answer"
+    quarantine: str = ""
+    connected: bool = False
+    connecting_since: datetime | None = None
+    feed: str = "connecting"
+    acknowledged: frozenset[Symbol] = frozenset()
+    books: AccountBooks | None = None
+    books_problem: str = ""
+    books_day: date | None = None
+    opening: dict[Instrument, int] | None = None
+    traded: dict[str, int] = field(default_factory=dict)
+    reading_books_since: datetime | None = None
+    books_wanted: bool = True
+    books_due: datetime = datetime.min.replace(tzinfo=UTC)
+    drift_since: dict[Instrument, tuple[int, datetime]] = field(default_factory=dict)
+    available_paise: int | None = None
+    used_paise: int | None = None
+    funds_begun: datetime | None = None
+    funds_problem: str = ""
+    reading_funds_since: datetime | None = None
+    funds_due: datetime = datetime.min.replace(tzinfo=UTC)
+    pushes: deque[SeenOrder] = field(default_factory=lambda: deque(maxlen=PUSHES_KEPT))
+    last_change: dict[Key, datetime] = field(default_factory=dict)
+    sending: dict[int, datetime] = field(default_factory=dict)
+
+    @property
+    def id(self) -> int:
+        """The account's id."""
+        return self.facts.id
+
+    def disarm(self, why: str) -> None:
+        """Let the account wait: nothing is sent until it is armed again."""
+        self.armed = False
+        self.waits_for = why
+
+    def books_since(self, moment: datetime | None) -> AccountBooks | None:
+        """Return the last valid books if their read began after ``moment``."""
+        if self.books is None or (moment is not None and self.books.begun_at <= moment):
+            return None
+        return self.books
+
+
+@dataclass(slots=True)
+class Preview:
+    """A preview in the making: answered when contracts and funds are there."""
+
+    command_id: int
+    user_id: int
+    terms: StrategyTerms
+    account_ids: tuple[int, ...]
+    deadline: datetime
+    resolution: Resolution | None = None
+    problem: str = ""
+
+
+class PriceBoard:
+    """The newest price per venue and symbol, and when each exchange of a venue last ticked."""
+
+    def __init__(self) -> None:
+        self._prices: dict[tuple[str, str, Exchange], PriceView] = {}
+        self._last_tick: dict[tuple[str, Exchange], datetime] = {}
+
+    def tick(self, venue: str, symbol: Symbol, ltp: float, at: datetime) -> None:
+        """Take a pushed price; what is no price is dropped (RULES 6)."""
+        if not is_price(ltp):
+            return
+        before = self._prices.get((venue, *symbol))
+        self._prices[venue, *symbol] = PriceView(ltp, at, before.quote_at if before else None)
+        self._last_tick[venue, symbol[1]] = at
+
+    def quote(self, venue: str, symbol: Symbol, ltp: float, at: datetime) -> None:
+        """Take a polled price, unless a newer tick is there."""
+        if not is_price(ltp):
+            return
+        before = self._prices.get((venue, *symbol))
+        if before is not None and before.tick_at is not None and before.tick_at > at:
+            self._prices[venue, *symbol] = PriceView(before.ltp, before.tick_at, at)
+        else:
+            self._prices[venue, *symbol] = PriceView(ltp, before.tick_at if before else None, at)
+
+    def view(self, venue: str, symbol: Symbol) -> PriceView | None:
+        """Return the newest price, None if there never was one."""
+        return self._prices.get((venue, *symbol))
+
+    def feed(self, venue: str, exchange: Exchange, *, acknowledged: bool) -> FeedView:
+        """Return what the venue's feed of an exchange is worth now."""
+        return FeedView(self._last_tick.get((venue, exchange)), acknowledged)
+
+
+@dataclass(slots=True)
+class World:
+    """Everything the services need beside the changes of a pass."""
+
+    clock: Clock
+    paper_calendar: Calendar
+    live_calendar: Calendar
+    quiet_answered: timedelta
+    quiet_unanswered: timedelta
+    accounts: dict[int, Account] = field(default_factory=dict)
+    prices: PriceBoard = field(default_factory=PriceBoard)
+    previews: dict[int, Preview] = field(default_factory=dict)
+    blind_since: dict[int, datetime] = field(default_factory=dict)
+    blind_told: set[int] = field(default_factory=set)
+    terms: dict[int, StrategyTerms] = field(default_factory=dict)
+    read_terms: Callable[[int], StrategyTerms] | None = None
+    resolutions: dict[int, Resolution] = field(default_factory=dict)
+    watched: dict[int, frozenset[Symbol]] = field(default_factory=dict)
+    quotes_due: dict[str, datetime] = field(default_factory=dict)
+    lease_renewed_boot: float = 0.0
+    stopping: bool = False
+
+    def calendar(self, venue: str) -> Calendar:
+        """Return the trading calendar of a venue: paper exchanges are always open."""
+        return self.live_calendar if venue == "live" else self.paper_calendar
+
+    def terms_of(self, version_id: int) -> StrategyTerms:
+        """Return the terms of a strategy version; they never change, so one read serves a life."""
+        if version_id not in self.terms:
+            if self.read_terms is None:
+                raise LookupError(f"no terms of version {version_id}")
+            self.terms[version_id] = self.read_terms(version_id)
+        return self.terms[version_id]
+
+    def of_venue(self, owner_id: int, venue: str) -> list[Account]:
+        """Return a user's accounts of a venue, the one for market data first: armed, primary, priority."""
+        mine = [a for a in self.accounts.values() if a.facts.owner_id == owner_id and a.facts.venue == venue]
+        return sorted(mine, key=lambda a: (not a.connected, not a.facts.is_primary, a.facts.priority, a.id))
+
+    def confirmed_price(self, owner_id: int, venue: str, symbol: Symbol, now: datetime) -> float | None:
+        """Return the price a rule may decide on, None when there is none (RULES 6)."""
+        price = self.prices.view(venue, symbol)
+        if price is None:
+            return None
+        acknowledged = any(symbol in a.acknowledged for a in self.of_venue(owner_id, venue))
+        feed = self.prices.feed(venue, symbol[1], acknowledged=acknowledged)
+        return price.ltp if confirmed(price, feed, now) else None
+
+
+def trading_day(now: datetime) -> date:
+    """Return the exchange's day, in IST.
+
+    >>> trading_day(datetime(2026, 11, 22, 20, 0, tzinfo=UTC))
+    datetime.date(2026, 11, 23)
+    """
+    return now.astimezone(IST).date()
+
+
+def chosen(accounts: Iterable[Account], ids: Collection[int]) -> list[Account]:
+    """Return the accounts with these ids, in the order of the ids."""
+    by_id = {account.id: account for account in accounts}
+    return [by_id[one] for one in ids if one in by_id]
