@@ -296,9 +296,7 @@ class OpenAlgoClient:
 
     def _book(self, endpoint: str, parse: Callable[[parsing.Answer], tuple[Row, ...]]) -> Book[Row]:
         begun = self._clock()
-        return self._read(
-            endpoint, {}, lambda answer: Book(parse(answer), parsing.mode(answer), begun, self._clock())
-        )
+        return self._read(endpoint, {}, lambda answer: Book(parse(answer), parsing.mode(answer), begun, self._clock()))
 
     def _read(self, endpoint: str, payload: dict[str, Any], parse: Callable[[parsing.Answer], Answer]) -> Answer:
         failure: tuple[type[BrokerError], str]

@@ -1,5 +1,6 @@
 """The stream against a small real WebSocket server: recorded transcripts first, then what a night of trouble brings."""
 
+import contextlib
 import json
 import logging
 import socket
@@ -368,6 +369,43 @@ def test_a_pong_keeps_a_quiet_connection(
     _, heard = listen(server.url, ping_after=0.02, silent_limit=0.2, wants_orders=False)
     until(lambda: server.actions().count("ping") > 12)
     assert not heard.told(Down)
+
+
+def test_a_quiet_connection_outlives_the_time_out_of_connecting(
+    feed: Callable[..., Feed], listen: Callable[..., tuple[OpenAlgoStream, Listener]]
+) -> None:
+    server = feed()
+    _, heard = listen(server.url, open_timeout=0.1, wants_orders=False)
+    until(lambda: heard.told(Connected))
+    quiet_since = time.monotonic()
+    until(lambda: time.monotonic() - quiet_since > 0.3)
+    server.say(tick(26000.5))
+    until(lambda: heard.ticks)
+    assert not heard.told(Down)
+
+
+def test_a_redirect_is_not_followed_because_the_key_would_go_there(
+    feed: Callable[..., Feed], listen: Callable[..., tuple[OpenAlgoStream, Listener]]
+) -> None:
+    elsewhere = feed()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def redirect() -> None:
+            peer, _ = listener.accept()
+            threading.Thread(target=serve_quietly, daemon=True).start()
+            with peer:
+                peer.recv(65536)
+                head = f"HTTP/1.1 307 Temporary Redirect\r\nLocation: {elsewhere.url}\r\nContent-Length: 0\r\n\r\n"
+                peer.sendall(head.encode())
+
+        def serve_quietly() -> None:
+            with contextlib.suppress(OSError):
+                redirect()
+
+        threading.Thread(target=serve_quietly, daemon=True).start()
+        _, heard = listen(f"ws://127.0.0.1:{listener.getsockname()[1]}", backoff=(5.0,))
+        until(lambda: heard.told(Down))
+    assert elsewhere.peers == []
 
 
 # What is told
