@@ -117,7 +117,7 @@ def _demo_user(database: Database, password: str | None) -> Caller:
             user = users.add_user(database, _caller(chief), username=DEMO, password=chosen, now=datetime.now(UTC))
         print(f"user: {DEMO}, password: {chosen if password is None else 'as given'}")
     else:
-        print(f"user: {DEMO}, as before")
+        print(f"user: {DEMO}, as before, with its password")
     return _caller(user)
 
 
