@@ -151,7 +151,9 @@ def _engine_alive(database: Database) -> bool:
         return False
     with database.read() as session:
         lease = session.get(EngineLease, 1)
-    return lease is not None and bool(lease.holder) and lease_age(lease, datetime.now(UTC)) <= LEASE_STALE_SECONDS
+    if lease is None or lease.stopped_note:
+        return False
+    return lease_age(lease, datetime.now(UTC)) <= LEASE_STALE_SECONDS
 
 
 def _caller(user: User) -> Caller:

@@ -53,7 +53,9 @@ def _engine(site: Site, at: datetime, health: dict[str, Any]) -> None:
     with site.database.read() as session:
         lease = session.get(EngineLease, 1)
     problem = "engine: it has not started yet"
-    if lease is not None and lease.holder:
+    if lease is not None and lease.stopped_note:
+        problem = f"engine: {lease.stopped_note}"
+    elif lease is not None and lease.holder:
         age = lease_age(lease, at)
         alive = age <= LEASE_STALE_SECONDS
         health |= {
@@ -62,7 +64,5 @@ def _engine(site: Site, at: datetime, health: dict[str, Any]) -> None:
             "last_pass_at": lease.last_pass_at.isoformat(),
         }
         problem = "" if alive else f"engine: its lease is {age:.0f} s old"
-    elif lease is not None:
-        problem = "engine: it was stopped"
     if site.settings.engine != "off":
         health["reason"] = health["reason"] or problem
