@@ -43,11 +43,12 @@ def margin_of(exposures: Iterable[Exposure]) -> Margin:
     """Margin of positions held together, in paise.
 
     Bought options cost their premium and futures and sold options span and exposure on the underlying's value. Sold
-    options with bought ones of the same underlying and kind beside them need less span, unit for unit. Shares cost
-    their value (CNC) or a fifth of it (MIS).
+    options with bought ones of the same underlying and kind beside them need less span, unit for unit; of calls and puts
+    sold on one underlying only the dearer side needs span, as one move cannot hurt both. Shares cost their value (CNC) or a fifth of it (MIS).
     """
     premium = span = exposure = 0
     bought: dict[tuple[str, InstrumentType], int] = {}
+    sold: dict[str, dict[InstrumentType, int]] = {}
     rows = [row for row in exposures if row.quantity]
     for row in rows:
         if row.quantity > 0 and row.contract.instrument_type in (InstrumentType.CE, InstrumentType.PE):
@@ -69,6 +70,8 @@ def margin_of(exposures: Iterable[Exposure]) -> Margin:
                 hedged = min(bought.get(kind, 0), -row.quantity)
                 bought[kind] = bought.get(kind, 0) - hedged
                 relief = full * hedged * (100 - HEDGED_SPAN_PERCENT) // (100 * -row.quantity)
-                span += full - relief
+                side = sold.setdefault(row.contract.underlying, {})
+                side[kind[1]] = side.get(kind[1], 0) + full - relief
                 exposure += row.notional * EXPOSURE_PERCENT // 100
+    span += sum(max(sides.values()) for sides in sold.values())
     return Margin(premium, span, exposure)

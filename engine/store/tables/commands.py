@@ -9,6 +9,8 @@ from typing import Any
 from sqlalchemy import JSON, Column, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
+from engine.store.tables.words import words
+
 
 class CommandState(StrEnum):
     """Life of a command. ``refused`` carries the reason in ``outcome``."""
@@ -30,7 +32,7 @@ class Command(SQLModel, table=True):
     kind: str
     payload: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     idempotency_key: str = Field(max_length=64)
-    state: CommandState = Field(default=CommandState.PENDING, index=True)
+    state: CommandState = Field(default=CommandState.PENDING, index=True, sa_type=words(CommandState))
     outcome: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     created_at: datetime
     valid_until: datetime | None = None

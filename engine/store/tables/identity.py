@@ -9,6 +9,8 @@ from typing import Any
 from sqlalchemy import JSON, Column
 from sqlmodel import Field, SQLModel
 
+from engine.store.tables.words import words
+
 
 class Role(StrEnum):
     """What a user may do: admins everything, traders their own accounts, viewers only look."""
@@ -27,7 +29,7 @@ class User(SQLModel, table=True):
     username: str = Field(unique=True, max_length=64)
     email: str = Field(default="", max_length=254)
     password_hash: str
-    role: Role = Role.TRADER
+    role: Role = Field(default=Role.TRADER, sa_type=words(Role))
     active: bool = True
     failures: int = 0
     locked_until: datetime | None = None

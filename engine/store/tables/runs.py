@@ -13,6 +13,7 @@ from sqlalchemy import JSON, Column, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from engine.domain.runs import AccountState, PlanState, RunState
+from engine.store.tables.words import words
 
 
 class StrategyExecution(SQLModel, table=True):
@@ -30,7 +31,7 @@ class StrategyExecution(SQLModel, table=True):
     version_id: int = Field(foreign_key="strategy_version.id")
     command_id: int | None = Field(default=None, foreign_key="command.id")
     venue: str = Field(index=True)
-    state: RunState = Field(index=True)
+    state: RunState = Field(index=True, sa_type=words(RunState))
     reason: str = ""
     created_at: datetime
     entered_at: datetime | None = None
@@ -55,7 +56,7 @@ class ExecutionAccount(SQLModel, table=True):
     id: int = Field(primary_key=True)
     execution_id: int = Field(foreign_key="strategy_execution.id", index=True)
     account_id: int = Field(foreign_key="trading_account.id", index=True)
-    state: AccountState
+    state: AccountState = Field(sa_type=words(AccountState))
     lots: int = 0
     sizing: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     reason: str = ""
@@ -156,7 +157,7 @@ class ExitPlan(SQLModel, table=True):
     execution_id: int = Field(foreign_key="strategy_execution.id", index=True)
     account_ids: list[int] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
     reason: str
-    state: PlanState = PlanState.ACTIVE
+    state: PlanState = Field(default=PlanState.ACTIVE, sa_type=words(PlanState))
     requested_by: int | None = Field(default=None, foreign_key="user.id")
     created_at: datetime
     done_at: datetime | None = None
