@@ -16,10 +16,11 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from engine.paper import account_calls, calendar_calls, data_calls, order_calls, schemas, wire
 from engine.paper.calls import Call, Endpoint
-from engine.paper.exchange import PaperExchange, Treatment
+from engine.paper.exchange import PaperExchange
 from engine.paper.faces import DEFAULT_FACE, FACES
 from engine.paper.faults import KINDS, FaultBook, InHand
 from engine.paper.limits import RateLimits
+from engine.paper.orders import NORMAL, Treatment
 from engine.paper.stream import Stream
 
 PREFIX = "/api/v1/"
@@ -90,7 +91,7 @@ class Rest:
     async def _answer(self, request: Request, endpoint: Endpoint, api_key: str, body: object) -> Response:
         fault = self.faults.take(endpoint.name, api_key)
         if fault is None:
-            return self._carry_out(endpoint, api_key, body, Treatment())
+            return self._carry_out(endpoint, api_key, body, NORMAL)
         call = InHand(request, endpoint.name, lambda treatment: self._carry_out(endpoint, api_key, body, treatment))
         return await KINDS[fault.kind](call, fault)
 

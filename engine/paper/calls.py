@@ -9,8 +9,9 @@ from typing import Any
 from starlette.responses import Response
 
 from engine.paper.accounts import Account
-from engine.paper.exchange import NORMAL, PaperExchange, Treatment
+from engine.paper.exchange import PaperExchange
 from engine.paper.faces import FACES, Face
+from engine.paper.orders import NORMAL, Treatment
 from engine.paper.schemas import Schema
 from engine.paper.wire import BAD_KEY, ErrorShape, Refusal
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date
 
 from engine.domain.instruments import Action, Contract, Exchange, PriceType
@@ -15,11 +14,14 @@ from engine.paper.clock import trading_day
 from engine.paper.listing import Listing
 from engine.paper.market import Market
 from engine.paper.orders import (
+    NORMAL,
     WORKING,
     OrderRequest,
     PaperOrder,
+    Push,
     Status,
     Trade,
+    Treatment,
     new_order_id,
     new_trade_id,
 )
@@ -27,25 +29,6 @@ from engine.paper.prices import PriceControls
 from engine.paper.quotes import Quotes
 from engine.paper.storage import Storage
 from engine.paper.wire import Refusal
-
-
-@dataclass(frozen=True, slots=True)
-class Push:
-    """An order update for the account's subscribed sockets: the order as it stood at that moment."""
-
-    order: PaperOrder
-    price: int
-
-
-@dataclass(frozen=True, slots=True)
-class Treatment:
-    """What a fault does to one order: ``reject`` is a reason, ``clip`` the share of the quantity that fills."""
-
-    reject: str | None = None
-    clip: float | None = None
-
-
-NORMAL = Treatment()
 
 
 class PaperExchange:
@@ -295,7 +278,8 @@ class PaperExchange:
         contract = self.listing.contract(position.symbol, position.exchange)
         if contract.expiry is None or trading_day(at) <= contract.expiry:
             return
-        spot = round(self.market.spot(contract.underlying, self.listing.close_of(contract)) * 100)
+        close = self.market.closing(contract.underlying, self.listing.close_of(contract), at)
+        spot = round(close * 100)
         with self._storage.transaction():
             self._book(account, settlement.settle(account.api_key, position, contract, spot=spot, at=at), spot)
 

@@ -11,8 +11,8 @@ from typing import Any
 from engine.domain.instruments import Action
 from engine.paper.accounts import Account, Position
 from engine.paper.clock import ist_text, trading_day
-from engine.paper.exchange import PaperExchange, Push
-from engine.paper.orders import PaperOrder, Status, Trade
+from engine.paper.exchange import PaperExchange
+from engine.paper.orders import PaperOrder, Push, Status, Trade
 
 
 class AnalyzerFace:

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from engine.paper.exchange import NORMAL, Treatment
+from engine.paper.orders import NORMAL, Treatment
 from engine.paper.wire import error, too_many
 
 TRANSPORT = "paper.transport"

@@ -43,8 +43,9 @@ def margin_of(exposures: Iterable[Exposure]) -> Margin:
     """Margin of positions held together, in paise.
 
     Bought options cost their premium and futures and sold options span and exposure on the underlying's value. Sold
-    options with bought ones of the same underlying and kind beside them need less span, unit for unit; of calls and puts
-    sold on one underlying only the dearer side needs span, as one move cannot hurt both. Shares cost their value (CNC) or a fifth of it (MIS).
+    options with bought ones of the same underlying and kind beside them need less span, unit for unit; of calls and
+    puts sold on one underlying only the dearer side needs span, as one move cannot hurt both. Shares cost their value
+    (CNC) or a fifth of it (MIS).
     """
     premium = span = exposure = 0
     bought: dict[tuple[str, InstrumentType], int] = {}

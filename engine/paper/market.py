@@ -81,6 +81,11 @@ class Market:
         seen.low = min(seen.low, spot)
         return Day(seen.opened, seen.high, seen.low, seen.previous_close)
 
+    def closing(self, symbol: str, close: float, now: float) -> float:
+        """Return what contracts settle at that ended at ``close``, in ₹; a replayed index settles where it stands."""
+        replayed = self.replay is not None and self.replay.covers(symbol)
+        return self.spot(symbol, now if replayed else close)
+
     def shift(self, symbol: str, percent: float, at: float) -> None:
         """Move the path by ``percent`` (5 is five percent up) from an instant on; shifts multiply."""
         instants, factors = self._shifts.setdefault(symbol, ([], []))

@@ -134,6 +134,25 @@ class Trade:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Push:
+    """An order update for the account's subscribed sockets: the order as it stood at that moment."""
+
+    order: PaperOrder
+    price: int
+
+
+@dataclass(frozen=True, slots=True)
+class Treatment:
+    """What a fault does to one order: ``reject`` is a reason, ``clip`` the share of the quantity that fills."""
+
+    reject: str | None = None
+    clip: float | None = None
+
+
+NORMAL = Treatment()
+
+
 def new_order_id(at: float) -> str:
     """YYMMDD and eight digits, as OpenAlgo's sandbox gives them."""
     return f"{ist(at):%y%m%d}{secrets.randbelow(10**8):08d}"

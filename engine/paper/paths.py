@@ -1,8 +1,8 @@
 """Seeded price paths: a deterministic function of the seed, the name and the instant.
 
-A path is a sum of octaves of interpolated noise. Octave k changes every 0.5·4^k seconds and its size grows with the
-root of that span, so that moves over any span up to some days have the size of a random walk's. Nothing is stored: a
-restarted exchange continues the same path, and any past instant can be asked for.
+A path is a sum of octaves of interpolated noise. Octave k changes every 0.5·4^k seconds, and its size grows with that
+span nearly as a random walk's does. Nothing is stored: a restarted exchange continues the same path, and any past
+instant can be asked for.
 """
 
 from __future__ import annotations
@@ -12,8 +12,12 @@ import math
 
 SPANS = tuple(0.5 * 4.0**k for k in range(11))
 """Seconds between the grid points of the octaves: half a second to six days."""
+ROUGHNESS = 0.43
+"""Growth of moves with time, 0.5 for a random walk. A little less lets every second of an always open market move like
+one of a session, and a whole day no more than its options are priced for."""
 SCALE = 0.58
-"""Makes the mean square move over a span equal to the span (in seconds) within about a tenth."""
+"""Makes the mean square move over one second about 1."""
+SIZES = tuple(SCALE * span**ROUGHNESS for span in SPANS)
 SESSION_SECONDS = 252 * 22_500
 """Trading seconds a year. Yearly volatility is spread over these: an always open market moves like a session."""
 
@@ -45,8 +49,8 @@ class Path:
                 self._grid[octave] = known
             share = position - index
             share = share * share * (3.0 - 2.0 * share)
-            total += math.sqrt(span) * (known[1] + share * (known[2] - known[1]))
-        return SCALE * total
+            total += SIZES[octave] * (known[1] + share * (known[2] - known[1]))
+        return total
 
     def _draw(self, octave: int, index: int) -> float:
         """Return a number with mean 0 and variance 1, uniform, from the grid point alone (splitmix64)."""

@@ -81,6 +81,7 @@ def serve(
             build(rest, stream, routes),
             http=CuttableProtocol,
             ws="websockets-sansio",
+            ws_per_message_deflate=False,
             loop="asyncio",
             lifespan="on",
             log_level="warning",

@@ -16,9 +16,10 @@ from engine.paper import ticks
 from engine.paper.accounts import Account
 from engine.paper.calls import BROKER
 from engine.paper.clock import milliseconds
-from engine.paper.exchange import PaperExchange, Push
+from engine.paper.exchange import PaperExchange
 from engine.paper.faces import FACES
 from engine.paper.frames import Frame, error, symbols_of, unsubscribed
+from engine.paper.orders import Push
 
 logger = logging.getLogger(__name__)
 
