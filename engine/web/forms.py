@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 from urllib.parse import quote, urlsplit
 
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -24,18 +26,42 @@ from engine.services.users import LASTS_FOR, SESSION_COOKIE, LockedOut, LoginRef
 from engine.web import pages
 from engine.web.site import Site, address_of, from_this_machine, get_site, is_https, now
 
+log = logging.getLogger(__name__)
+
 FORM_COOKIE = "algomirror_form"
 STALE_FORM = "This form was open too long or came from elsewhere. Please send it again."
+DATABASE_DOWN = "The database does not answer."
 T = TypeVar("T")
+Handler = Callable[[Request], Awaitable[Response]]
 
 
+def answering(handler: Handler) -> Handler:
+    """Return the handler, saying so when the database does not answer."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except SQLAlchemyError as error:
+            log.error("%s: the database does not answer (%s)", request.url.path, type(error).__name__)  # noqa: TRY400 - its text may hold what was typed
+            return unavailable(DATABASE_DOWN)
+
+    return answer
+
+
+def unavailable(problem: str) -> Response:
+    """Return the page that says why nothing can be served now."""
+    page = pages.message("AlgoMirror cannot serve pages now", problem)
+    return HTMLResponse(page, 503, headers=_NO_STORE | {"Retry-After": "5"})
+
+
+@answering
 async def login(request: Request) -> Response:
     """Show the login, or take it: a fresh session, and on to the page that was wanted."""
     site = get_site()
-    if (trouble := _unavailable(site)) is not None:
-        return trouble
+    if site.problem:
+        return unavailable(site.problem)
     wanted = _local_path(request.query_params.get("next", "/"))
-    if request.method == "GET":
+    if request.method != "POST":
         if await _in_thread(site, users.registration_open, site.database):
             return _redirect("/register")
         if await _in_thread(site, users.caller_from_cookies, site.database, request.cookies, now=now()) is not None:
@@ -52,18 +78,19 @@ async def login(request: Request) -> Response:
     return await _enter(request, site, typed, keep)
 
 
+@answering
 async def register(request: Request) -> Response:
     """Show the registration of the first user, or take it and log in."""
     site = get_site()
-    if (trouble := _unavailable(site)) is not None:
-        return trouble
+    if site.problem:
+        return unavailable(site.problem)
     if not await _in_thread(site, users.registration_open, site.database):
-        if request.method == "GET":
+        if request.method != "POST":
             return _redirect("/login")
         return _closed()
     here = from_this_machine(request)
     page = partial(pages.register, ask_setup_token=not here)
-    if request.method == "GET":
+    if request.method != "POST":
         return _show(request, site, page)
     typed = await _typed(request)
     keep = {name: typed.get(name, "") for name in ("username", "email", "setup_token")}
@@ -92,11 +119,12 @@ async def register(request: Request) -> Response:
     return await _enter(request, site, typed, {"username": typed.get("username", ""), "next": "/"})
 
 
+@answering
 async def logout(request: Request) -> Response:
     """End the session: at once when the person clicked a link of ours, else after a confirmation."""
     site = get_site()
-    if (trouble := _unavailable(site)) is not None:
-        return trouble
+    if site.problem:
+        return unavailable(site.problem)
     caller = await _in_thread(site, users.caller_from_cookies, site.database, request.cookies, now=now())
     if caller is None:
         return _forget(request, _redirect("/login"))
@@ -214,13 +242,6 @@ async def _typed(request: Request) -> dict[str, str]:
 
 async def _in_thread(site: Site, work: Callable[..., T], *args: object, **kwargs: object) -> T:
     return await asyncio.get_running_loop().run_in_executor(site.hashing, partial(work, *args, **kwargs))
-
-
-def _unavailable(site: Site) -> Response | None:
-    if not site.problem:
-        return None
-    page = pages.message("AlgoMirror cannot serve pages now", site.problem)
-    return HTMLResponse(page, 503, headers=_NO_STORE | {"Retry-After": "5"})
 
 
 def _closed() -> Response:

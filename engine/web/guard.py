@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import importlib.util
+import logging
 import re
 from pathlib import Path
 from urllib.parse import quote
 
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
@@ -17,8 +19,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from engine.services import users
 from engine.services.identity import Caller
-from engine.web import pages
+from engine.web import forms, pages
 from engine.web.site import AUTHENTICATION, OVERALL, Site, address_of, get_site, is_https, now
+
+log = logging.getLogger(__name__)
 
 PASSWORD_PATHS = frozenset({"/login", "/register"})
 FORM_PATHS = PASSWORD_PATHS | {"/logout"}
@@ -143,12 +147,22 @@ class SessionGate:
             await self.app(scope, receive, send)
             return
         site, connection = get_site(), HTTPConnection(scope)
-        if not site.problem and await run_in_threadpool(_caller, site, connection) is not None:
+        problem, caller, nobody = site.problem, None, False
+        if not problem:
+            try:
+                caller = await run_in_threadpool(_caller, site, connection)
+                nobody = caller is None and await run_in_threadpool(users.registration_open, site.database)
+            except SQLAlchemyError as error:
+                log.error("the database does not answer (%s)", type(error).__name__)  # noqa: TRY400 - no query in the log
+                problem = forms.DATABASE_DOWN
+        if caller is not None:
             await self.app(scope, receive, send)
         elif kind == "websocket":
             await send({"type": "websocket.close", "code": 1008})  # before it was accepted: the server answers 403
+        elif problem:
+            await forms.unavailable(problem)(scope, receive, send)
         else:
-            await (await _refusal(site, connection))(scope, receive, send)
+            await _refusal(connection, nobody=nobody)(scope, receive, send)
 
 
 def content_security_policy() -> str:
@@ -170,14 +184,11 @@ def content_security_policy() -> str:
     )
 
 
-async def _refusal(site: Site, connection: HTTPConnection) -> Response:
+def _refusal(connection: HTTPConnection, *, nobody: bool) -> Response:
     path = connection.url.path
-    if site.problem:
-        page = pages.message("AlgoMirror cannot serve pages now", site.problem)
-        return HTMLResponse(page, 503, headers={"Retry-After": "5", "Cache-Control": "no-store"})
     if path.startswith(STREAMLIT_PREFIXES) or connection.scope["method"] not in {"GET", "HEAD"}:
         return PlainTextResponse("Log in first.", 403, headers={"Cache-Control": "no-store"})
-    if await run_in_threadpool(users.registration_open, site.database):
+    if nobody:
         return RedirectResponse("/register", 303, headers={"Cache-Control": "no-store"})
     query = f"?{connection.url.query}" if connection.url.query else ""
     wanted = quote(path + query, safe="/")

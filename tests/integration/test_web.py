@@ -19,9 +19,11 @@ from typing import NamedTuple
 import httpx
 import pytest
 import websockets
+from sqlalchemy import text
 from sqlmodel import select
 
 from engine.store.database import Database
+from engine.store.schema import upgrade
 from engine.store.tables import ActivityLog, EngineLease, User, UserSession
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -355,10 +357,6 @@ def test_healthz_says_when_the_engine_is_dead(tmp_path: Path) -> None:
 
 
 def test_a_database_of_a_newer_release_is_named_and_touched_by_nobody(tmp_path: Path) -> None:
-    from sqlalchemy import text
-
-    from engine.store.schema import upgrade
-
     database = Database(f"sqlite:///{tmp_path}/desk.db")
     upgrade(database)
     with database.write() as session:
@@ -371,3 +369,17 @@ def test_a_database_of_a_newer_release_is_named_and_touched_by_nobody(tmp_path: 
             page = httpx.get(running.url + path)
             assert page.status_code == 503
             assert "newer release" in page.text
+
+
+def test_a_database_that_fails_later_is_named_too(tmp_path: Path) -> None:
+    for running in serve(tmp_path):
+        with running.database.write() as session:
+            session.execute(text("DROP TABLE user_session"))
+            session.execute(text("ALTER TABLE user RENAME TO gone"))
+        cookies = {"algomirror_session": "guess"}
+        for path in ("/", "/logout"):
+            page = httpx.get(running.url + path, cookies=cookies)
+            assert page.status_code == 503
+            assert "database does not answer" in page.text
+        assert httpx.get(running.url).status_code == httpx.get(running.url + "/login").status_code == 503
+        assert websocket_status(running, "algomirror_session=guess") == 403
