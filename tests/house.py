@@ -226,7 +226,7 @@ class House:
     def paths(self, name: str) -> dict[str, list[int]]:
         """The position in each symbol after each trade."""
         paths: dict[str, list[int]] = {}
-        for trade in sorted(self.books(name)["trades"], key=lambda row: (row["timestamp"], row.get("sequence", 0))):
+        for trade in sorted(self.books(name)["trades"], key=lambda row: row["at"]):
             path = paths.setdefault(trade["symbol"], [0])
             path.append(path[-1] + (1 if trade["action"] == "BUY" else -1) * trade["quantity"])
         return paths

@@ -155,6 +155,11 @@ class PaperServer:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
+    def place(self, api_key: str, symbol: str, action: str = "BUY", quantity: int = 65, **fields: Any) -> str:
+        """An order that must be taken (MARKET, NRML, NFO unless said otherwise); gives its id."""
+        body = {"apikey": api_key, "strategy": "test", "symbol": symbol, "exchange": "NFO", "product": "NRML"}
+        return str(self.call("placeorder", **(body | {"action": action, "quantity": quantity} | fields))["orderid"])
+
     def expiry(self, underlying: str = "NIFTY", exchange: str = "NFO", *, number: int = 1, api_key: str) -> str:
         """A listed option expiry in the form of symbols (01DEC26); by default the second, which is never today."""
         body = self.call("expiry", apikey=api_key, symbol=underlying, exchange=exchange, instrumenttype="options")

@@ -24,7 +24,7 @@ from engine.paper.orders import OrderRequest
 from engine.paper.replay import Bar, Replay, ReplayDay, read_day
 from engine.paper.storage import Storage
 from engine.paper.stream import Stream
-from tests.paper_server import MARKET, ROOT, PaperServer, Socket
+from tests.paper_server import MARKET, ROOT, PaperServer
 
 KEY = "paper-key"
 NIFTY = {"symbol": "NIFTY", "exchange": "NSE_INDEX"}
@@ -43,15 +43,6 @@ def paper() -> Iterator[PaperServer]:
 
 def _is_tick(frame: dict[str, Any]) -> bool:
     return frame.get("type") == "market_data"
-
-
-def _prices(socket: Socket, count: int) -> list[float]:
-    return [socket.expect(_is_tick)["data"]["ltp"] for _ in range(count)]
-
-
-def _place(paper: PaperServer, key: str, symbol: str) -> str:
-    body = {"apikey": key, "strategy": "s", "symbol": symbol, "exchange": "NFO", "action": "BUY", "quantity": 65}
-    return str(paper.call("placeorder", product="NRML", **body)["orderid"])
 
 
 def test_ticks_move_and_carry_the_time_in_milliseconds(paper: PaperServer) -> None:
@@ -91,9 +82,9 @@ def test_pushes_go_to_the_own_account_only(paper: PaperServer) -> None:
     with paper.socket(KEY) as mine, paper.socket("other") as others:
         mine.ask(action="subscribe_orders")
         others.ask(action="subscribe_orders")
-        order_id = _place(paper, KEY, option)
+        order_id = paper.place(KEY, option)
         assert [mine.receive()["order_status"] for _ in range(2)] == ["open", "complete"]
-        foreign = _place(paper, "other", option)
+        foreign = paper.place("other", option)
         assert others.receive()["orderid"] == foreign != order_id
 
 
@@ -102,10 +93,10 @@ def test_silent_stream_keeps_its_socket_and_loses_what_happens(paper: PaperServe
         socket.ask(action="subscribe_orders")
         socket.ask(action="subscribe", symbols=[NIFTY], mode=1)
         paper.fault("stream_silence", "stream", seconds=0.5, api_key=KEY)
-        lost = _place(paper, KEY, paper.option(KEY))
+        lost = paper.place(KEY, paper.option(KEY))
         assert socket.ask(action="ping")["type"] == "pong"
         assert socket.expect(_is_tick, seconds=3.0)
-        kept = _place(paper, KEY, paper.option(KEY))
+        kept = paper.place(KEY, paper.option(KEY))
         assert socket.expect(lambda frame: frame.get("type") == "order_update")["orderid"] == kept != lost
 
 
@@ -181,7 +172,7 @@ def test_replayed_day_is_streamed_with_todays_contracts() -> None:
             started = time.monotonic()
             frames = [socket.expect(_is_tick) for _ in range(40)]
             gap = (frames[-1]["data"]["timestamp"] - frames[0]["data"]["timestamp"]) / 1000 / 19
-            assert gap < 0.15
+            assert gap < 0.25
             played = (time.monotonic() - started) * 20
             assert played > 20
             seen = [frame["data"]["ltp"] for frame in frames if frame["symbol"] == "NIFTY"]

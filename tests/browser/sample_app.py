@@ -1,0 +1,87 @@
+"""The pages over a temporary desk with sample figures, to be looked at without an engine: ``streamlit run`` this file.
+
+SAMPLE=empty shows a new user's desk, anything else a family with two open runs. A thread plays the engine: heartbeat, P
+that moves, answers to previews and orders. Only tests and people who build pages start it.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import tempfile
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import streamlit as st
+from sqlmodel import select
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from engine.services.identity import Caller
+from engine.services.views import AccountView
+from engine.store.tables import Command, CommandState
+from pages.components import gate
+from pages.components.shell import main
+from tests.desk_factory import DeskFactory, sample_live, sample_preview
+
+
+def play_engine(factory: DeskFactory, caller: Caller, accounts: list[AccountView]) -> None:
+    """Beat, move P, and answer commands until the process ends."""
+    while True:
+        now = datetime.now(UTC)
+        factory.clock = lambda: datetime.now(UTC)
+        factory.heartbeat(age=0.2)
+        if accounts:
+            factory.write_live(caller, moved(sample_live(accounts, as_of=now)))
+        with factory.database.write() as session:
+            for row in session.exec(select(Command).where(Command.state == CommandState.PENDING)):
+                if now - row.created_at.astimezone(UTC) < timedelta(seconds=0.3):
+                    continue
+                row.state = CommandState.DONE
+                row.outcome = outcome(row, accounts, now)
+                session.add(row)
+        time.sleep(0.5)
+
+
+def outcome(row: Command, accounts: list[AccountView], now: datetime) -> dict[str, object]:
+    """Answer a command as the engine would."""
+    if row.kind == "preview":
+        chosen = [account for account in accounts if account.id in (row.payload["account_ids"] or [])]
+        preview = sample_preview(chosen, as_of=now, strategy_id=row.payload["strategy_id"])
+        return {"preview": preview.model_dump(mode="json")}
+    return {"run_id": 3, "message": "Taken."}
+
+
+def moved(view):
+    """Shift P a little, as a market does."""
+    shift = random.randint(-40_000, 40_000)
+    runs = [
+        run.model_copy(update={"profit_paise": run.profit_paise + shift}) if run.profit_paise is not None else run
+        for run in view.runs
+    ]
+    return view.model_copy(update={"runs": runs, "profit_paise": (view.profit_paise or 0) + shift})
+
+
+@st.cache_resource
+def sample() -> tuple[DeskFactory, Caller]:
+    """Build the desk once for all sessions of this process."""
+    factory = DeskFactory(Path(tempfile.mkdtemp()), now=datetime.now(UTC))
+    factory.clock = lambda: datetime.now(UTC)
+    caller = factory.person("asha")
+    accounts: list[AccountView] = []
+    if os.environ.get("SAMPLE") != "empty":
+        desk = factory.desk(caller)
+        accounts = factory.family(desk)
+        desk.create_from_template("short_straddle", [account.id for account in accounts])
+        desk.create_from_template("iron_condor", [account.id for account in accounts])
+        factory.risk_event(caller)
+    threading.Thread(target=play_engine, args=(factory, caller, accounts), daemon=True).start()
+    return factory, caller
+
+
+made, person = sample()
+gate.provide = lambda: made.desk(person)
+main()

@@ -1,0 +1,284 @@
+"""Pages over a temporary desk: what they show, what a press writes, what they say when something is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from sqlmodel import select
+from streamlit.testing.v1 import AppTest
+
+from engine.desk import Desk
+from engine.services.errors import ConnectionFailed
+from engine.services.identity import Caller
+from engine.services.views import AccountView
+from engine.store.tables import Command, CommandState, Role, StrategyExecution, TradingAccount
+from pages.components import gate
+from tests.desk_factory import NOW, DeskFactory, sample_live, sample_preview
+
+HOME = Path(__file__).resolve().parents[2] / "Home.py"
+
+
+class Scene:
+    """A desk whose pages can be opened."""
+
+    def __init__(self, factory: DeskFactory, caller: Caller) -> None:
+        self.factory = factory
+        self.caller = caller
+        self.desk = factory.desk(caller)
+
+    def open(self, page: str = "desk") -> AppTest:
+        st.cache_resource.clear()
+        at = AppTest.from_file(str(HOME), default_timeout=30)
+        at.run()
+        if page != "desk":
+            at.switch_page(f"pages/{page}.py").run()
+        assert not at.exception
+        return at
+
+    def family_with_runs(self) -> list[AccountView]:
+        accounts = self.factory.family(self.desk)
+        self.factory.heartbeat()
+        self.factory.write_live(self.caller, sample_live(accounts, as_of=NOW))
+        return accounts
+
+    def rows(self, kind: str) -> list[Command]:
+        with self.factory.database.read() as session:
+            return list(session.exec(select(Command).where(Command.kind == kind)))
+
+    def answer(self, kind: str, outcome: dict[str, object], state: CommandState = CommandState.DONE) -> None:
+        with self.factory.database.write() as session:
+            for row in session.exec(select(Command).where(Command.kind == kind)):
+                row.state, row.outcome = state, outcome
+                session.add(row)
+
+
+@pytest.fixture
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    factory = DeskFactory(tmp_path)
+    made = Scene(factory, factory.person())
+    monkeypatch.setattr(gate, "provide", lambda: made.desk)
+    yield made
+    factory.close()
+
+
+def texts(at: AppTest) -> str:
+    parts = [*at.markdown, *at.caption, *at.error, *at.warning, *at.info, *at.success, *at.title, *at.subheader]
+    return "\n".join(str(part.value) for part in parts)
+
+
+@pytest.mark.parametrize("page", ["desk", "strategies", "positions", "accounts", "risk_events"])
+def test_a_new_user_sees_every_page(scene: Scene, page: str) -> None:
+    assert scene.open(page).title
+
+
+@pytest.mark.parametrize("page", ["desk", "strategies", "positions", "accounts", "risk_events"])
+def test_a_family_with_runs_sees_every_page(scene: Scene, page: str) -> None:
+    accounts = scene.family_with_runs()
+    scene.desk.create_from_template("short_straddle", [account.id for account in accounts])
+    scene.factory.risk_event(scene.caller)
+    assert scene.open(page).title
+
+
+def test_without_a_session_nothing_is_shown(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.family_with_runs()
+    monkeypatch.setattr(gate, "provide", lambda: None)
+    at = AppTest.from_file(str(HOME), default_timeout=30).run()
+    assert not at.exception
+    assert [warning.value for warning in at.warning] == [
+        "Your session has ended. Log in to go on; nothing that trades depends on it."
+    ]
+    assert not at.title
+    assert not at.dataframe
+
+
+def test_the_first_press_makes_paper_accounts(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Desk, "start_with_paper_accounts", lambda desk: scene.factory.family(desk))  # noqa: PLW0108
+    at = scene.open()
+    assert at.button(key="start-paper").label == "Start with paper accounts"
+    at.button(key="start-paper").click().run()
+    with scene.factory.database.read() as session:
+        assert len(session.exec(select(TradingAccount)).all()) == 3
+    assert "start-paper" not in {button.key for button in at.button}
+
+
+def test_a_paper_exchange_that_does_not_answer_is_said(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_desk: Desk) -> None:
+        raise ConnectionFailed("The paper exchange has not started yet.")
+
+    monkeypatch.setattr(Desk, "start_with_paper_accounts", fail)
+    at = scene.open()
+    at.button(key="start-paper").click().run()
+    assert [error.value for error in at.error] == ["The paper exchange has not started yet."]
+
+
+def test_the_desk_shows_money_runs_and_what_needs_me(scene: Scene) -> None:
+    scene.family_with_runs()
+    at = scene.open()
+    assert {metric.label: metric.value for metric in at.metric} == {
+        "P of the day": "+₹14,617.40", "Available": "₹39.19 L", "Used margin": "₹22.81 L", "Open runs": "2",
+    }  # fmt: skip
+    shown = texts(at)
+    assert "Needs you now" in shown
+    assert "1 order with unknown fate" in shown
+    assert "**Meera** · waits for books" in shown
+
+
+def test_a_dead_engine_leaves_the_last_figures_with_their_age(scene: Scene) -> None:
+    accounts = scene.factory.family(scene.desk)
+    scene.factory.heartbeat(age=240)
+    scene.factory.write_live(scene.caller, sample_live(accounts, as_of=NOW - timedelta(minutes=4)))
+    at = scene.open("positions")
+    assert "The engine is not running" in texts(at)
+    assert "Short straddle, NIFTY" in texts(at)
+    assert "Stale · 4 min ago" in texts(at)
+
+
+def test_a_template_becomes_a_strategy_for_all_accounts(scene: Scene) -> None:
+    accounts = scene.family_with_runs()
+    at = scene.open("strategies")
+    button = at.button(key="template-short_straddle")
+    assert button.label == "Use this template"
+    button.click().run()
+    assert not at.exception
+    strategy = scene.desk.strategies()[0]
+    assert (strategy.name, strategy.account_ids) == ("Short straddle, NIFTY", [account.id for account in accounts])
+    assert at.selectbox(key="chosen-strategy").value == strategy.id
+
+
+def test_preview_then_execute_writes_one_command_however_often_it_is_pressed(scene: Scene) -> None:
+    accounts = scene.family_with_runs()
+    strategy = scene.desk.create_from_template("short_straddle", [account.id for account in accounts])
+    at = scene.open("strategies")
+    at.button(key="preview").click().run()
+    preview = sample_preview(accounts, as_of=NOW, strategy_id=strategy.id)
+    scene.answer("preview", {"preview": preview.model_dump(mode="json")})
+    at.run()
+    assert "takes no part" in texts(at)
+    assert "**4 orders** at market to **2 accounts**" in texts(at)
+    at.button(key="execute").click().run()
+    assert at.button(key="execute").disabled
+    at.button(key="execute").click().run()
+    (row,) = scene.rows("execute")
+    assert row.payload == {
+        "strategy_id": strategy.id, "version": 1, "account_ids": [account.id for account in accounts],
+        "seen_run_ids": [], "again": False,
+    }  # fmt: skip
+    scene.answer("execute", {"run_id": 7, "message": "Run 7 has begun on 2 accounts."})
+    at.run()
+    assert [success.value for success in at.success] == ["Run 7 has begun on 2 accounts."]
+
+
+def test_a_refusal_of_the_engine_is_shown_in_its_words(scene: Scene) -> None:
+    accounts = scene.family_with_runs()
+    scene.desk.create_from_template("short_straddle", [account.id for account in accounts])
+    at = scene.open("strategies")
+    at.button(key="preview").click().run()
+    scene.answer("preview", {"message": "No prices for NIFTY."}, CommandState.REFUSED)
+    at.run()
+    assert [error.value for error in at.error] == ["No prices for NIFTY."]
+    assert "execute" not in {button.key for button in at.button}
+
+
+def test_a_second_run_needs_run_again(scene: Scene) -> None:
+    accounts = scene.family_with_runs()
+    strategy = scene.desk.create_from_template("short_straddle", [account.id for account in accounts])
+    run = StrategyExecution(
+        id=3, owner_id=scene.caller.user_id, strategy_id=strategy.id, version_id=strategy.version_id, venue="live",
+        state="open", created_at=NOW,
+    )  # fmt: skip
+    with scene.factory.database.write() as session:
+        session.add(run)
+    at = scene.open("strategies")
+    at.button(key="preview").click().run()
+    preview = sample_preview(accounts, as_of=NOW, strategy_id=strategy.id)
+    scene.answer("preview", {"preview": preview.model_dump(mode="json")})
+    at.run()
+    assert at.button(key="execute").disabled
+    at.checkbox[0].check().run()
+    at.button(key="execute").click().run()
+    assert [(row.payload["again"], row.payload["seen_run_ids"]) for row in scene.rows("execute")] == [(True, [3])]
+
+
+def test_a_wrong_field_is_named_and_what_was_typed_stays(scene: Scene) -> None:
+    accounts = scene.family_with_runs()
+    strategy = scene.desk.create_from_template("short_straddle", [account.id for account in accounts])
+    at = scene.open("strategies")
+    key = f"edit-{strategy.id}-1"
+    at.text_input(key=f"{key}-note").set_value("typed by hand")
+    at.number_input(key=f"{key}-trailing-value").set_value(0.0)
+    at.button(key=f"{key}-save").click().run()
+    assert [error.value for error in at.error] == ["more than 0"]
+    assert at.text_input(key=f"{key}-note").value == "typed by hand"
+    at.number_input(key=f"{key}-trailing-value").set_value(15.0)
+    at.button(key=f"{key}-save").click().run()
+    saved = scene.desk.strategy(strategy.id)
+    assert (saved.version, saved.description, saved.draft.limits.trailing_value) == (2, "typed by hand", 15.0)
+    assert saved.draft.legs == strategy.draft.legs
+
+
+def test_the_kill_switch_asks_and_says_what_it_sends(scene: Scene) -> None:
+    scene.family_with_runs()
+    at = scene.open()
+    at.button(key="kill-switch").click().run()
+    assert "**2 open runs** out on **3 accounts** with at least **7 orders**" in texts(at)
+    assert scene.rows("halt") == []
+    confirm = next(button for button in at.button if button.label == "Take everything out")
+    confirm.click().run()
+    assert len(scene.rows("halt")) == 1
+    assert "Waiting for the engine" in texts(at)
+
+
+def test_closing_a_run_asks_and_orders_it(scene: Scene) -> None:
+    accounts = scene.family_with_runs()
+    strategy = scene.desk.create_from_template("short_straddle", [account.id for account in accounts])
+    run = StrategyExecution(
+        id=1, owner_id=scene.caller.user_id, strategy_id=strategy.id, version_id=strategy.version_id, venue="live",
+        state="open", created_at=NOW,
+    )  # fmt: skip
+    with scene.factory.database.write() as session:
+        session.add(run)
+    at = scene.open("positions")
+    assert at.button(key="close-positions-2").disabled
+    at.button(key="close-positions-1").click().run()
+    assert "on **Asha, Ravi, Meera** with at least **6 orders**" in texts(at)
+    next(button for button in at.button if button.label == "Close run 1 everywhere").click().run()
+    assert [row.payload for row in scene.rows("close_run")] == [{"run_id": 1, "account_ids": None}]
+
+
+def test_a_viewer_may_look_and_press_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    factory = DeskFactory(tmp_path)
+    scene = Scene(factory, factory.person("guest", Role.VIEWER))
+    monkeypatch.setattr(gate, "provide", lambda: scene.desk)
+    at = scene.open()
+    assert at.button(key="kill-switch").disabled
+    assert at.button(key="start-paper").disabled
+    factory.close()
+
+
+def test_an_account_that_cannot_be_added_names_the_field(scene: Scene) -> None:
+    at = scene.open("accounts")
+    at.text_input(key="new-name-0").set_value("Asha")
+    at.text_input(key="new-host-0").set_value("ftp://somewhere")
+    at.text_input(key="new-key-0").set_value("made-up-key")
+    at.button(key="add-account").click().run()
+    assert "begin with http://" in at.error[0].value
+    assert at.text_input(key="new-name-0").value == "Asha"
+    at.text_input(key="new-host-0").set_value("http://127.0.0.1:5056")
+    at.button(key="add-account").click().run()
+    assert [account.name for account in scene.desk.accounts()] == ["Asha"]
+    assert at.text_input(key="new-key-1").value == ""
+
+
+def test_a_risk_event_shows_what_the_engine_knew(scene: Scene) -> None:
+    scene.factory.risk_event(scene.caller)
+    at = scene.open("risk_events")
+    at.session_state["risk-events"] = {"selection": {"rows": [0], "columns": [], "cells": []}}
+    at.run()
+    assert "Max loss · Exit all" in texts(at)
+    assert {metric.label: metric.value for metric in at.metric}["Value"] == "−₹5,123.50"
+    frames = [frame.value for frame in at.dataframe]
+    assert any("NIFTY23NOV2626000CE" in frame.to_string() for frame in frames)
