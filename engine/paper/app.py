@@ -118,6 +118,12 @@ class Rest:
         return call
 
 
+async def _unexpected(request: Request, _: Exception) -> Response:
+    """Answer 500 in OpenAlgo's JSON; the server logs what happened."""
+    endpoint = ENDPOINTS.get(request.url.path.removeprefix(PREFIX).rstrip("/"))
+    return wire.unexpected(order_call=endpoint is not None and endpoint.is_order)
+
+
 def build(rest: Rest, stream: Stream, control: list[BaseRoute]) -> Starlette:
     """Return the ASGI application. ``control`` are the routes of the control surface, none if it is off."""
 
@@ -133,5 +139,6 @@ def build(rest: Rest, stream: Stream, control: list[BaseRoute]) -> Starlette:
             WebSocketRoute("/ws", stream.serve),
             Route("/{path:path}", rest.serve, methods=METHODS),
         ],
+        exception_handlers={Exception: _unexpected},
         lifespan=lifespan,
     )

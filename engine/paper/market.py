@@ -12,7 +12,7 @@ from engine.paper.clock import day_start, trading_day
 from engine.paper.paths import Path, second_volatility
 from engine.paper.replay import Replay
 
-SAMPLE_SECONDS = 60.0
+SAMPLE_SECONDS = 300.0
 DAY_SECONDS = 86_400.0
 
 
@@ -137,7 +137,7 @@ class Market:
         return Day(opened, round(max(spot, opened, *highs), 2), round(min(spot, opened, *lows), 2), close)
 
     def _seen(self, symbol: str, at: float) -> _DaySoFar:
-        """Return the day with extremes of minute samples since its start: the same after a restart."""
+        """Return the day with extremes of five-minute samples since its start: the same after a restart."""
         seen = self._days.get(symbol)
         if seen is not None and seen.day_start <= at < seen.day_start + DAY_SECONDS:
             return self._sampled(symbol, seen, at)

@@ -68,10 +68,9 @@ def serve(
     the server is ready names it. ``tick_seconds`` is the pause between ticks (default 0.5, 0.1 in a fast replay).
     Raises ValueError for a replay without a date or without bars of it, OSError if the address is taken.
     """
-    exchange = PaperExchange(
-        market=Market(seed, replay=_replay(replay, replay_date, speed, hold=hold_replay)),
-        storage=Storage(state_path),
-    )
+    market = Market(seed, replay=_replay(replay, replay_date, speed, hold=hold_replay))
+    storage = Storage(state_path)
+    exchange = PaperExchange(market=market, storage=storage)
     pause = tick_seconds or (REPLAY_TICK_SECONDS if replay is not None and speed > 1.0 else TICK_SECONDS)
     stream = Stream(exchange, tick_seconds=pause)
     rest = Rest(exchange)
@@ -94,7 +93,10 @@ def serve(
     if lifeline_fd is not None:
         threading.Thread(target=_watch, args=(lifeline_fd, server), name="lifeline", daemon=True).start()
     threading.Thread(target=_announce, args=(server, listener), name="ready", daemon=True).start()
-    server.run(sockets=[listener])
+    try:
+        server.run(sockets=[listener])
+    finally:
+        storage.close()
 
 
 def _replay(file: Path | None, day: date | None, speed: float, *, hold: bool) -> Replay | None:
