@@ -1,0 +1,33 @@
+"""Who looks at the page: checked against the session in the database on every run, of the page or of a fragment."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from engine.desk import Desk, Role, open_desk
+
+
+def provide() -> Desk | None:
+    """Return the desk of the browser's session cookie, None when it is not, or no longer, logged in."""
+    return open_desk(st.context.cookies)
+
+
+def checked_desk(role: Role = Role.VIEWER) -> Desk:
+    """Return the desk, or end the page's run with the way to the login."""
+    desk = provide()
+    if desk is None:
+        st.warning("Your session has ended. Log in to go on; nothing that trades depends on it.", title="Logged out")
+        st.link_button("Log in", "/login", type="primary", icon=":material/login:")
+        st.stop()
+    if role is not Role.VIEWER and not desk.may_trade:
+        st.error("Your role may look, not trade.", title="Not permitted")
+        st.stop()
+    return desk
+
+
+def fragment_desk() -> Desk:
+    """Return the desk inside a fragment; a session that has ended rebuilds the page, which then asks to log in."""
+    desk = provide()
+    if desk is None:
+        st.rerun()
+    return desk

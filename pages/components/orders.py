@@ -1,0 +1,222 @@
+"""Orders to the engine from a page: asked once, said what will be sent, sent under one key, followed to the outcome.
+
+A button inside a live fragment only notes what is asked for; the dialog is opened by the page's own run, because a
+fragment that runs again a second later would take a dialog of its own away. What a dialog sends carries the key that
+was made when it was opened, so two presses are one order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+import streamlit as st
+
+from engine.desk import Desk, ServiceError
+from engine.services.views import CommandView, LiveView, RunView
+from pages.components import formats, gate
+from pages.components.live import read_now
+from pages.components.tables import exit_orders_table
+
+ASKED = "orders-asked"
+FOLLOWED = "orders-followed"
+PROBLEM = "orders-problem"
+SHOWN_FOR = timedelta(seconds=30)
+WAITING = ("pending", "taken")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What shall be confirmed: ``run_id`` None is the kill switch, ``account_id`` None every account of the run."""
+
+    key: str
+    run_id: int | None = None
+    account_id: int | None = None
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A command whose outcome is shown until a while after it came."""
+
+    command_id: int
+    title: str
+    ended_at: datetime | None = None
+
+
+def ask_kill_switch() -> None:
+    """Note that the kill switch was pressed."""
+    st.session_state[ASKED] = Asked(key=uuid4().hex)
+
+
+def ask_close(run_id: int, account_id: int | None = None) -> None:
+    """Note that a run, or its part on one account, shall be closed."""
+    st.session_state[ASKED] = Asked(key=uuid4().hex, run_id=run_id, account_id=account_id)
+
+
+def close_run_buttons(run: RunView, *, where: str, enabled: bool) -> None:
+    """Show the ways to close a run inside a live fragment; they only ask, the dialog confirms."""
+    disabled = not enabled or run.state == "exiting"
+    reason = "The run is leaving already" if run.state == "exiting" else None
+    with st.container(horizontal=True, gap="small"):
+        if st.button(
+            "Close run", key=f"close-{where}-{run.id}", icon=":material/logout:", disabled=disabled, help=reason
+        ):
+            ask_close(run.id)
+            st.rerun()
+        held = {position.account_id: position.account for position in run.positions if position.exit_quantity}
+        if len(held) > 1:
+            chosen = st.menu_button(
+                "Close on one account",
+                list(held),
+                key=f"close-one-{where}-{run.id}",
+                format_func=lambda account_id: held.get(account_id, ""),
+                disabled=disabled,
+            )
+            if chosen is not None:
+                ask_close(run.id, chosen)
+                st.rerun()
+
+
+def open_asked_dialog(desk: Desk) -> None:
+    """Open the dialog that was asked for, once."""
+    asked = st.session_state.pop(ASKED, None)
+    if asked is None:
+        return
+    live = read_now(desk).live
+    if asked.run_id is None:
+        _kill_dialog(asked, live)
+        return
+    run = next((run for run in live.runs if run.id == asked.run_id), None)
+    if run is None:
+        st.toast("This run has ended.", icon=":material/info:")
+        return
+    _close_dialog(asked, run)
+
+
+@st.dialog("Kill switch", icon=":material/emergency_home:", width="medium")
+def _kill_dialog(asked: Asked, live: LiveView) -> None:
+    positions = [position for run in live.runs for position in run.positions if position.exit_quantity]
+    accounts = {position.account_id for position in positions}
+    st.markdown(
+        f"Takes **{formats.count(len(live.runs), 'open run')}** out on **{formats.count(len(accounts), 'account')}** "
+        f"with at least **{formats.count(len(positions), 'order')}** at market, in slices where the exchange's freeze "
+        "quantity asks for them. Entry orders that still work are cancelled. No strategy starts until you re-arm."
+    )
+    st.caption("Positions that were opened outside of AlgoMirror are left alone.")
+    if positions:
+        exit_orders_table(positions, key="kill-orders")
+    _confirm("Take everything out", asked, send_halt)
+
+
+@st.dialog("Close run", icon=":material/logout:", width="medium")
+def _close_dialog(asked: Asked, run: RunView) -> None:
+    positions = [
+        position
+        for position in run.positions
+        if position.exit_quantity and asked.account_id in {None, position.account_id}
+    ]
+    accounts = {position.account_id: position.account for position in positions}
+    names = ", ".join(formats.plain(name) for name in accounts.values()) or "no account"
+    st.markdown(
+        f"Closes **{formats.plain(run.strategy)}** (run {run.id}) on **{names}** with at least "
+        f"**{formats.count(len(positions), 'order')}** at market, sold legs first, in slices where the exchange's "
+        "freeze quantity asks for them."
+    )
+    if positions:
+        exit_orders_table(positions, key="close-orders")
+    else:
+        st.info("Nothing is open here as far as the engine knows; entry orders that still work are cancelled.")
+    if asked.account_id is None:
+        label = f"Close run {run.id} everywhere"
+    else:
+        label = f"Close run {run.id} on {accounts.get(asked.account_id, 'this account')}"
+    _confirm(label, asked, send_close)
+
+
+def _confirm(label: str, asked: Asked, send: Callable[[Asked], None]) -> None:
+    with st.container(horizontal=True):
+        if st.button(label, key=f"confirm-{asked.key}", type="primary", on_click=send, args=(asked,)):
+            st.rerun()
+        if st.button("Keep as it is", key=f"keep-{asked.key}"):
+            st.rerun()
+
+
+def send_halt(asked: Asked) -> None:
+    """Send the kill switch, after checking again who asks."""
+    _send("Kill switch", lambda desk: desk.halt(asked.key))
+
+
+def send_close(asked: Asked) -> None:
+    """Send the exit of a run, after checking again who asks."""
+    run_id = asked.run_id
+    if run_id is None:
+        return
+    account_ids = None if asked.account_id is None else [asked.account_id]
+    _send(f"Close run {run_id}", lambda desk: desk.close_run(run_id, account_ids, asked.key))
+
+
+def send_rearm(key: str) -> None:
+    """Send the re-arming after a kill switch, after checking again who asks."""
+    _send("Re-arm", lambda desk: desk.rearm(key))
+
+
+def _send(title: str, order: Callable[[Desk], CommandView]) -> None:
+    desk = gate.provide()
+    if desk is None:
+        st.session_state[PROBLEM] = f"{title}: your session has ended, nothing was sent. Log in, then try again."
+        return
+    try:
+        follow(order(desk), title)
+    except ServiceError as error:
+        st.session_state[PROBLEM] = f"{title}: {error}"
+
+
+def follow(command: CommandView, title: str) -> None:
+    """Show the outcome of a command at the top of every page until it is known."""
+    known = st.session_state.setdefault(FOLLOWED, [])
+    if all(item.command_id != command.id for item in known):
+        known.append(Followed(command.id, title))
+
+
+def show_followed(desk: Desk) -> None:
+    """Show what the engine made of the orders of this browser tab; done ones leave after half a minute."""
+    if problem := st.session_state.get(PROBLEM):
+        st.error(problem, title="Not sent")
+        st.button("Dismiss", key="dismiss-problem", type="tertiary", on_click=_forget_problem)
+    kept: list[Followed] = []
+    for item in st.session_state.get(FOLLOWED, []):
+        try:
+            command = desk.command(item.command_id)
+        except ServiceError:
+            continue
+        if command.state in WAITING:
+            text = "Waiting for the engine to take it." if command.state == "pending" else "The engine is at it."
+            st.info(
+                f"{text} Asked {formats.since(command.created_at, desk.now)}.",
+                title=item.title,
+                icon=":material/hourglass_top:",
+            )
+            kept.append(item)
+            continue
+        ended_at = item.ended_at or desk.now
+        if command.state == "done":
+            if desk.now - ended_at > SHOWN_FOR:
+                continue
+            st.success(command.message or "Done.", title=item.title)
+        else:
+            st.error(command.message or "The engine refused it.", title=item.title)
+            st.button(
+                "Dismiss", key=f"dismiss-{item.command_id}", type="tertiary", on_click=_forget, args=(item.command_id,)
+            )
+        kept.append(Followed(item.command_id, item.title, ended_at))
+    st.session_state[FOLLOWED] = kept
+
+
+def _forget(command_id: int) -> None:
+    st.session_state[FOLLOWED] = [item for item in st.session_state.get(FOLLOWED, []) if item.command_id != command_id]
+
+
+def _forget_problem() -> None:
+    st.session_state.pop(PROBLEM, None)

@@ -1,0 +1,13 @@
+"""Where the pages are, for navigation and links; absolute, so that any entry script finds them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PAGES = Path(__file__).resolve().parent.parent
+
+DESK = _PAGES / "desk.py"
+STRATEGIES = _PAGES / "strategies.py"
+POSITIONS = _PAGES / "positions.py"
+ACCOUNTS = _PAGES / "accounts.py"
+RISK_EVENTS = _PAGES / "risk_events.py"

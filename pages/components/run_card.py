@@ -1,0 +1,52 @@
+"""One open run as a card: P, the stop it runs towards, its accounts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import streamlit as st
+
+from engine.services.views import LimitView, RunView
+from pages.components import formats
+from pages.components.words import TRAILING, run_state_badge, word
+
+
+def run_head(run: RunView, now: datetime) -> None:
+    """Show name, state and P of a run."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f"**{formats.plain(run.strategy)}**", width="content")
+        run_state_badge(run.state)
+        if run.unknown_orders:
+            st.badge(f"{run.unknown_orders} unknown", icon=":material/help:", color="red")
+    st.subheader(formats.coloured_profit(run.profit_paise), anchor=False)
+    st.caption(f"Run {run.id} · version {run.version} · began {formats.since(run.entered_at or run.created_at, now)}")
+    if run.problem:
+        st.caption(f":orange[:material/warning: {formats.plain(run.problem)}]")
+
+
+def limits_line(limits: LimitView, now: datetime) -> None:
+    """Show where the run leaves by itself."""
+    parts = []
+    if limits.stop_paise is not None:
+        kind = word(TRAILING, limits.trailing)
+        parts.append(f"Stop **{formats.profit(limits.stop_paise)}** (trailing, {kind})")
+    if limits.peak_paise is not None:
+        parts.append(f"Peak {formats.profit(limits.peak_paise)}")
+    if limits.max_loss_paise is not None:
+        parts.append(f"Max loss {formats.rupees(limits.max_loss_paise)}")
+    if limits.max_profit_paise is not None:
+        parts.append(f"Max profit {formats.rupees(limits.max_profit_paise)}")
+    leaves = [moment for moment in (limits.exit_at, limits.square_off_at) if moment is not None]
+    if leaves:
+        parts.append(f"Leaves {formats.clock(min(leaves), now=now)}")
+    st.caption(" · ".join(parts) or "No limits are set: nothing but you takes this run out.")
+
+
+def accounts_line(run: RunView) -> None:
+    """Show lots and P of each account in one line."""
+    parts = [
+        f"{formats.plain(account.account)} {formats.count(account.lots, 'lot')} "
+        f"{formats.coloured_profit(account.profit_paise)}"
+        for account in run.accounts
+    ]
+    st.caption(" · ".join(parts))

@@ -1,0 +1,190 @@
+"""Preview, then Execute: what would be sent, on which account, why so many lots; sent once under one key (RULES 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from uuid import uuid4
+
+import streamlit as st
+
+from engine.desk import Desk, ServiceError
+from engine.services.views import AccountView, CommandView, PreviewView, StrategyView
+from pages.components import formats, gate, places
+from pages.components.orders import WAITING
+from pages.components.tables import preview_accounts_table, preview_legs_table, preview_orders_table
+
+PREVIEW_GOOD_FOR_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Sending:
+    """How far a strategy is on its way: the preview, what it was asked with, and the entry ordered from it."""
+
+    preview_id: int
+    version: int
+    account_ids: tuple[int, ...]
+    seen_run_ids: tuple[int, ...]
+    key: str
+    execute_id: int | None = None
+    settled: bool = False
+    problem: str = ""
+
+
+def send_panel(desk: Desk, strategy: StrategyView, accounts: Sequence[AccountView]) -> None:
+    """Show accounts, Preview and what came of it."""
+    names = {account.id: account.name for account in accounts}
+    chosen_key = f"send-accounts-{strategy.id}-{strategy.version}"
+    chosen = st.pills(
+        "Accounts",
+        list(names),
+        selection_mode="multi",
+        default=[account_id for account_id in strategy.account_ids if account_id in names],
+        format_func=lambda account_id: names.get(account_id, ""),
+        key=chosen_key,
+        wrap=True,
+    )
+    again = False
+    if strategy.open_run_ids:
+        runs = ", ".join(map(str, strategy.open_run_ids))
+        st.warning(f"A run of this strategy is open already ({runs}).", icon=":material/info:")
+        again = st.checkbox(
+            "Run again: open another run beside it", key=f"again-{strategy.id}-{len(strategy.open_run_ids)}"
+        )
+    st.button(
+        "Preview",
+        key="preview",
+        icon=":material/visibility:",
+        disabled=not chosen or not desk.may_trade,
+        on_click=ask_preview,
+        args=(strategy, chosen_key),
+    )
+    sending: Sending | None = st.session_state.get(_place(strategy.id))
+    waiting = sending is not None and not sending.settled
+    st.fragment(_progress, run_every=0.4 if waiting else 2.0)(strategy, again=again)
+
+
+def ask_preview(strategy: StrategyView, chosen_key: str) -> None:
+    """Ask the engine what Execute would send to the chosen accounts; what was sent before is forgotten."""
+    desk = gate.provide()
+    if desk is None:
+        return
+    chosen = tuple(st.session_state.get(chosen_key) or ())
+    try:
+        view = desk.request_preview(strategy.id, list(chosen))
+    except ServiceError as error:
+        st.toast(str(error), icon=":material/error:")
+        return
+    st.session_state[_place(strategy.id)] = Sending(
+        preview_id=view.id,
+        version=strategy.version,
+        account_ids=chosen,
+        seen_run_ids=tuple(strategy.open_run_ids),
+        key=uuid4().hex,
+    )
+
+
+def send(strategy_id: int, again: bool) -> None:
+    """Order the entry that the preview showed; a second press finds the first one's command."""
+    desk = gate.provide()
+    sending: Sending | None = st.session_state.get(_place(strategy_id))
+    if desk is None or sending is None or sending.execute_id is not None:
+        return
+    try:
+        view = desk.execute(
+            strategy_id,
+            sending.version,
+            list(sending.account_ids),
+            list(sending.seen_run_ids),
+            sending.key,
+            again=again,
+        )
+    except ServiceError as error:
+        st.session_state[_place(strategy_id)] = replace(sending, problem=str(error))
+        return
+    st.session_state[_place(strategy_id)] = replace(sending, execute_id=view.id, settled=False, problem="")
+
+
+def _progress(strategy: StrategyView, *, again: bool) -> None:
+    desk = gate.fragment_desk()
+    sending: Sending | None = st.session_state.get(_place(strategy.id))
+    if sending is None:
+        st.caption("Preview shows contracts, prices, lots and orders before anything is sent.")
+        return
+    if sending.version != strategy.version:
+        st.caption("The strategy was changed after this preview. Preview it again.")
+        return
+    asked = desk.command(sending.preview_id)
+    ordered = None if sending.execute_id is None else desk.command(sending.execute_id)
+    if asked.state in WAITING:
+        st.info("The engine reads the chain and the funds…", icon=":material/hourglass_top:")
+    elif asked.state != "done" or "preview" not in asked.outcome:
+        st.error(asked.message or "The engine gave no preview.", title="No preview")
+    else:
+        _show_preview(desk, strategy, sending, PreviewView.model_validate(asked.outcome["preview"]), again=again)
+    if sending.problem:
+        st.error(sending.problem, title="Not sent")
+    if ordered is not None:
+        _show_outcome(ordered)
+    last = ordered or asked
+    if last.state not in WAITING and not sending.settled:
+        st.session_state[_place(strategy.id)] = replace(sending, settled=True)
+        st.rerun()  # the page above learns of the new run, and this part slows down
+
+
+def _show_preview(desk: Desk, strategy: StrategyView, sending: Sending, preview: PreviewView, *, again: bool) -> None:
+    seconds = (desk.now - preview.as_of).total_seconds()
+    old = seconds > PREVIEW_GOOD_FOR_SECONDS
+    orders = sum(len(account.orders) for account in preview.accounts)
+    takers = [account for account in preview.accounts if account.lots]
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.badge(f"{preview.underlying} {formats.price(preview.spot)}", icon=":material/show_chart:", color="blue")
+        st.badge(f"Read {formats.age(max(0.0, seconds))}", color="orange" if old else "green")
+        if preview.expiry_day:
+            st.badge("Expiry day", icon=":material/event:", color="orange")
+    preview_legs_table(preview, key="preview-legs")
+    preview_accounts_table(preview, key="preview-accounts")
+    for account in preview.accounts:
+        if not account.lots:
+            reason = formats.plain(account.reason or account.bound_by)
+            st.caption(f":orange[:material/block: {formats.plain(account.account)} takes no part:] {reason}")
+    if orders:
+        with st.expander(f"{formats.count(orders, 'order')} in the order they would go", icon=":material/list:"):
+            preview_orders_table(preview, key="preview-orders")
+    needs_again = bool(strategy.open_run_ids) and not again
+    reason = (
+        "Sent already; preview again for another one" if sending.execute_id is not None
+        else "No account can take a lot" if not orders
+        else "The preview is more than a minute old; preview again" if old
+        else "Tick “Run again” first: a run is open" if needs_again
+        else None
+    )  # fmt: skip
+    st.markdown(
+        f"Execute sends **{formats.count(orders, 'order')}** at market to **{formats.count(len(takers), 'account')}**, "
+        "sized again from funds read fresh at that moment."
+    )
+    st.button(
+        "Execute",
+        key="execute",
+        type="primary",
+        icon=":material/send:",
+        disabled=reason is not None or not desk.may_trade,
+        help=reason,
+        on_click=send,
+        args=(strategy.id, again),
+    )
+
+
+def _show_outcome(ordered: CommandView) -> None:
+    if ordered.state in WAITING:
+        st.info("Sent to the engine…", icon=":material/hourglass_top:")
+    elif ordered.state == "done":
+        run = ordered.outcome.get("run_id")
+        st.success(ordered.message or "The run has begun.", title=f"Run {run}" if run is not None else "Done")
+        st.page_link(places.POSITIONS, label="Watch it on Positions", icon=":material/stacked_line_chart:")
+    else:
+        st.error(ordered.message or "The engine refused it.", title="Nothing was sent")
+
+
+def _place(strategy_id: int) -> str:
+    return f"sending-{strategy_id}"

@@ -1,0 +1,74 @@
+"""The frame of every page: who looks, where to go, the engine's heartbeat, the kill switch."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from engine.desk import Desk, Role
+from pages.components import gate, places
+from pages.components.freshness import engine_badge, freshness_badge
+from pages.components.live import read_now
+from pages.components.orders import ask_kill_switch, open_asked_dialog, show_followed
+
+FRAMED = "page-is-framed"
+
+
+def main() -> None:
+    """Run the page that the browser asks for, inside the frame."""
+    st.set_page_config(page_title="AlgoMirror", page_icon=":material/candlestick_chart:", layout="wide")
+    desk = gate.checked_desk()
+    page = st.navigation(
+        [
+            st.Page(places.DESK, title="Desk", icon=":material/space_dashboard:", default=True),
+            st.Page(places.STRATEGIES, title="Strategies", icon=":material/account_tree:"),
+            st.Page(places.POSITIONS, title="Positions", icon=":material/stacked_line_chart:"),
+            st.Page(places.ACCOUNTS, title="Accounts", icon=":material/family_restroom:"),
+            st.Page(places.RISK_EVENTS, title="Risk events", icon=":material/shield:"),
+        ],
+        position="top",
+    )
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        with st.container(width="stretch"):
+            st.title(page.title, anchor=False)
+        st.button(
+            ":red[Kill switch]",
+            key="kill-switch",
+            icon=":material/emergency_home:",
+            on_click=ask_kill_switch,
+            disabled=not desk.may_trade,
+            help="Takes every open run out, after asking once",
+        )
+        with st.popover(desk.caller.username, icon=":material/person:"):
+            st.caption(f"Role: {desk.caller.role.value}")
+            st.link_button("Log out", "/logout", icon=":material/logout:", width="stretch")
+    _heartbeat()
+    open_asked_dialog(desk)
+    st.session_state[FRAMED] = True
+    try:
+        page.run()
+    finally:
+        st.session_state.pop(FRAMED, None)
+
+
+def require_desk(role: Role = Role.VIEWER) -> Desk:
+    """Return the desk for a page's run.
+
+    A folder named pages is also Streamlit's old way to find pages: until Home's navigation has run once in the server,
+    a page that is asked for first runs by itself. It then gets its frame here, and runs inside it.
+    """
+    if not st.session_state.get(FRAMED):
+        main()
+        st.stop()
+    return gate.checked_desk(role)
+
+
+@st.fragment(run_every=1.0, key="heartbeat")
+def _heartbeat() -> None:
+    desk = gate.fragment_desk()
+    now = read_now(desk)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        engine_badge(now.engine)
+        freshness_badge(now.live.as_of, now.at, now.live.problem)
+        if now.live.halted:
+            st.badge("Halted: no entries", icon=":material/block:", color="red")
+    show_followed(desk)

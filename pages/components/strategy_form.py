@@ -1,0 +1,215 @@
+"""The form of a strategy: nothing typed leaves it until it is saved, and a rerun loses nothing of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import time
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from engine.services.views import AccountView, LegDraft, LimitsDraft, StrategyDraft
+from pages.components.words import CONDITIONS, EXPIRIES, POLICIES, STRIKES, TRAILING, UNITS
+
+UNDERLYINGS = ["NIFTY", "BANKNIFTY", "SENSEX", "FINNIFTY", "MIDCPNIFTY", "BANKEX"]
+PRODUCTS = {"NRML": "NRML · carried", "MIS": "MIS · intraday", "CNC": "CNC · delivery"}
+NO_TRAILING = "none"
+
+_COLUMNS = {
+    "underlying": "Underlying",
+    "action": "Side",
+    "instrument_type": "Type",
+    "expiry_choice": "Expiry",
+    "strike_kind": "Strike",
+    "strike_value": "Value",
+    "ratio": "Lots",
+}
+_EXPIRY_KEYS = {label: key for key, label in EXPIRIES.items()}
+_STRIKE_KEYS = {label: key for key, label in STRIKES.items()}
+
+
+def strategy_form(
+    draft: StrategyDraft, accounts: Sequence[AccountView], *, key: str, enabled: bool
+) -> StrategyDraft | None:
+    """Show the form filled with ``draft``; return what was typed when it is sent, None otherwise."""
+    with st.form(key, enter_to_submit=False, border=False):
+        head = _head(draft, accounts, key)
+        st.markdown("**Legs**")
+        st.caption("Lots is the ratio inside one structure: 1 and 2 make a 1:2 spread. Bought legs are entered first.")
+        legs = _legs(draft.legs, key)
+        st.markdown("**Limits of a run**")
+        limits = _limits(draft.limits, key)
+        with st.expander("When something goes wrong during the entry"):
+            hedge_failure = _choice("A hedge does not fill", POLICIES, draft.hedge_failure, f"{key}-hedge")
+            sold_failure = _choice("A sold leg is rejected", POLICIES, draft.sold_leg_failure, f"{key}-sold")
+        sent = st.form_submit_button("Save strategy", key=f"{key}-save", type="primary", disabled=not enabled)
+    if not sent:
+        return None
+    return StrategyDraft(**head, legs=legs, limits=limits, hedge_failure=hedge_failure, sold_leg_failure=sold_failure)
+
+
+def _head(draft: StrategyDraft, accounts: Sequence[AccountView], key: str) -> dict[str, Any]:
+    names = {account.id: account.name for account in accounts}
+    left, right = st.columns(2)
+    name = left.text_input("Name", value=draft.name, max_chars=80, key=f"{key}-name")
+    chosen = right.multiselect(
+        "Accounts",
+        list(names),
+        default=[account_id for account_id in draft.account_ids if account_id in names],
+        format_func=lambda account_id: names.get(account_id, ""),
+        key=f"{key}-accounts",
+    )
+    description = st.text_input("Note", value=draft.description, max_chars=500, key=f"{key}-note")
+    first, second, third, fourth = st.columns(4)
+    with first:
+        product = _choice("Product", PRODUCTS, draft.product, f"{key}-product")
+    with second:
+        condition = _choice("Starts on", CONDITIONS, draft.market_condition, f"{key}-condition")
+    percentage = third.number_input(
+        "Percentage of funds",
+        min_value=1.0,
+        max_value=100.0,
+        value=draft.sizing_percentage,
+        step=1.0,
+        key=f"{key}-percentage",
+        placeholder="grade of the account",
+        help="Empty: each account's own grade decides (A 95 %, B 65 %, C 36 %)",
+    )
+    fixed = fourth.number_input(
+        "Fixed lots",
+        min_value=1,
+        max_value=1000,
+        value=draft.fixed_lots,
+        step=1,
+        key=f"{key}-fixed",
+        placeholder="sized from margin",
+        help="Empty: as many as the margin of the account allows",
+    )
+    return {
+        "name": name or "",
+        "description": description or "",
+        "account_ids": chosen,
+        "product": product,
+        "market_condition": condition,
+        "sizing_percentage": percentage,
+        "fixed_lots": fixed,
+    }
+
+
+def _legs(legs: Sequence[LegDraft], key: str) -> list[LegDraft]:
+    rows = [
+        {
+            "underlying": leg.underlying,
+            "action": leg.action,
+            "instrument_type": leg.instrument_type,
+            "expiry_choice": EXPIRIES.get(leg.expiry_choice, leg.expiry_choice),
+            "strike_kind": STRIKES.get(leg.strike_kind, leg.strike_kind),
+            "strike_value": leg.strike_value,
+            "ratio": leg.ratio,
+        }
+        for leg in legs
+    ]
+    underlyings = sorted(
+        {*UNDERLYINGS, *(leg.underlying for leg in legs)}, key=lambda name: (name not in UNDERLYINGS, name)
+    )
+    columns = st.column_config
+    edited = st.data_editor(
+        pd.DataFrame(rows, columns=list(_COLUMNS)),
+        key=f"{key}-legs",
+        num_rows="dynamic",
+        hide_index=True,
+        alt="Legs",
+        column_config={
+            "underlying": columns.SelectboxColumn("Underlying", options=underlyings, required=True, default="NIFTY"),
+            "action": columns.SelectboxColumn("Side", options=["SELL", "BUY"], required=True, default="SELL"),
+            "instrument_type": columns.SelectboxColumn(
+                "Type", options=["CE", "PE", "FUT", "EQ"], required=True, default="CE"
+            ),
+            "expiry_choice": columns.SelectboxColumn(
+                "Expiry", options=list(EXPIRIES.values()), required=True, default=EXPIRIES["current_week"]
+            ),
+            "strike_kind": columns.SelectboxColumn(
+                "Strike", options=list(STRIKES.values()), required=True, default=STRIKES["atm"]
+            ),
+            "strike_value": columns.NumberColumn(
+                "Value", min_value=0.0, default=0.0, help="Strikes from the money, the strike, or the premium in ₹"
+            ),
+            "ratio": columns.NumberColumn("Lots", min_value=1, max_value=50, step=1, default=1),
+        },
+    )
+    return [_leg(row) for row in edited.to_dict("records") if _text(row.get("underlying"))]
+
+
+def _leg(row: dict[Any, Any]) -> LegDraft:
+    expiry, strike = _text(row.get("expiry_choice")), _text(row.get("strike_kind"))
+    return LegDraft(
+        underlying=_text(row.get("underlying")),
+        action=_text(row.get("action")) or "SELL",
+        instrument_type=_text(row.get("instrument_type")) or "CE",
+        expiry_choice=_EXPIRY_KEYS.get(expiry, expiry or "current_week"),
+        strike_kind=_STRIKE_KEYS.get(strike, strike or "atm"),
+        strike_value=_number(row.get("strike_value"), 0.0),
+        ratio=int(_number(row.get("ratio"), 1.0)),
+    )
+
+
+def _limits(limits: LimitsDraft, key: str) -> LimitsDraft:
+    one, two, three, four = st.columns(4)
+    max_loss = _amount(one, "Max loss", limits.max_loss, f"{key}-loss")
+    with two:
+        loss_unit = _choice("in", UNITS, limits.max_loss_unit, f"{key}-loss-unit")
+    max_profit = _amount(three, "Max profit", limits.max_profit, f"{key}-profit")
+    with four:
+        profit_unit = _choice("in ", UNITS, limits.max_profit_unit, f"{key}-profit-unit")
+    one, two, three = st.columns(3)
+    with one:
+        kinds = {NO_TRAILING: "No trailing stop", **TRAILING}
+        kind = _choice("Trailing stop", kinds, limits.trailing_kind or NO_TRAILING, f"{key}-trailing")
+    trailing = _amount(two, "Trailing value", limits.trailing_value, f"{key}-trailing-value")
+    activate = _amount(three, "Counts from a profit of ₹", limits.trailing_activate_at, f"{key}-activate")
+    one, two = st.columns(2)
+    exit_time = one.time_input("Leave at (IST)", value=_time(limits.exit_time), step=300, key=f"{key}-exit")
+    square_off = two.time_input(
+        "Square off at (IST)", value=_time(limits.square_off_time), step=300, key=f"{key}-square"
+    )
+    trails = kind != NO_TRAILING
+    return LimitsDraft(
+        max_loss=max_loss,
+        max_loss_unit=loss_unit,
+        max_profit=max_profit,
+        max_profit_unit=profit_unit,
+        trailing_kind=kind if trails else None,
+        trailing_value=trailing if trails else None,
+        trailing_activate_at=activate if trails else None,
+        exit_time=f"{exit_time:%H:%M}" if exit_time is not None else None,
+        square_off_time=f"{square_off:%H:%M}" if square_off is not None else None,
+    )
+
+
+def _amount(place: Any, label: str, value: float | None, key: str) -> float | None:
+    amount: float | None = place.number_input(label, min_value=0.0, value=value, step=1.0, key=key, placeholder="none")
+    return amount
+
+
+def _choice(label: str, words: dict[str, str], value: str, key: str) -> str:
+    options = list(words) if value in words else [*words, value]
+    chosen = st.selectbox(
+        label, options, index=options.index(value), format_func=lambda option: words.get(option, option), key=key
+    )
+    return chosen or value
+
+
+def _time(text: str | None) -> time | None:
+    return None if text is None else time.fromisoformat(text)
+
+
+def _text(value: Any) -> str:
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _number(value: Any, otherwise: float) -> float:
+    if isinstance(value, int | float) and math.isfinite(value):
+        return float(value)
+    return otherwise

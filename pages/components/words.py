@@ -1,0 +1,101 @@
+"""The product's words for states: one label, icon and colour each, the same on every page."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import streamlit as st
+
+Colour = Literal["red", "orange", "blue", "green", "gray"]
+
+RUN_STATES: dict[str, tuple[str, Colour]] = {
+    "resolving": ("Choosing contracts", "blue"),
+    "entering": ("Entering", "blue"),
+    "open": ("Open", "green"),
+    "exiting": ("Leaving", "orange"),
+    "closed": ("Closed", "gray"),
+    "refused": ("Refused", "red"),
+}
+
+ACCOUNT_STATES = {
+    "sizing": "sizing",
+    "buying": "buying hedges",
+    "selling": "selling",
+    "entered": "entered",
+    "skipped": "skipped",
+    "unwinding": "unwinding",
+    "flat": "flat",
+}
+
+HEALTH = {
+    "ok": "🟢 ok",
+    "waiting": "🟠 waiting",
+    "unreachable": "🔴 unreachable",
+    "refused": "🔴 refused",
+    "unknown": "⚪ unknown",
+}
+
+BOUNDS = {
+    "margin": "margin",
+    "funds": "funds",
+    "fixed_lots": "fixed lots",
+    "allocation": "share of the total",
+    "cap": "lot cap",
+    "freeze": "freeze quantity",
+}
+
+EVENTS = {
+    "max_loss": "Max loss",
+    "max_profit": "Max profit",
+    "trailing_sl": "Trailing stop",
+    "supertrend": "Supertrend",
+    "leg_sl": "Leg stop",
+    "leg_target": "Leg target",
+    "square_off": "Square-off",
+    "kill_switch": "Kill switch",
+    "blind": "Blind: no confirmed price",
+    "drift": "Outside trade",
+    "unknown_order": "Unknown order",
+    "failover": "Feed failover",
+}
+
+ACTIONS = {"close_all": "Exit all", "close_partial": "Exit part", "alert_only": "Alert only"}
+
+EXPIRIES = {
+    "current_week": "This week",
+    "next_week": "Next week",
+    "current_month": "This month",
+    "next_month": "Next month",
+}
+
+STRIKES = {
+    "atm": "ATM",
+    "otm": "OTM by strikes",
+    "itm": "ITM by strikes",
+    "exact": "Strike ₹",
+    "premium_near": "Premium near ₹",
+}
+
+UNITS = {"rupees": "₹", "per_lot": "₹ per lot", "percent_of_premium": "% of premium"}
+
+TRAILING = {
+    "percent_of_premium": "% of entry premium",
+    "amount": "₹ below the peak",
+    "points": "Points below the peak",
+    "percent_of_profit": "% of profit given back",
+}
+
+CONDITIONS = {"any": "Any day", "expiry": "Expiry day only", "non_expiry": "Not on expiry day"}
+
+POLICIES = {"unwind": "Unwind the account", "hold": "Hold and alert"}
+
+
+def run_state_badge(state: str) -> None:
+    """Show a run's state."""
+    label, colour = RUN_STATES.get(state, (state, "gray"))
+    st.badge(label, color=colour)
+
+
+def word(words: dict[str, str], key: str) -> str:
+    """Return the word for a key; a key without one shows itself."""
+    return words.get(key, key.replace("_", " "))

@@ -1,0 +1,95 @@
+"""The desk: what needs me now, first steps, P of the day, open runs, accounts."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from engine.desk import Desk, ServiceError
+from pages.components import formats, places
+from pages.components.attention import show_matters
+from pages.components.gate import fragment_desk
+from pages.components.live import read_now
+from pages.components.orders import close_run_buttons
+from pages.components.run_card import accounts_line, limits_line, run_head
+from pages.components.shell import require_desk
+from pages.components.tables import accounts_table
+
+
+def first_steps(desk: Desk) -> None:
+    """Lead a new user from nothing to a running strategy; gone when a run was made."""
+    has_accounts = any(account.active for account in desk.accounts())
+    has_strategies = bool(desk.strategies())
+    if has_accounts and has_strategies and (desk.engine().open_runs or desk.run_history(limit=1)):
+        return
+    with st.container(border=True):
+        st.subheader("First steps", anchor=False)
+        st.caption(
+            "Three paper accounts of a family, at a paper exchange that is built in and always open. No money moves."
+        )
+        with st.grid(3):
+            with st.container(gap="small"):
+                step("1", "Accounts", done=has_accounts)
+                if not has_accounts and st.button(
+                    "Start with paper accounts", key="start-paper", type="primary", disabled=not desk.may_trade
+                ):
+                    start_with_paper_accounts(desk)
+                st.page_link(places.ACCOUNTS, label="Or add an account of a broker", icon=":material/add:")
+            with st.container(gap="small"):
+                step("2", "Choose a template", done=has_strategies)
+                st.page_link(
+                    places.STRATEGIES, label="Templates", icon=":material/account_tree:", disabled=not has_accounts
+                )
+            with st.container(gap="small"):
+                step("3", "Preview, then Execute", done=False)
+                st.page_link(places.STRATEGIES, label="Strategies", icon=":material/send:", disabled=not has_strategies)
+
+
+def step(number: str, title: str, *, done: bool) -> None:
+    """Show the head of one step."""
+    mark = ":green[:material/check_circle:]" if done else f":primary-badge[{number}]"
+    st.markdown(f"{mark} **{title}**")
+
+
+def start_with_paper_accounts(desk: Desk) -> None:
+    """Make the family's paper accounts and show them."""
+    try:
+        with st.spinner("Opening three paper accounts…"):
+            accounts = desk.start_with_paper_accounts()
+    except ServiceError as error:
+        st.error(str(error))
+        return
+    st.toast(f"{formats.count(len(accounts), 'paper account')} ready.", icon=":material/check:")
+    st.rerun()
+
+
+@st.fragment(run_every=1.0)
+def live() -> None:
+    """Show what moves."""
+    desk = fragment_desk()
+    now = read_now(desk)
+    show_matters(now, may_trade=desk.may_trade)
+    if not now.live.accounts:
+        return
+    unknown = now.live.funds_unknown
+    left_out = f"Without {', '.join(unknown)}: funds not read" if unknown else None
+    with st.grid(4, min_column_width=150):
+        st.metric("P of the day", formats.profit(now.live.profit_paise), border=True)
+        st.metric("Available", formats.short_rupees(now.live.available_paise), border=True, help=left_out)
+        st.metric("Used margin", formats.short_rupees(now.live.used_paise), border=True, help=left_out)
+        st.metric("Open runs", len(now.live.runs), border=True)
+    st.subheader("Open runs", anchor=False)
+    if not now.live.runs:
+        st.caption("No run is open.")
+    with st.grid(2):
+        for run in now.live.runs:
+            with st.container(border=True, gap="small"):
+                run_head(run, now.at)
+                limits_line(run.limits, now.at)
+                accounts_line(run)
+                close_run_buttons(run, where="desk", enabled=desk.may_trade)
+    st.subheader("Accounts", anchor=False)
+    accounts_table(now.live.accounts, now.at, key="desk-accounts")
+
+
+first_steps(require_desk())
+live()

@@ -1,0 +1,43 @@
+"""Positions: by run, then account, then leg; live, with the ways to close."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.components import places
+from pages.components.gate import fragment_desk
+from pages.components.live import read_now
+from pages.components.orders import close_run_buttons
+from pages.components.run_card import limits_line, run_head
+from pages.components.shell import require_desk
+from pages.components.tables import history_table, positions_table, run_accounts_table
+
+
+@st.fragment(run_every=1.0)
+def live() -> None:
+    """Show every open run with what it owns."""
+    desk = fragment_desk()
+    now = read_now(desk)
+    if now.live.problem:
+        st.warning(now.live.problem, icon=":material/history:")
+    if not now.live.runs:
+        st.caption("No run is open.")
+        st.page_link(places.STRATEGIES, label="Start one from a strategy", icon=":material/account_tree:")
+    for run in now.live.runs:
+        with st.container(border=True, gap="small", key=f"run-{run.id}"):
+            run_head(run, now.at)
+            limits_line(run.limits, now.at)
+            run_accounts_table(run.accounts, key=f"run-accounts-{run.id}")
+            if run.positions:
+                positions_table(run.positions, key=f"run-positions-{run.id}")
+            else:
+                st.caption("Nothing is filled yet.")
+            close_run_buttons(run, where="positions", enabled=desk.may_trade)
+
+
+desk = require_desk()
+live()
+history = desk.run_history()
+if history:
+    st.subheader("Runs that ended", anchor=False)
+    history_table(history, key="run-history")
