@@ -1,7 +1,7 @@
 """The command line of the engine: run it, ask it, order from it. ``--json`` prints one JSON document.
 
-Exit codes: 0 done · 1 refused or failed, with the reason · 2 wrong usage · 3 another engine holds the lease · 4 the engine
-is not running or did not take the command in time · 5 not finished within the wait.
+Exit codes: 0 done · 1 refused or failed, with the reason · 2 wrong usage · 3 another engine holds the lease ·
+4 the engine is not running or did not take the command in time · 5 not finished within the wait.
 """
 
 from __future__ import annotations
@@ -194,7 +194,8 @@ def _strategies_list(options: argparse.Namespace) -> int:
 def _accounts_list(options: argparse.Namespace) -> int:
     accounts = _desk(options).accounts()
     lines = [
-        f"{a.id}  {a.name}  {a.broker} in {a.venue}  grade {a.grade}  {a.health}{f': {a.waits_for}' if a.waits_for else ''}"
+        f"{a.id}  {a.name}  {a.broker} in {a.venue}  grade {a.grade}  {a.health}"
+        + (f": {a.waits_for}" if a.waits_for else "")
         for a in accounts
     ]
     _print(options, [a.model_dump(mode="json") for a in accounts], lines or ["no accounts"])
@@ -314,7 +315,9 @@ def _caller(database: Database, settings: Settings, name: str | None) -> Caller:
         where = settings.database_url.rpartition("@")[2]
         if name is not None:
             raise CommandLineError(f"there is no user {name!r} in {where}")
-        why = "there is no user yet: register in the browser first" if not users else "there are several admins: say --as"
+        why = (
+            "there is no user yet: register in the browser first" if not users else "there are several admins: say --as"
+        )
         raise CommandLineError(why)
     return Caller(users[0].id, users[0].username, users[0].role)
 
@@ -330,7 +333,7 @@ def _account_ids(desk: Desk, names: str) -> list[int]:
 def _preview_lines(preview: PreviewView) -> list[str]:
     lines = [f"{preview.underlying} at {preview.spot:,.2f}; nothing was sent"]
     lines += [
-        f"leg {leg.leg_index}: {leg.action} {leg.symbol} at {leg.ltp} (lot {leg.lot_size}, freeze {leg.freeze_quantity})"
+        f"leg {leg.leg_index}: {leg.action} {leg.symbol} at {leg.ltp}; lot {leg.lot_size}, freeze {leg.freeze_quantity}"
         for leg in preview.legs
     ]
     for account in preview.accounts:

@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     quiet_answered_seconds: float = Field(default=10.0, gt=0)
     """RULES 5: after an answer that leaves the outcome open."""
     quiet_unanswered_seconds: float = Field(default=180.0, gt=0)
-    """RULES 5: after a placement without an answer; shorter only where the counterpart is known to give up sooner (tests)."""
+    """RULES 5: after a placement without an answer; shorter only where the server is known to give up sooner."""
 
     @field_validator("database_url")
     @classmethod

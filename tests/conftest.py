@@ -13,5 +13,7 @@ MARKET = Path(__file__).resolve().parents[2] / "shared" / "market"
 def market_file() -> Path:
     """The folder of the shared market files; skips where it is missing."""
     if not MARKET.is_dir():
-        pytest.skip("the shared market files (../shared/market) are not here: they carry no licence and are not shipped")
+        pytest.skip(
+            "the shared market files (../shared/market) are not here: they carry no licence and are not shipped"
+        )
     return MARKET

@@ -22,7 +22,6 @@ from typing import Any, Self
 from uuid import uuid4
 
 from sqlmodel import col, select
-from tests.paper_server import ROOT, PaperServer, wait_until
 
 from engine.desk import LIVE_FILE, Desk
 from engine.services.identity import Caller
@@ -34,6 +33,7 @@ from engine.store.database import Database
 from engine.store.live import LiveStore
 from engine.store.schema import upgrade
 from engine.store.vault import Vault
+from tests.paper_server import ROOT, PaperServer, wait_until
 
 PASSWORD = "Correct-Horse-9"
 FAMILY = (("Asha", 1_500_000.0, "B"), ("Ravi", 700_000.0, "A"), ("Meera", 4_000_000.0, "C"))
@@ -212,7 +212,7 @@ class House:
             )
 
     def assert_clean(self, run_id: int) -> None:
-        """Every account flat, each leg left exactly once and never turned around, P equal to the exchange's to the paisa."""
+        """Every account flat, each leg left once and never turned around, P equal to the exchange's to the paisa."""
         for name in self.keys:
             assert self.net(name) == {}, name
             for symbol, path in self.paths(name).items():

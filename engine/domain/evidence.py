@@ -74,7 +74,7 @@ class AccountBooks:
         return dict(sums)
 
     def opening(self) -> dict[Instrument, int]:
-        """What the day began with: net less today's trades; only what is not zero."""
+        """Return what the day began with: net less today's trades; only what is not zero."""
         sums = defaultdict(int, self.net)
         for trade in self.trades:
             sums[trade.instrument] -= trade.action.sign * trade.quantity

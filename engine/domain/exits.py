@@ -25,9 +25,9 @@ LAST_BOOK_AGE = timedelta(seconds=60)
 class OpenKey:
     """One key of a run that shall become flat.
 
-    ``owned`` is E, signed; ``pending_exit`` units of own exit orders that may still fill; ``in_doubt``: an order of this
-    run in the key is sending, unknown or queued; ``entry_alive``: an entry order of this run in the key may still fill;
-    ``retry_at``: not before, after an exit order that failed.
+    ``owned`` is E, signed; ``pending_exit`` units of own exit orders that may still fill; ``in_doubt``: an order of
+    this run in the key is sending, unknown or queued; ``entry_alive``: an entry order of this run in the key may
+    still fill; ``retry_at``: not before, after an exit order that failed.
     """
 
     key: Key

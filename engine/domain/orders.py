@@ -11,7 +11,7 @@ from engine.domain.instruments import Action, Exchange, Key, PriceType, Product
 
 
 class OrderState(StrEnum):
-    """What is known of an order. ``denied``: we refused; ``rejected``: the broker did; ``void``: planned, never sent."""
+    """What is known of an order. ``denied``: by us; ``rejected``: by the broker; ``void``: planned, never sent."""
 
     PLANNED = "planned"
     SENDING = "sending"

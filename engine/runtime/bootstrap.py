@@ -149,7 +149,7 @@ class _Show:
         while (rows := self._rows.get()) is not None:
             try:
                 store.write(rows)
-            except Exception:  # the edge of this thread: the next second is written again
+            except Exception:  # noqa: BLE001 - the edge of this thread: the next second is written again
                 _log.exception("the live view could not be written")
         store.close()
 

@@ -95,7 +95,7 @@ class Core:
             self._commit(changes)
         except LeaseLostError:
             raise
-        except Exception:  # the edge of a pass: memory is as it was, the messages come again
+        except Exception:  # noqa: BLE001 - the edge of a pass: memory is as it was, the messages come again
             _log.exception("a pass failed and changed nothing; its messages are taken again")
             self._inbox.back([message for message in messages if not isinstance(message, Beat)])
             world.clock.pause(HURRY_SECONDS)
@@ -184,7 +184,7 @@ class Core:
             if run.state is RunState.ENTERING:
                 if (resolution := world.resolutions.get(run.id)) is not None:
                     entry.size_accounts(changes, world, run, terms, resolution)
-                entry.progress(changes, world, changes.run(run.id), terms)
+                entry.progress(changes, changes.run(run.id), terms)
             monitor.watch_run(changes, world, changes.run(run.id), terms)
             exiting.drive(changes, world, changes.run(run.id))
             exiting.settle(changes, world, changes.run(run.id))

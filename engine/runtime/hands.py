@@ -186,7 +186,7 @@ class AccountHands:
                 message = work()
             except (BrokerError, DomainError, ValueError) as error:
                 message = failed(str(error))
-            except Exception as error:  # the edge of this account: its trouble stays its own
+            except Exception as error:  # noqa: BLE001 - the edge of this account: its trouble stays its own
                 _log.exception("account %s: a read failed", self._account_id)
                 message = failed(type(error).__name__)
             self._inbox.put(message)
@@ -231,7 +231,11 @@ def seen_books(orders: Book[OrderRow], trades: Book[TradeRow], positions: Book[P
         orders=tuple(_seen_order(row) for row in orders.rows),
         trades=tuple(
             SeenTrade(
-                row.orderid, Instrument(row.symbol, row.exchange, row.product), row.action, row.quantity, row.average_price
+                row.orderid,
+                Instrument(row.symbol, row.exchange, row.product),
+                row.action,
+                row.quantity,
+                row.average_price,
             )
             for row in trades.rows
         ),

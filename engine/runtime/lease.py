@@ -1,8 +1,8 @@
 """Who trades: one file lock (or advisory lock) and one row, so that two engines never do (DESIGN 1).
 
-The lock ends with its process, whatever kills it. The row carries a token that rises with each takeover; every commit of
-the core checks it, and no order leaves later than 3 s after the last renewal. A holder that hangs while it still has the
-lock is killed, after its process start is compared, so that no stranger with a recycled pid is hit.
+The lock ends with its process, whatever kills it. The row carries a token that rises with each takeover; every
+commit of the core checks it, and no order leaves later than 3 s after the last renewal. A holder that hangs while it
+still has the lock is killed, after its process start is compared, so that no stranger with a recycled pid is hit.
 """
 
 from __future__ import annotations

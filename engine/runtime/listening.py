@@ -51,7 +51,9 @@ class CommandWatch:
                 continue
             self._given.add(row.id)
             self._inbox.put(
-                CommandArrived(row.id, row.user_id, row.kind, row.payload, row.created_at.astimezone(UTC), _aware(row.valid_until))
+                CommandArrived(
+                    row.id, row.user_id, row.kind, row.payload, row.created_at.astimezone(UTC), _aware(row.valid_until)
+                )
             )
 
     def _run(self) -> None:
@@ -69,7 +71,7 @@ class CommandWatch:
                     seen = version
                 since = 0.0
                 self.look()
-            except Exception:  # the edge of this thread: it looks again
+            except Exception:  # noqa: BLE001 - the edge of this thread: it looks again
                 _log.exception("looking for commands failed")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -55,7 +56,7 @@ class Roster:
             rows = session.exec(select(tables.TradingAccount).where(col(tables.TradingAccount.active).is_(True))).all()
             found = {row.id: (facts_of(session, row), _secret(row)) for row in rows if row.id is not None}
         for account_id in [one for one in world.accounts if one not in found]:
-            world.accounts.pop(account_id).hands.close()
+            _let_go(world.accounts.pop(account_id).hands)
             world.watched.pop(account_id, None)
             self._secrets.pop(account_id, None)
         for account_id, (facts, secret) in found.items():
@@ -69,7 +70,7 @@ class Roster:
                 _log.error("account %s (%s) cannot be used: %s", account_id, facts.name, error)
                 continue
             if known is not None:
-                known.hands.close()
+                _let_go(known.hands)
                 world.watched.pop(account_id, None)
             world.accounts[account_id] = Account(facts, hands)
             self._secrets[account_id] = secret
@@ -131,6 +132,11 @@ def facts_of(session: Session, row: tables.TradingAccount) -> AccountFacts:
         relation=row.relation,
         group=group.name if group else "",
     )
+
+
+def _let_go(hands: Hands) -> None:
+    """End hands in a thread of their own: a stream that hangs must not hold up the core."""
+    threading.Thread(target=hands.close, name="closing hands", daemon=True).start()
 
 
 def _secret(row: tables.TradingAccount) -> _Secret:

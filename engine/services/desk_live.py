@@ -70,13 +70,15 @@ def live_view(database: Database, live: LiveStore, caller: Caller, *, now: datet
     engine = engine_view(database, caller, now=now)
     written = _read(live, caller.user_id)
     if written is None:
+        runs = open_runs(database, caller)
+        missing = "The engine has written no live figures yet." if accounts or runs else ""
         return LiveView(
             as_of=now,
             accounts=accounts,
-            runs=open_runs(database, caller),
+            runs=runs,
             profit_paise=None,
             halted=_halted(database, caller),
-            problem=engine.problem or "The engine has written no live figures yet.",
+            problem=engine.problem or missing,
         )
     problem = engine.problem
     if not problem and (now - written.as_of).total_seconds() > VIEW_STALE_SECONDS:

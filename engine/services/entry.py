@@ -88,10 +88,10 @@ def size_accounts(changes: Pass, world: World, run: Run, terms: StrategyTerms, r
         if account.funds_problem:
             changes.put_account(replace(row, state=AccountState.SKIPPED, reason=f"funds: {account.funds_problem}"))
             continue
-        _size_one(changes, run, terms, row, account, resolution)
+        _size_one(changes, run, terms, row, account, resolution=resolution)
 
 
-def progress(changes: Pass, world: World, run: Run, terms: StrategyTerms) -> None:
+def progress(changes: Pass, run: Run, terms: StrategyTerms) -> None:
     """Bring the entry of each account one step further, and call the run open when all have ended theirs."""
     for row in changes.accounts_of(run.id):
         match row.state:
@@ -99,7 +99,7 @@ def progress(changes: Pass, world: World, run: Run, terms: StrategyTerms) -> Non
                 why = "no funds or contracts were read in time; nothing was sent"
                 changes.put_account(with_reason(replace(row, state=AccountState.SKIPPED), why))
             case AccountState.BUYING:
-                _after_buying(changes, world, run, terms, row)
+                _after_buying(changes, run, terms, row)
             case AccountState.SELLING:
                 _after_selling(changes, run, terms, row)
             case _:
@@ -121,7 +121,7 @@ def _cannot_enter(changes: Pass, run: Run, account: Account | None) -> str:
 
 
 def _size_one(
-    changes: Pass, run: Run, terms: StrategyTerms, row: RunAccount, account: Account, resolution: Resolution
+    changes: Pass, run: Run, terms: StrategyTerms, row: RunAccount, account: Account, *, resolution: Resolution
 ) -> None:
     try:
         sizing = size(account, terms, resolution, reserved_paise(changes, account.id, besides=run.id))
@@ -193,7 +193,7 @@ def _retry(changes: Pass, run: Run, orders: list[Order]) -> bool:
     return again
 
 
-def _after_buying(changes: Pass, world: World, run: Run, terms: StrategyTerms, row: RunAccount) -> None:
+def _after_buying(changes: Pass, run: Run, terms: StrategyTerms, row: RunAccount) -> None:
     orders = _entry_orders(changes, run, row.account_id, Action.BUY)
     if all(order.state is OrderState.FILLED for order in orders):
         sold = any(leg["action"] == Action.SELL for leg in run.resolved["legs"])
@@ -210,7 +210,11 @@ def _after_buying(changes: Pass, world: World, run: Run, terms: StrategyTerms, r
     late = begun is not None and changes.now - begun > HEDGE_PATIENCE
     if not failed and not late:
         return
-    why = f"bought leg {failed[0].symbol}: {failed[0].words or failed[0].state}" if failed else "bought legs not filled in 10 s"
+    why = (
+        f"bought leg {failed[0].symbol}: {failed[0].words or failed[0].state}"
+        if failed
+        else "bought legs not filled in 10 s"
+    )
     _entry_failed(changes, run, row, why, policy=terms.hedge_failure)
 
 
@@ -271,7 +275,9 @@ def _entered(changes: Pass, run: Run, rows: list[RunAccount]) -> None:
 
 
 def _premium_value(orders: list[Order], legs: dict[int, dict[str, Any]]) -> int | None:
-    fills = [EntryFill(o.action, InstrumentType(legs[o.leg_index]["instrument_type"]), o.filled_value_paise) for o in orders]
+    fills = [
+        EntryFill(o.action, InstrumentType(legs[o.leg_index]["instrument_type"]), o.filled_value_paise) for o in orders
+    ]
     try:
         return entry_premium_value(fills)
     except DomainError:

@@ -98,6 +98,7 @@ def drive(changes: Pass, world: World, run: Run) -> None:
             account = world.accounts.get(row.account_id)
             if plan.covers(row.account_id) and row.state not in _DONE and account is not None:
                 _cancel_entries(changes, run, account)
+                _tell_failures(changes, run, plan, account)
                 _plan_exits(changes, run, plan, account)
 
 
@@ -156,6 +157,26 @@ def _cancel_entries(changes: Pass, run: Run, account: Account) -> None:
             changes.after_commit.append(partial(account.hands.cancel, asked))
 
 
+def _tell_failures(changes: Pass, run: Run, plan: ExitPlan, account: Account) -> None:
+    """Alarm for every exit order that ended without filling: the exit goes on (law 8)."""
+    for order in changes.orders.values():
+        if order.exit_plan_id != plan.id or order.account_id != account.id or order.state not in _FAILED:
+            continue
+        before = changes.ledger.orders.get(run.id, {}).get(order.id)
+        if before is not None and before.state is order.state:
+            continue
+        changes.event(
+            owner_id=run.owner_id,
+            kind=plan.reason,
+            action="alert_only",
+            message=f"exit order of {order.quantity} {order.symbol} ended {order.state} ({order.words}); tried again",
+            knew={"order": order.id, "state": str(order.state), "words": order.words},
+            run_id=run.id,
+            account_id=account.id,
+            plan_id=plan.id,
+        )
+
+
 def _plan_exits(changes: Pass, run: Run, plan: ExitPlan, account: Account) -> None:
     orders = [order for order in changes.orders_of(run.id) if order.account_id == account.id]
     for due in exits_due(_open_keys(changes, run, account, orders), changes.now):
@@ -167,7 +188,9 @@ def _plan_exits(changes: Pass, run: Run, plan: ExitPlan, account: Account) -> No
 def _open_keys(changes: Pass, run: Run, account: Account, orders: list[Order]) -> list[OpenKey]:
     legs = {leg["symbol"]: leg for leg in run.resolved.get("legs", [])}
     underlying = str(run.resolved.get("underlying", ""))
-    keys = dict.fromkeys([*(k for k in changes.holdings(run.id) if k.account_id == account.id), *(o.key for o in orders)])
+    keys = dict.fromkeys(
+        [*(k for k in changes.holdings(run.id) if k.account_id == account.id), *(o.key for o in orders)]
+    )
     found = []
     for key in keys:
         mine = [order for order in orders if order.key == key]
@@ -192,7 +215,7 @@ def _failures(orders: Iterable[Order]) -> tuple[int, datetime] | None:
     """Return how many exit orders failed in a row at the end, and when the last one did."""
     count, last = 0, None
     for order in orders:
-        if order.purpose is not Purpose.EXIT or not order.terminal:
+        if order.purpose is not Purpose.EXIT or not order.terminal or order.state is OrderState.VOID:
             continue
         if order.state in _FAILED and not order.filled_quantity:
             count, last = count + 1, order.updated_at

@@ -37,7 +37,7 @@ class Journal:
         self._token = lease_token
 
     def load(self, now: datetime) -> Ledger:
-        """Return the ledger: every run that is not ended, and those that ended within a day (their broker ids count)."""
+        """Return every run that is not ended, and those that ended within a day: their broker ids still count."""
         with self._database.read() as session:
             counters = Counters(
                 run=_next(session, tables.StrategyExecution),
@@ -140,9 +140,7 @@ def _upsert(session: Session, sqlite: bool, table: type[SQLModel], rows: list[di
     session.execute(insert.on_conflict_do_update(index_elements=["id"], set_=columns), rows)
 
 
-def _upsert_positions(
-    session: Session, sqlite: bool, changes: Pass, run_id: int, holdings: dict[Key, Holding]
-) -> None:
+def _upsert_positions(session: Session, sqlite: bool, changes: Pass, run_id: int, holdings: dict[Key, Holding]) -> None:
     legs = {order.key: order.leg_index for order in changes.orders_of(run_id)}
     target: Table = tables.Position.__table__  # type: ignore[attr-defined]
     unique = ["execution_id", "account_id", "symbol", "exchange", "product"]
@@ -241,6 +239,3 @@ def _charge(row: tables.Fill) -> Charge:
         estimated=row.estimated,
         at=row.at,
     )
-
-
-

@@ -1,8 +1,8 @@
 """What the core remembers, and the changes of one pass.
 
-The ledger is the memory; only the core thread touches it. A pass collects changes in front of it, so that every decision
-of the pass sees them, commits them in one transaction and only then makes them memory. A commit that fails leaves the
-ledger as it was.
+The ledger is the memory; only the core thread touches it. A pass collects changes in front of it, so that every
+decision of the pass sees them, commits them in one transaction and only then makes them memory. A commit that fails
+leaves the ledger as it was.
 """
 
 from __future__ import annotations

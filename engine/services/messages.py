@@ -1,4 +1,4 @@
-"""What reaches the core: answers, reads, pushes, commands, the clock. Frozen, made by other threads, read by the core only."""
+"""What reaches the core: answers, reads, pushes, commands, the clock. Frozen; made by other threads."""
 
 from __future__ import annotations
 

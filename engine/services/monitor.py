@@ -221,4 +221,3 @@ def _limit(amount: float | None, unit: str) -> Limit | None:
 
 def _time(text: str | None) -> TimeLimit | None:
     return None if text is None else TimeLimit(time.fromisoformat(text))
-

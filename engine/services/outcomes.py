@@ -1,4 +1,4 @@
-"""What answers, pushes and books do to our orders (RULES 5): every state change of an order that was sent stands here."""
+"""What answers, pushes and books do to our orders (RULES 5): every change of an order that was sent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ UNKNOWN_AFTER = timedelta(seconds=3)
 def on_answered(changes: Pass, world: World, message: Answered) -> None:
     """Take the answer to a placement: what it proves decides the state, nothing else does."""
     order = changes.order(message.order_id)
-    if order is None or order.state not in {OrderState.SENDING, OrderState.UNKNOWN, OrderState.WORKING, *_CLAIMED}:
+    if order is None or order.state not in {OrderState.SENDING, OrderState.UNKNOWN, OrderState.WORKING, *_ENDED}:
         return
     account = world.accounts.get(order.account_id)
     if account is not None:
@@ -60,7 +60,7 @@ def on_answered(changes: Pass, world: World, message: Answered) -> None:
             _changed(account, order, now)
 
 
-_CLAIMED = {OrderState.FILLED, OrderState.CANCELLED, OrderState.REJECTED}
+_ENDED = {OrderState.FILLED, OrderState.CANCELLED, OrderState.REJECTED, OrderState.NOT_RECEIVED}
 
 
 def on_silence(changes: Pass, world: World) -> None:
@@ -74,10 +74,11 @@ def on_silence(changes: Pass, world: World) -> None:
             if order is not None and order.state is OrderState.SENDING:
                 changes.put_order(moved(order, OrderState.UNKNOWN, changes.now, words="no answer for 3 s"))
                 account.books_wanted = True
+                _tell(changes, order, "no answer for 3 s; its worker listens on")
 
 
 def on_cancel_answered(changes: Pass, world: World, message: CancelAnswered) -> None:
-    """A cancellation proves nothing by itself: the books say what the order became."""
+    """Take the answer to a cancellation: it proves nothing by itself, the books say what the order became."""
     order = changes.order(message.order_id)
     if order is None:
         return
@@ -133,7 +134,12 @@ def _named(changes: Pass, account: Account | None, order: Order, orderid: str, w
             # The answer is stronger than a claim from the books: the other order looks again.
             changes.put_order(
                 replace(
-                    other, state=OrderState.UNKNOWN, orderid=None, filled_quantity=0, filled_value_paise=0, updated_at=now
+                    other,
+                    state=OrderState.UNKNOWN,
+                    orderid=None,
+                    filled_quantity=0,
+                    filled_value_paise=0,
+                    updated_at=now,
                 ),
                 source="claim released",
             )
@@ -156,9 +162,23 @@ def _named(changes: Pass, account: Account | None, order: Order, orderid: str, w
 def _in_doubt(changes: Pass, order: Order, words: str, quiet_until: datetime) -> None:
     if order.state in {OrderState.SENDING, OrderState.UNKNOWN}:
         now = changes.now
-        changes.put_order(
-            moved(order, OrderState.UNKNOWN, now, words=words, quiet_until=quiet_until, answered_at=None)
-        )
+        if order.state is OrderState.SENDING:
+            _tell(changes, order, words)
+        changes.put_order(moved(order, OrderState.UNKNOWN, now, words=words, quiet_until=quiet_until, answered_at=None))
+
+
+def _tell(changes: Pass, order: Order, words: str) -> None:
+    """Record that an order's fate is unknown: nothing more goes in its key until it is known."""
+    changes.event(
+        owner_id=changes.run(order.execution_id).owner_id,
+        kind="unknown_order",
+        action="alert_only",
+        message=f"{order.action} {order.quantity} {order.symbol}: {words}",
+        knew={"order": order.id, "tag": order.tag, "visible_before": list(order.visible_before)},
+        run_id=order.execution_id,
+        account_id=order.account_id,
+        plan_id=order.exit_plan_id,
+    )
 
 
 def _resolve_unknown(changes: Pass, account: Account, rows: list[SeenOrder], books: AccountBooks | None) -> None:
@@ -195,9 +215,7 @@ def _absent(changes: Pass, account: Account, order: Order, books: AccountBooks) 
         _changed(account, order, changes.now)
 
 
-def _observe_books(
-    changes: Pass, account: Account, order: Order, row: SeenOrder, trades: Iterable[SeenTrade]
-) -> None:
+def _observe_books(changes: Pass, account: Account, order: Order, row: SeenOrder, trades: Iterable[SeenTrade]) -> None:
     mine = list(trades)
     if mine:
         quantity = sum(trade.quantity for trade in mine)

@@ -1,7 +1,7 @@
 """Planned orders become sending ones: one per key at a time, exits first, under the send limit and a licence.
 
-The move to ``sending`` is committed before anything leaves (law 1); the licence made after that commit lasts a second, and
-the worker checks it again immediately before the first byte (DESIGN 1).
+The move to ``sending`` is committed before anything leaves (law 1); the licence made after that commit lasts a
+second, and the worker checks it again immediately before the first byte (DESIGN 1).
 """
 
 from __future__ import annotations

@@ -31,7 +31,9 @@ def progress(changes: Pass, world: World) -> None:
         late = changes.now > preview.deadline
         if preview.problem:
             changes.answer_command(preview.command_id, "refused", {"message": preview.problem})
-        elif preview.resolution is not None and (late or all(_ready(changes, world, one) for one in preview.account_ids)):
+        elif preview.resolution is not None and (
+            late or all(_ready(changes, world, one) for one in preview.account_ids)
+        ):
             view = _view(changes, world, preview, preview.resolution)
             changes.answer_command(preview.command_id, "done", {"preview": view.model_dump(mode="json")})
         elif late:

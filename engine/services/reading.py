@@ -1,4 +1,4 @@
-"""What reads of an account prove: books, funds, connection. A failed or invalid read is unknown, never empty (law 6)."""
+"""What reads of an account prove: books, funds, connection. A failed read is unknown, never empty (law 6)."""
 
 from __future__ import annotations
 
@@ -135,7 +135,9 @@ def _arm(changes: Pass, account: Account) -> None:
     elif not account.connected:
         account.waits_for = account.waits_for or "its server to answer"
     elif account.books is None:
-        account.waits_for = f"valid books ({account.books_problem})" if account.books_problem else "its books to be read"
+        account.waits_for = (
+            f"valid books ({account.books_problem})" if account.books_problem else "its books to be read"
+        )
     elif doubtful:
         queued = any(order.state is OrderState.QUEUED for order in doubtful)
         account.waits_for = "an order queued for approval" if queued else f"{len(doubtful)} unknown orders"
@@ -144,7 +146,7 @@ def _arm(changes: Pass, account: Account) -> None:
 
 
 def _book_charges(changes: Pass, world: World, account: Account, books: AccountBooks) -> None:
-    """Book what outside trades closed of our runs (RULES 6): at their price, or at the LTP after two reads 5 s apart."""
+    """Book what outside trades closed of our runs (RULES 6): at their price, or after two reads 5 s apart at the LTP."""
     keys = {
         key
         for run in changes.open_runs()
@@ -185,9 +187,7 @@ def _book_charges(changes: Pass, world: World, account: Account, books: AccountB
         account.drift_since.pop(instrument)
 
 
-def _charge(
-    changes: Pass, key: Key, by_run: dict[int, int], action: Action, price: float, *, estimated: bool
-) -> None:
+def _charge(changes: Pass, key: Key, by_run: dict[int, int], action: Action, price: float, *, estimated: bool) -> None:
     for run_id, quantity in by_run.items():
         if not quantity:
             continue

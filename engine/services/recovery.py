@@ -1,4 +1,4 @@
-"""Start is recovery (law 10): what was planned is void, what was sending is unknown, and nothing is sent before books."""
+"""Start is recovery (law 10): planned becomes void, sending unknown, and nothing is sent before books."""
 
 from __future__ import annotations
 

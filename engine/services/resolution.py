@@ -13,7 +13,7 @@ from engine.domain.calendar import INDIA, ist_day
 from engine.domain.contracts import derivatives_exchange, fallback_contract_terms, index_exchange
 from engine.domain.errors import ContractError, DomainError
 from engine.domain.expiries import ExpiryChoice, choose_expiry, is_expiry_day
-from engine.domain.instruments import Action, Contract, Exchange, InstrumentType, PriceType, Product
+from engine.domain.instruments import Action, Contract, InstrumentType, PriceType, Product
 from engine.domain.legs import Leg, ResolvedLeg
 from engine.domain.strikes import ChainPrice, ChainStrike, StrikeKind, StrikeRule, choose_strike
 from engine.services.views import LegDraft, PreviewLeg
@@ -137,15 +137,14 @@ def resolve(client: OpenAlgoClient, legs: Sequence[Leg], now: datetime) -> Resol
         chain = chains[expiry]
         if spot is None:
             spot = chain.underlying_ltp
-        found.append(_contract(client, leg, chain, expiry, exchange, spot, now))
+        found.append(_contract(client, leg, chain, spot, now))
     first = next(iter(chains.values()))
     today = ist_day(now)
     return Resolution(underlying, spot or 0.0, first.ended_at, is_expiry_day(sorted(chains), today), tuple(found))
 
 
-def _contract(
-    client: OpenAlgoClient, leg: Leg, chain: OptionChain, expiry: date, exchange: Exchange, spot: float, now: datetime
-) -> ResolvedContract:
+def _contract(client: OpenAlgoClient, leg: Leg, chain: OptionChain, spot: float, now: datetime) -> ResolvedContract:
+    exchange, expiry = derivatives_exchange(leg.underlying), chain.expiry
     rows = [ChainStrike(row.strike, _price(row.ce), _price(row.pe)) for row in chain.rows]
     if leg.strike is None:
         raise ContractError(f"leg {leg.index} strike", "an option needs a strike rule")

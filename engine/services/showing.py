@@ -31,7 +31,7 @@ def _view(changes: Pass, world: World, owner_id: int) -> LiveView:
         if run.owner_id == owner_id and _still_shown(changes, run)
     ]
     accounts = [
-        _account(changes, world, account, runs)
+        _account(changes, account, runs)
         for account in sorted(world.accounts.values(), key=lambda a: (not a.facts.is_primary, a.facts.priority, a.id))
         if account.facts.owner_id == owner_id
     ]
@@ -153,7 +153,7 @@ def profit_of(held: Holding, price: float) -> int:
     return held.sell_value_paise - held.buy_value_paise + round(price * 100) * held.quantity
 
 
-def _account(changes: Pass, world: World, account: Account, runs: list[RunView]) -> AccountView:
+def _account(changes: Pass, account: Account, runs: list[RunView]) -> AccountView:
     facts = account.facts
     shares = [one for run in runs for one in run.accounts if one.account_id == account.id]
     known = [one.profit_paise for one in shares if one.profit_paise is not None]

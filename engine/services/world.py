@@ -22,6 +22,7 @@ from engine.services.terms import StrategyTerms
 
 IST = ZoneInfo("Asia/Kolkata")
 PUSHES_KEPT = 200
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Clock(Protocol):
@@ -133,14 +134,14 @@ class Account:
     traded: dict[str, int] = field(default_factory=dict)
     reading_books_since: datetime | None = None
     books_wanted: bool = True
-    books_due: datetime = datetime.min.replace(tzinfo=UTC)
+    books_due: datetime = LONG_AGO
     drift_since: dict[Instrument, tuple[int, datetime]] = field(default_factory=dict)
     available_paise: int | None = None
     used_paise: int | None = None
     funds_begun: datetime | None = None
     funds_problem: str = ""
     reading_funds_since: datetime | None = None
-    funds_due: datetime = datetime.min.replace(tzinfo=UTC)
+    funds_due: datetime = LONG_AGO
     pushes: deque[SeenOrder] = field(default_factory=lambda: deque(maxlen=PUSHES_KEPT))
     last_change: dict[Key, datetime] = field(default_factory=dict)
     sending: dict[int, datetime] = field(default_factory=dict)
@@ -244,9 +245,9 @@ class World:
         return self.terms[version_id]
 
     def of_venue(self, owner_id: int, venue: str) -> list[Account]:
-        """Return a user's accounts of a venue, the one for market data first: armed, primary, priority."""
+        """Return a user's accounts of a venue, the one for market data first."""
         mine = [a for a in self.accounts.values() if a.facts.owner_id == owner_id and a.facts.venue == venue]
-        return sorted(mine, key=lambda a: (not a.connected, not a.facts.is_primary, a.facts.priority, a.id))
+        return sorted(mine, key=_data_rank)
 
     def confirmed_price(self, owner_id: int, venue: str, symbol: Symbol, now: datetime) -> float | None:
         """Return the price a rule may decide on, None when there is none (RULES 6)."""
@@ -256,6 +257,12 @@ class World:
         acknowledged = any(symbol in a.acknowledged for a in self.of_venue(owner_id, venue))
         feed = self.prices.feed(venue, symbol[1], acknowledged=acknowledged)
         return price.ltp if confirmed(price, feed, now) else None
+
+
+def _data_rank(account: Account) -> tuple[bool, bool, bool, int, int]:
+    """Who gives market data first: servers that answer and stream, the primary, then by priority."""
+    facts = account.facts
+    return (not account.connected, account.feed != "connected", not facts.is_primary, facts.priority, account.id)
 
 
 def trading_day(now: datetime) -> date:

@@ -29,7 +29,9 @@ class Database:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if not self.is_sqlite and self.url.get_backend_name() != "postgresql":
-            raise DatabaseUrlError(f"DATABASE_URL: {self.url.get_backend_name()!r} is not supported; sqlite or postgresql")
+            raise DatabaseUrlError(
+                f"DATABASE_URL: {self.url.get_backend_name()!r} is not supported; sqlite or postgresql"
+            )
         self.path: Path | None = None
         if self.is_sqlite:
             if not self.url.database or self.url.database == ":memory:":

@@ -19,7 +19,9 @@ class LiveStore:
         self._lock = threading.Lock()
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=OFF")
-        self._connection.execute("CREATE TABLE IF NOT EXISTS live_view (user_id INTEGER PRIMARY KEY, body TEXT NOT NULL)")
+        self._connection.execute(
+            "CREATE TABLE IF NOT EXISTS live_view (user_id INTEGER PRIMARY KEY, body TEXT NOT NULL)"
+        )
 
     def write(self, rows: dict[int, str]) -> None:
         """Replace the rows of the given users."""
@@ -27,7 +29,8 @@ class LiveStore:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 self._connection.executemany(
-                    "INSERT INTO live_view (user_id, body) VALUES (?, ?) ON CONFLICT(user_id) DO UPDATE SET body = excluded.body",
+                    "INSERT INTO live_view (user_id, body) VALUES (?, ?)"
+                    " ON CONFLICT(user_id) DO UPDATE SET body = excluded.body",
                     list(rows.items()),
                 )
             except BaseException:

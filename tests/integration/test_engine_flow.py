@@ -7,10 +7,10 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from tests.house import House
-from tests.paper_server import wait_until
 
 from engine.services.views import LegDraft
+from tests.house import House
+from tests.paper_server import wait_until
 
 
 def test_straddle_is_entered_on_three_accounts_and_taken_out_by_its_max_loss(tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_large_order_is_sliced_below_the_freeze_quantity(tmp_path: Path) -> None
 
 @pytest.mark.market
 def test_election_day_stops_a_short_straddle_by_its_max_loss(tmp_path: Path, market_file: Path) -> None:
-    """NIFTY of 4 June 2024 at 120 bars a minute's speed: the crash of the day breaches the limit, everyone is taken out."""
+    """NIFTY of 4 June 2024, 300 times as fast: its fall breaches the limit and everyone is taken out."""
     with House(
         tmp_path,
         replay=market_file / "NIFTY_1m_2024-06.csv",

@@ -41,7 +41,7 @@ class Command(SQLModel, table=True):
 
 
 class EngineLease(SQLModel, table=True):
-    """The one row (id 1) that says who trades. ``token`` rises with each takeover; ``renewed_boot`` is CLOCK_BOOTTIME seconds."""
+    """The one row (id 1) that says who trades; ``token`` rises with each takeover, ``renewed_boot``: CLOCK_BOOTTIME."""
 
     __tablename__ = "engine_lease"
 

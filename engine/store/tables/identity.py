@@ -21,7 +21,7 @@ class Role(StrEnum):
 
 
 class User(SQLModel, table=True):
-    """A person. ``username`` is kept lower case; ``failures`` and ``locked_until`` carry the lock-out that ends itself."""
+    """A person; ``username`` is kept lower case."""
 
     __tablename__ = "user"
 
@@ -31,8 +31,6 @@ class User(SQLModel, table=True):
     password_hash: str
     role: Role = Field(default=Role.TRADER, sa_type=words(Role))
     active: bool = True
-    failures: int = 0
-    locked_until: datetime | None = None
     created_at: datetime
 
 

@@ -106,7 +106,7 @@ class Order(SQLModel, table=True):
 
 
 class Fill(SQLModel, table=True):
-    """An increment of what an order filled; ``quantity`` 0 is a price correction. ``source``: trade, push, status, position, charge."""
+    """An increment of what an order filled; ``quantity`` 0 corrects a price. ``source``: trade, push, book, charge."""
 
     __tablename__ = "fill"
 
@@ -183,7 +183,7 @@ class RiskEvent(SQLModel, table=True):
 
 
 class RiskLimit(SQLModel, table=True):
-    """Limits that outlive a run, per user or per account. ``halted_at``: no entries there until re-armed (kill switch)."""
+    """Limits that outlive a run, per user or account. ``halted_at``: no entries there until re-armed (kill switch)."""
 
     __tablename__ = "risk_limit"
     __table_args__ = (UniqueConstraint("owner_id", "account_id"),)

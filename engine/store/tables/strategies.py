@@ -26,8 +26,8 @@ class Strategy(SQLModel, table=True):
 class StrategyVersion(SQLModel, table=True):
     """One immutable state of a strategy: a change makes a new version, runs keep theirs.
 
-    ``account_ids``: the accounts it goes to. ``sizing``: percentage source (grade, profile or own), allocation, fixed lots.
-    ``limits``: engine.domain.rules.RunLimits as JSON. ``entry_policy``: unwind or hold (RULES 4).
+    ``account_ids``: the accounts it goes to. ``sizing``: own percentage or fixed lots. ``limits``:
+    engine.services.views.LimitsDraft as JSON. ``entry_policy``: unwind or hold (RULES 4).
     """
 
     __tablename__ = "strategy_version"
