@@ -92,14 +92,17 @@ def add(desk: Desk) -> None:
         left, right = st.columns(2)
         name = left.text_input("Name", key=f"new-name-{turn}", max_chars=80, placeholder="Asha")
         host = right.text_input("OpenAlgo server", key=f"new-host-{turn}", placeholder="http://127.0.0.1:5000")
+        left, right = st.columns(2)
         api_key = left.text_input("API key", key=f"new-key-{turn}", type="password", autocomplete="off")
         ws_url = right.text_input("Price stream (optional)", key=f"new-ws-{turn}", placeholder="ws://127.0.0.1:8765")
+        left, right = st.columns(2)
         relation = left.text_input(
             "Relation (optional)", key=f"new-relation-{turn}", max_chars=40, placeholder="spouse"
         )
         group = right.text_input(
             "Family or group (optional)", key=f"new-group-{turn}", max_chars=80, placeholder="Family"
         )
+        left, right = st.columns(2)
         grade = left.selectbox("Grade", list(GRADES), index=1, format_func=GRADES.get, key=f"new-grade-{turn}")
         max_lots = right.number_input(
             "Most lots in one run (optional)", min_value=1, value=None, key=f"new-max-{turn}", step=1

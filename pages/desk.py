@@ -82,7 +82,7 @@ def live() -> None:
         st.caption("No run is open.")
     with st.grid(2):
         for run in now.live.runs:
-            with st.container(border=True, gap="small"):
+            with st.container(border=True, gap="small", height="stretch"):
                 run_head(run, now.at)
                 limits_line(run.limits, now.at)
                 accounts_line(run)

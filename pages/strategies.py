@@ -8,6 +8,7 @@ from engine.desk import Desk, InvalidInput, ServiceError
 from engine.services.views import AccountView, LegDraft, StrategyDraft, StrategyView
 from pages.components import formats, places
 from pages.components.gate import provide
+from pages.components.run_card import limits_words
 from pages.components.send_panel import send_panel
 from pages.components.shell import require_desk
 from pages.components.strategy_form import strategy_form
@@ -82,6 +83,7 @@ def mine(desk: Desk, strategies: list[StrategyView], accounts: list[AccountView]
         f"Version {strategy.version} · {strategy.product}"
         + (f" · {formats.plain(strategy.description)}" if strategy.description else "")
     )
+    st.caption(limits_words(strategy.draft.limits))
     with st.container(border=True):
         send_panel(desk, strategy, accounts)
     with st.expander("Edit", icon=":material/edit:", key=f"edit-open-{strategy.id}"):

@@ -22,12 +22,12 @@ class Freshness(StrEnum):
 
 
 def judge(as_of: datetime | None, now: datetime, problem: str = "") -> Freshness:
-    """Return the freshness of a figure read at ``as_of``."""
+    """Return the freshness of a figure read at ``as_of``; a problem without old figures means that there are none."""
     if as_of is None:
         return Freshness.UNAVAILABLE
-    if problem or (now - as_of).total_seconds() > FRESH_SECONDS:
+    if (now - as_of).total_seconds() > FRESH_SECONDS:
         return Freshness.STALE
-    return Freshness.FRESH
+    return Freshness.UNAVAILABLE if problem else Freshness.FRESH
 
 
 def freshness_badge(as_of: datetime | None, now: datetime, problem: str = "") -> None:

@@ -11,3 +11,6 @@ STRATEGIES = _PAGES / "strategies.py"
 POSITIONS = _PAGES / "positions.py"
 ACCOUNTS = _PAGES / "accounts.py"
 RISK_EVENTS = _PAGES / "risk_events.py"
+
+ICON = Path(__file__).resolve().parent / "icon.svg"
+"""Served by this server: a Material name as page icon would be fetched from a third party."""

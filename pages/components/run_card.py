@@ -6,9 +6,9 @@ from datetime import datetime
 
 import streamlit as st
 
-from engine.services.views import LimitView, RunView
+from engine.services.views import LimitsDraft, LimitView, RunView
 from pages.components import formats
-from pages.components.words import TRAILING, run_state_badge, word
+from pages.components.words import TRAILING, TRAILING_SHORT, UNITS, run_state_badge, word
 
 
 def run_head(run: RunView, now: datetime) -> None:
@@ -40,6 +40,19 @@ def limits_line(limits: LimitView, now: datetime) -> None:
     if leaves:
         parts.append(f"Leaves {formats.clock(min(leaves), now=now)}")
     st.caption(" · ".join(parts) or "No limits are set: nothing but you takes this run out.")
+
+
+def limits_words(limits: LimitsDraft) -> str:
+    """Return what a strategy leaves at, as it was set."""
+    parts = []
+    if limits.max_loss is not None:
+        parts.append(f"Max loss {limits.max_loss:g} {word(UNITS, limits.max_loss_unit)}")
+    if limits.max_profit is not None:
+        parts.append(f"Max profit {limits.max_profit:g} {word(UNITS, limits.max_profit_unit)}")
+    if limits.trailing_kind is not None and limits.trailing_value is not None:
+        parts.append(f"Trailing stop {limits.trailing_value:g} {word(TRAILING_SHORT, limits.trailing_kind)}")
+    parts += [f"Leaves at {at}" for at in (limits.exit_time, limits.square_off_time) if at is not None]
+    return " · ".join(parts) or "No limits are set: nothing but you takes a run of it out."
 
 
 def accounts_line(run: RunView) -> None:

@@ -163,7 +163,7 @@ def _show_preview(desk: Desk, strategy: StrategyView, sending: Sending, preview:
         f"Execute sends **{formats.count(orders, 'order')}** at market to **{formats.count(len(takers), 'account')}**, "
         "sized again from funds read fresh at that moment."
     )
-    st.button(
+    if st.button(
         "Execute",
         key="execute",
         type="primary",
@@ -172,7 +172,8 @@ def _show_preview(desk: Desk, strategy: StrategyView, sending: Sending, preview:
         help=reason,
         on_click=send,
         args=(strategy.id, again),
-    )
+    ):
+        st.rerun()  # this part runs faster while the engine is at it
 
 
 def _show_outcome(ordered: CommandView) -> None:

@@ -15,7 +15,7 @@ FRAMED = "page-is-framed"
 
 def main() -> None:
     """Run the page that the browser asks for, inside the frame."""
-    st.set_page_config(page_title="AlgoMirror", page_icon=":material/candlestick_chart:", layout="wide")
+    st.set_page_config(page_title="AlgoMirror", page_icon=places.ICON, layout="wide")
     desk = gate.checked_desk()
     page = st.navigation(
         [

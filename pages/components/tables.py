@@ -58,8 +58,8 @@ def positions_table(positions: Sequence[PositionView], *, key: str) -> None:
         {
             "Account": position.account,
             "Contract": position.symbol,
-            "Quantity": formats.quantity(position.quantity),
             "P": formats.profit(position.profit_paise),
+            "Quantity": formats.quantity(position.quantity),
             "Average": formats.price(position.average_price),
             "LTP": formats.price(position.ltp),
             "Price": _price_state(position),
@@ -194,6 +194,8 @@ def _table(
     rows: list[dict[str, Any]], *, key: str, alt: str, pinned: str | None = None, right: Sequence[str] = ()
 ) -> None:
     frame = pd.DataFrame(rows)
+    if "Why" in frame and not frame["Why"].any():
+        frame = frame.drop(columns="Why")
     config: dict[str, Any] = dict.fromkeys((*right, "P"), RIGHT)
     if pinned is not None:
         config[pinned] = st.column_config.TextColumn(pinned=True)

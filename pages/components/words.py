@@ -87,6 +87,13 @@ TRAILING = {
 
 CONDITIONS = {"any": "Any day", "expiry": "Expiry day only", "non_expiry": "Not on expiry day"}
 
+TRAILING_SHORT = {
+    "percent_of_premium": "% of premium",
+    "amount": "₹",
+    "points": "points",
+    "percent_of_profit": "% of profit",
+}
+
 POLICIES = {"unwind": "Unwind the account", "hold": "Hold and alert"}
 
 
