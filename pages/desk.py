@@ -12,7 +12,7 @@ from pages.components.live import read_now
 from pages.components.orders import close_run_buttons
 from pages.components.run_card import accounts_line, limits_line, run_head
 from pages.components.shell import require_desk
-from pages.components.tables import accounts_table
+from pages.components.tables import accounts_table, history_table
 
 
 def first_steps(desk: Desk) -> None:
@@ -76,17 +76,20 @@ def live() -> None:
         st.metric("P of the day", formats.profit(now.live.profit_paise), border=True)
         st.metric("Available", formats.short_rupees(now.live.available_paise), border=True, help=left_out)
         st.metric("Used margin", formats.short_rupees(now.live.used_paise), border=True, help=left_out)
-        st.metric("Open runs", len(now.live.runs), border=True)
+        st.metric("Open runs", len(now.live.open_runs), border=True)
     st.subheader("Open runs", anchor=False)
-    if not now.live.runs:
+    if not now.live.open_runs:
         st.caption("No run is open.")
     with st.grid(2):
-        for run in now.live.runs:
+        for run in now.live.open_runs:
             with st.container(border=True, gap="small", height="stretch"):
                 run_head(run, now.at)
                 limits_line(run.limits, now.at)
                 accounts_line(run)
                 close_run_buttons(run, where="desk", enabled=desk.may_trade)
+    if now.live.ended_runs:
+        st.subheader("Ended in the last day", anchor=False)
+        history_table(now.live.ended_runs, key="desk-ended")
     st.subheader("Accounts", anchor=False)
     accounts_table(now.live.accounts, now.at, key="desk-accounts")
 

@@ -20,10 +20,10 @@ def live() -> None:
     now = read_now(desk)
     if now.live.problem:
         st.warning(now.live.problem, icon=":material/history:")
-    if not now.live.runs:
+    if not now.live.open_runs:
         st.caption("No run is open.")
         st.page_link(places.STRATEGIES, label="Start one from a strategy", icon=":material/account_tree:")
-    for run in now.live.runs:
+    for run in now.live.open_runs:
         with st.container(border=True, gap="small", key=f"run-{run.id}"):
             run_head(run, now.at)
             limits_line(run.limits, now.at)
@@ -33,11 +33,14 @@ def live() -> None:
             else:
                 st.caption("Nothing is filled yet.")
             close_run_buttons(run, where="positions", enabled=desk.may_trade)
+    if now.live.ended_runs:
+        st.subheader("Ended in the last day", anchor=False)
+        history_table(now.live.ended_runs, key="ended-runs")
 
 
 desk = require_desk()
 live()
 history = desk.run_history()
 if history:
-    st.subheader("Runs that ended", anchor=False)
-    history_table(history, key="run-history")
+    with st.expander("All runs that ended", icon=":material/history:"):
+        history_table(history, key="run-history")

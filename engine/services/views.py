@@ -135,6 +135,11 @@ class RunView(View):
     exit_reason: str = ""
     unknown_orders: int = 0
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of the run is open or may still open."""
+        return self.state in {"closed", "refused"}
+
 
 class LiveView(View):
     """Everything of one user that moves: written by the engine once a second.
@@ -148,6 +153,16 @@ class LiveView(View):
     profit_paise: int | None
     halted: bool = False
     problem: str = ""
+
+    @property
+    def open_runs(self) -> list[RunView]:
+        """Runs that have not ended."""
+        return [run for run in self.runs if not run.ended]
+
+    @property
+    def ended_runs(self) -> list[RunView]:
+        """Runs that ended not long ago, newest first."""
+        return sorted((run for run in self.runs if run.ended), key=lambda run: -run.id)
 
     @property
     def available_paise(self) -> int | None:

@@ -30,7 +30,7 @@ def matters(now: Now) -> list[Matter]:
         found.append(Matter("Engine", f"{now.engine.problem}{note}", urgent=bool(now.engine.open_runs)))
     elif now.live.problem:
         found.append(Matter("Figures", now.live.problem, urgent=True))
-    for run in now.live.runs:
+    for run in now.live.open_runs:
         title = f"{run.strategy} (run {run.id})"
         if run.unknown_orders:
             text = f"{formats.count(run.unknown_orders, 'order')} with unknown fate: the engine is looking it up."

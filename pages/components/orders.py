@@ -57,12 +57,8 @@ def ask_close(run_id: int, account_id: int | None = None) -> None:
 
 def close_run_buttons(run: RunView, *, where: str, enabled: bool) -> None:
     """Show the ways to close a run inside a live fragment; they only ask, the dialog confirms."""
-    disabled = not enabled or run.state == "exiting"
-    reason = "The run is leaving already" if run.state == "exiting" else None
     with st.container(horizontal=True, gap="small"):
-        if st.button(
-            "Close run", key=f"close-{where}-{run.id}", icon=":material/logout:", disabled=disabled, help=reason
-        ):
+        if st.button("Close run", key=f"close-{where}-{run.id}", icon=":material/logout:", disabled=not enabled):
             ask_close(run.id)
             st.rerun()
         held = {position.account_id: position.account for position in run.positions if position.exit_quantity}
@@ -72,7 +68,7 @@ def close_run_buttons(run: RunView, *, where: str, enabled: bool) -> None:
                 list(held),
                 key=f"close-one-{where}-{run.id}",
                 format_func=lambda account_id: held.get(account_id, ""),
-                disabled=disabled,
+                disabled=not enabled,
             )
             if chosen is not None:
                 ask_close(run.id, chosen)
@@ -88,7 +84,7 @@ def open_asked_dialog(desk: Desk) -> None:
     if asked.run_id is None:
         _kill_dialog(asked, live)
         return
-    run = next((run for run in live.runs if run.id == asked.run_id), None)
+    run = next((run for run in live.open_runs if run.id == asked.run_id), None)
     if run is None:
         st.toast("This run has ended.", icon=":material/info:")
         return
@@ -97,10 +93,11 @@ def open_asked_dialog(desk: Desk) -> None:
 
 @st.dialog("Kill switch", icon=":material/emergency_home:", width="medium")
 def _kill_dialog(asked: Asked, live: LiveView) -> None:
-    positions = [position for run in live.runs for position in run.positions if position.exit_quantity]
+    positions = [position for run in live.open_runs for position in run.positions if position.exit_quantity]
     accounts = {position.account_id for position in positions}
+    runs = formats.count(len(live.open_runs), "open run")
     st.markdown(
-        f"Takes **{formats.count(len(live.runs), 'open run')}** out on **{formats.count(len(accounts), 'account')}** "
+        f"Takes **{runs}** out on **{formats.count(len(accounts), 'account')}** "
         f"with at least **{formats.count(len(positions), 'order')}** at market, in slices where the exchange's freeze "
         "quantity asks for them. Entry orders that still work are cancelled. No strategy starts until you re-arm."
     )

@@ -11,6 +11,7 @@ import streamlit as st
 from engine.desk import Desk, ServiceError
 from engine.services.views import AccountView, CommandView, PreviewView, StrategyView
 from pages.components import formats, gate, places
+from pages.components.live import read_now
 from pages.components.orders import WAITING
 from pages.components.tables import preview_accounts_table, preview_legs_table, preview_orders_table
 
@@ -117,7 +118,7 @@ def _progress(strategy: StrategyView, *, again: bool) -> None:
     asked = desk.command(sending.preview_id)
     ordered = None if sending.execute_id is None else desk.command(sending.execute_id)
     if asked.state in WAITING:
-        st.info("The engine reads the chain and the funds…", icon=":material/hourglass_top:")
+        _waiting("The engine reads the chain and the funds…", desk)
     elif asked.state != "done" or "preview" not in asked.outcome:
         st.error(asked.message or "The engine gave no preview.", title="No preview")
     else:
@@ -125,7 +126,7 @@ def _progress(strategy: StrategyView, *, again: bool) -> None:
     if sending.problem:
         st.error(sending.problem, title="Not sent")
     if ordered is not None:
-        _show_outcome(ordered)
+        _show_outcome(ordered, desk)
     last = ordered or asked
     if last.state not in WAITING and not sending.settled:
         st.session_state[_place(strategy.id)] = replace(sending, settled=True)
@@ -176,15 +177,23 @@ def _show_preview(desk: Desk, strategy: StrategyView, sending: Sending, preview:
         st.rerun()  # this part runs faster while the engine is at it
 
 
-def _show_outcome(ordered: CommandView) -> None:
+def _show_outcome(ordered: CommandView, desk: Desk) -> None:
     if ordered.state in WAITING:
-        st.info("Sent to the engine…", icon=":material/hourglass_top:")
+        _waiting("Sent to the engine…", desk)
     elif ordered.state == "done":
         run = ordered.outcome.get("run_id")
         st.success(ordered.message or "The run has begun.", title=f"Run {run}" if run is not None else "Done")
         st.page_link(places.POSITIONS, label="Watch it on Positions", icon=":material/stacked_line_chart:")
     else:
         st.error(ordered.message or "The engine refused it.", title="Nothing was sent")
+
+
+def _waiting(text: str, desk: Desk) -> None:
+    engine = read_now(desk).engine
+    if engine.alive:
+        st.info(text, icon=":material/hourglass_top:")
+    else:
+        st.warning("Nothing is sent unless it comes back within 15 seconds.", title=engine.problem)
 
 
 def _place(strategy_id: int) -> str:
