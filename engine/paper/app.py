@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
@@ -71,6 +71,8 @@ class Rest:
             body: object = await wire.read_json(request)
         except wire.Unreadable:
             body = None
+        except ClientDisconnect:
+            return wire.unreadable()  # gone before the body came: nothing was asked
         row = body if isinstance(body, dict) else {}
         api_key = str(row.get("apikey", ""))
         logged = self._logged(endpoint, api_key, row)
