@@ -23,7 +23,7 @@ from pages.components.tables import exit_orders_table
 ASKED = "orders-asked"
 FOLLOWED = "orders-followed"
 PROBLEM = "orders-problem"
-SHOWN_FOR = timedelta(seconds=30)
+SHOWN_FOR = timedelta(seconds=15)
 WAITING = ("pending", "taken")
 
 
@@ -88,7 +88,7 @@ def open_asked_dialog(desk: Desk) -> None:
     if run is None:
         st.toast("This run has ended.", icon=":material/info:")
         return
-    _close_dialog(asked, run)
+    _close_dialog(asked, run, live)
 
 
 @st.dialog("Kill switch", icon=":material/emergency_home:", width="medium")
@@ -96,11 +96,15 @@ def _kill_dialog(asked: Asked, live: LiveView) -> None:
     positions = [position for run in live.open_runs for position in run.positions if position.exit_quantity]
     accounts = {position.account_id for position in positions}
     runs = formats.count(len(live.open_runs), "open run")
-    st.markdown(
-        f"Takes **{runs}** out on **{formats.count(len(accounts), 'account')}** "
-        f"with at least **{formats.count(len(positions), 'order')}** at market, in slices where the exchange's freeze "
-        "quantity asks for them. Entry orders that still work are cancelled. No strategy starts until you re-arm."
-    )
+    if live.open_runs:
+        st.markdown(
+            f"Takes **{runs}** out on **{formats.count(len(accounts), 'account')}** with at least "
+            f"**{formats.count(len(positions), 'order')}** at market, in slices where the exchange's freeze quantity "
+            "asks for them. Entry orders that still work are cancelled. No strategy starts until you re-arm."
+        )
+    else:
+        st.markdown("No run is open. **No strategy starts** on any account until you re-arm.")
+    _say_when_engine_is_away(live)
     st.caption("Positions that were opened outside of AlgoMirror are left alone.")
     if positions:
         exit_orders_table(positions, key="kill-orders")
@@ -108,7 +112,7 @@ def _kill_dialog(asked: Asked, live: LiveView) -> None:
 
 
 @st.dialog("Close run", icon=":material/logout:", width="medium")
-def _close_dialog(asked: Asked, run: RunView) -> None:
+def _close_dialog(asked: Asked, run: RunView, live: LiveView) -> None:
     positions = [
         position
         for position in run.positions
@@ -121,6 +125,7 @@ def _close_dialog(asked: Asked, run: RunView) -> None:
         f"**{formats.count(len(positions), 'order')}** at market, sold legs first, in slices where the exchange's "
         "freeze quantity asks for them."
     )
+    _say_when_engine_is_away(live)
     if positions:
         exit_orders_table(positions, key="close-orders")
     else:
@@ -130,6 +135,11 @@ def _close_dialog(asked: Asked, run: RunView) -> None:
     else:
         label = f"Close run {run.id} on {accounts.get(asked.account_id, 'this account')}"
     _confirm(label, asked, send_close)
+
+
+def _say_when_engine_is_away(live: LiveView) -> None:
+    if live.problem:
+        st.warning("The order waits and is carried out as soon as the engine is back.", title=live.problem)
 
 
 def _confirm(label: str, asked: Asked, send: Callable[[Asked], None]) -> None:
@@ -178,7 +188,7 @@ def follow(command: CommandView, title: str) -> None:
 
 
 def show_followed(desk: Desk) -> None:
-    """Show what the engine made of the orders of this browser tab; done ones leave after half a minute."""
+    """Show what the engine made of the orders of this browser tab; done ones leave after 15 s."""
     if problem := st.session_state.get(PROBLEM):
         st.error(problem, title="Not sent")
         st.button("Dismiss", key="dismiss-problem", type="tertiary", on_click=_forget_problem)
@@ -201,7 +211,7 @@ def show_followed(desk: Desk) -> None:
         if command.state == "done":
             if desk.now - ended_at > SHOWN_FOR:
                 continue
-            st.success(command.message or "Done.", title=item.title)
+            st.success(f"**{item.title}** · {formats.plain(command.message or 'Done.')}", icon=":material/check:")
         else:
             st.error(command.message or "The engine refused it.", title=item.title)
             st.button(

@@ -46,13 +46,23 @@ def limits_words(limits: LimitsDraft) -> str:
     """Return what a strategy leaves at, as it was set."""
     parts = []
     if limits.max_loss is not None:
-        parts.append(f"Max loss {limits.max_loss:g} {word(UNITS, limits.max_loss_unit)}")
+        parts.append(f"Max loss {_amount(limits.max_loss, limits.max_loss_unit)}")
     if limits.max_profit is not None:
-        parts.append(f"Max profit {limits.max_profit:g} {word(UNITS, limits.max_profit_unit)}")
+        parts.append(f"Max profit {_amount(limits.max_profit, limits.max_profit_unit)}")
     if limits.trailing_kind is not None and limits.trailing_value is not None:
         parts.append(f"Trailing stop {limits.trailing_value:g} {word(TRAILING_SHORT, limits.trailing_kind)}")
     parts += [f"Leaves at {at}" for at in (limits.exit_time, limits.square_off_time) if at is not None]
     return " · ".join(parts) or "No limits are set: nothing but you takes a run of it out."
+
+
+def _amount(value: float, unit: str) -> str:
+    match unit:
+        case "rupees":
+            return f"₹{formats.price(value)}"
+        case "per_lot":
+            return f"₹{formats.price(value)} per lot"
+        case _:
+            return f"{value:g} {word(UNITS, unit)}"
 
 
 def accounts_line(run: RunView) -> None:

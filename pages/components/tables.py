@@ -153,7 +153,7 @@ def history_table(runs: Sequence[RunView], *, key: str) -> None:
             "Strategy": run.strategy,
             "P": formats.profit(run.profit_paise),
             "State": RUN_STATES.get(run.state, (run.state, ""))[0],
-            "Left because": run.exit_reason or run.reason,
+            "Left because": word(EVENTS, run.exit_reason) or run.reason,
             "Began": formats.clock(run.created_at),
             "Ended": formats.clock(run.closed_at),
             "Lots": ", ".join(f"{account.account} {account.lots}" for account in run.accounts),

@@ -53,6 +53,8 @@ EVENTS = {
     "leg_target": "Leg target",
     "square_off": "Square-off",
     "kill_switch": "Kill switch",
+    "by_hand": "By hand",
+    "exit_time": "Exit time",
     "blind": "Blind: no confirmed price",
     "drift": "Outside trade",
     "unknown_order": "Unknown order",

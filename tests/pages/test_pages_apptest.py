@@ -280,3 +280,33 @@ def test_a_risk_event_shows_what_the_engine_knew(scene: Scene) -> None:
     assert {metric.label: metric.value for metric in at.metric}["Value"] == "−₹5,123.50"
     frames = [frame.value for frame in at.dataframe]
     assert any("NIFTY23NOV2626000CE" in frame.to_string() for frame in frames)
+
+
+def test_the_kill_switch_without_runs_still_stops_entries(scene: Scene) -> None:
+    scene.factory.family(scene.desk)
+    at = scene.open()
+    at.button(key="kill-switch").click().run()
+    assert "No run is open. **No strategy starts**" in texts(at)
+    assert [warning.value for warning in at.warning] == [
+        "The order waits and is carried out as soon as the engine is back."
+    ]
+
+
+def test_runs_that_ended_are_not_counted_as_open(scene: Scene) -> None:
+    accounts = scene.factory.family(scene.desk)
+    scene.factory.heartbeat()
+    view = sample_live(accounts, as_of=NOW)
+    ended = [run.model_copy(update={"state": "closed", "exit_reason": "kill_switch"}) for run in view.runs]
+    scene.factory.write_live(scene.caller, view.model_copy(update={"runs": ended}))
+    at = scene.open()
+    assert {metric.label: metric.value for metric in at.metric}["Open runs"] == "0"
+    assert any("Kill switch" in frame.value.to_string() for frame in at.dataframe)
+
+
+def test_a_session_that_ends_takes_the_page_away(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.family_with_runs()
+    at = scene.open("positions")
+    monkeypatch.setattr(gate, "provide", lambda: None)
+    at.run()
+    assert not at.dataframe
+    assert at.warning[0].value.startswith("Your session has ended")
