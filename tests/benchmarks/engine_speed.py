@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
-import httpx
 from sqlmodel import select
 
 from engine.store.tables import Command
@@ -24,13 +23,12 @@ from tests.browser.server import Server
 from tests.house import House
 from tests.paper_server import wait_until
 
-
 QUIET_SECONDS = 5.5
 """Between two rounds: a tick of the last one confirms a price for 5 s (RULES 6)."""
 
 
 def price_to_exit(house: House, rounds: int) -> list[float]:
-    """Milliseconds from a breaching tick, seen by a subscriber beside the engine, to the arrival of the first exit order."""
+    """Milliseconds from a breaching tick, as a second subscriber sees it, to the arrival of the first exit order."""
     strategy = house.straddle(max_loss=5_000.0)
     found = []
     for _ in range(rounds):
@@ -60,9 +58,7 @@ def price_to_exit(house: House, rounds: int) -> list[float]:
 
 def click_to_taken(house: House, rounds: int) -> list[float]:
     """Milliseconds from a command's row to the engine's answer to it."""
-    ids = []
-    for _ in range(rounds):
-        ids.append(house.command(house.desk.rearm(uuid4().hex)).id)
+    ids = [house.command(house.desk.rearm(uuid4().hex)).id for _ in range(rounds)]
     with house.database.read() as session:
         rows = session.exec(select(Command).where(Command.id.in_(ids))).all()  # type: ignore[union-attr]
     return [(row.taken_at - row.created_at).total_seconds() * 1000 for row in rows if row.taken_at]
