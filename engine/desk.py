@@ -10,9 +10,19 @@ from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from engine.services import accounts, commands, desk_live, events, paper_family, runs, strategies, users
 from engine.services.connection import Probe, probe
-from engine.services.errors import ConnectionFailed, InvalidInput, NotFound, Refused, ServiceError, TooManyRequests
+from engine.services.errors import (
+    ConnectionFailed,
+    InvalidInput,
+    NotFound,
+    Refused,
+    ServiceError,
+    TooManyRequests,
+    Unavailable,
+)
 from engine.services.identity import Caller, NotAllowed
 from engine.services.quota import Quota
 from engine.services.templates import TEMPLATES
@@ -46,6 +56,7 @@ __all__ = [
     "Role",
     "ServiceError",
     "TooManyRequests",
+    "Unavailable",
     "open_desk",
 ]
 
@@ -251,9 +262,15 @@ def _resources() -> _Resources:
 
 
 def open_desk(cookies: Mapping[str, str]) -> Desk | None:
-    """Return the desk of whom the session cookie belongs to, None without a live session."""
+    """Return the desk of whom the session cookie belongs to, None without a live session.
+
+    Raises Unavailable when the database does not answer: then nobody knows whose session it is.
+    """
     shared = _resources()
-    caller = users.caller_from_cookies(shared.database, cookies, now=desk_live.utc_now())
+    try:
+        caller = users.caller_from_cookies(shared.database, cookies, now=desk_live.utc_now())
+    except SQLAlchemyError as error:
+        raise Unavailable("The database does not answer. The console of the server says why.") from error
     if caller is None:
         return None
     return Desk(shared.settings, shared.database, shared.live, shared.vault, caller, quota=shared.quota)

@@ -21,10 +21,10 @@ BLANK = StrategyDraft(name="", account_ids=[], legs=[LegDraft(underlying="NIFTY"
 
 def use_template(key: str, account_ids: list[int]) -> None:
     """Make a strategy from a template and show it."""
-    desk = provide()
-    if desk is None:
-        return
     try:
+        desk = provide()
+        if desk is None:
+            return
         made = desk.create_from_template(key, account_ids)
     except ServiceError as error:
         st.toast(str(error), icon=":material/error:")

@@ -5,6 +5,7 @@ ServiceError
 ├── NotFound           no such thing, or it belongs to somebody else
 ├── Refused            the present state forbids it
 ├── TooManyRequests    the limit of requests a minute is used up
+├── Unavailable        the database does not answer; nothing is known, nothing was changed
 └── ConnectionFailed   a server did not answer as it should
 """
 
@@ -34,6 +35,10 @@ class Refused(ServiceError):  # noqa: N818
 
 class TooManyRequests(ServiceError):  # noqa: N818
     """The limit of requests a minute is used up."""
+
+
+class Unavailable(ServiceError):  # noqa: N818
+    """The database does not answer: what it holds is unknown, not empty."""
 
 
 class ConnectionFailed(ServiceError):  # noqa: N818

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import streamlit as st
 
-from engine.desk import Desk, Role, open_desk
+from engine.desk import Desk, Role, Unavailable, open_desk
 
 
 def provide() -> Desk | None:
@@ -12,9 +14,18 @@ def provide() -> Desk | None:
     return open_desk(st.context.cookies)
 
 
+def _provided() -> Desk | None:
+    try:
+        return provide()
+    except Unavailable as error:
+        st.error(str(error), title="Unavailable", icon=":material/cloud_off:")
+        st.button("Try again", key=f"try-again-{uuid4().hex}")
+        st.stop()
+
+
 def checked_desk(role: Role = Role.VIEWER) -> Desk:
     """Return the desk, or end the page's run with the way to the login."""
-    desk = provide()
+    desk = _provided()
     if desk is None:
         st.warning("Your session has ended. Log in to go on; nothing that trades depends on it.", title="Logged out")
         st.link_button("Log in", "/login", type="primary", icon=":material/login:")
@@ -27,7 +38,7 @@ def checked_desk(role: Role = Role.VIEWER) -> Desk:
 
 def fragment_desk() -> Desk:
     """Return the desk inside a fragment; a session that has ended rebuilds the page, which then asks to log in."""
-    desk = provide()
+    desk = _provided()
     if desk is None:
         st.rerun()
     return desk

@@ -170,11 +170,11 @@ def send_rearm(key: str) -> None:
 
 
 def _send(title: str, order: Callable[[Desk], CommandView]) -> None:
-    desk = gate.provide()
-    if desk is None:
-        st.session_state[PROBLEM] = f"{title}: your session has ended, nothing was sent. Log in, then try again."
-        return
     try:
+        desk = gate.provide()
+        if desk is None:
+            st.session_state[PROBLEM] = f"{title}: your session has ended, nothing was sent. Log in, then try again."
+            return
         follow(order(desk), title)
     except ServiceError as error:
         st.session_state[PROBLEM] = f"{title}: {error}"

@@ -67,11 +67,11 @@ def send_panel(desk: Desk, strategy: StrategyView, accounts: Sequence[AccountVie
 
 def ask_preview(strategy: StrategyView, chosen_key: str) -> None:
     """Ask the engine what Execute would send to the chosen accounts; what was sent before is forgotten."""
-    desk = gate.provide()
-    if desk is None:
-        return
     chosen = tuple(st.session_state.get(chosen_key) or ())
     try:
+        desk = gate.provide()
+        if desk is None:
+            return
         view = desk.request_preview(strategy.id, list(chosen))
     except ServiceError as error:
         st.toast(str(error), icon=":material/error:")
@@ -87,11 +87,13 @@ def ask_preview(strategy: StrategyView, chosen_key: str) -> None:
 
 def send(strategy_id: int, again: bool) -> None:
     """Order the entry that the preview showed; a second press finds the first one's command."""
-    desk = gate.provide()
     sending: Sending | None = st.session_state.get(_place(strategy_id))
-    if desk is None or sending is None or sending.execute_id is not None:
+    if sending is None or sending.execute_id is not None:
         return
     try:
+        desk = gate.provide()
+        if desk is None:
+            return
         view = desk.execute(
             strategy_id,
             sending.version,

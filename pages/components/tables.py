@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import streamlit as st
@@ -12,6 +12,9 @@ import streamlit as st
 from engine.services.views import AccountView, PositionView, PreviewView, RiskEventView, RunAccountView, RunView
 from pages.components import formats
 from pages.components.words import ACCOUNT_STATES, ACTIONS, BOUNDS, EVENTS, HEALTH, RUN_STATES, word
+
+WHOLE_ROWS = 40
+"""Tables up to this many rows are shown whole; longer ones scroll."""
 
 RIGHT = st.column_config.Column(alignment="right")
 PROFIT_COLOURS = {"light": ("#166534", "#b91c1c"), "dark": ("#4ade80", "#f87171")}
@@ -200,7 +203,8 @@ def _table(
     if pinned is not None:
         config[pinned] = st.column_config.TextColumn(pinned=True)
     shown = frame.style.map(_profit_style, subset=["P"]) if "P" in frame else frame
-    st.dataframe(shown, key=key, hide_index=True, alt=alt, column_config=config)
+    height: Literal["content", "auto"] = "content" if len(rows) <= WHOLE_ROWS else "auto"
+    st.dataframe(shown, key=key, hide_index=True, alt=alt, column_config=config, height=height)
 
 
 def _profit_style(text: str) -> str:

@@ -11,7 +11,7 @@ import streamlit as st
 from sqlmodel import select
 from streamlit.testing.v1 import AppTest
 
-from engine.desk import Desk
+from engine.desk import Desk, Unavailable
 from engine.services.errors import ConnectionFailed
 from engine.services.identity import Caller
 from engine.services.views import AccountView
@@ -310,3 +310,18 @@ def test_a_session_that_ends_takes_the_page_away(scene: Scene, monkeypatch: pyte
     at.run()
     assert not at.dataframe
     assert at.warning[0].value.startswith("Your session has ended")
+
+
+def test_a_database_that_does_not_answer_is_said_not_shown_as_empty(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.family_with_runs()
+
+    def fail() -> Desk:
+        raise Unavailable("The database does not answer.")
+
+    monkeypatch.setattr(gate, "provide", fail)
+    at = AppTest.from_file(str(HOME), default_timeout=30).run()
+    assert not at.exception
+    assert [error.value for error in at.error] == ["The database does not answer."]
+    assert not at.dataframe
