@@ -82,6 +82,7 @@ def sample() -> tuple[DeskFactory, Caller]:
     return factory, caller
 
 
-made, person = sample()
-gate.provide = lambda: made.desk(person)
-main()
+if __name__ == "__main__":
+    made, person = sample()
+    gate.provide = lambda: made.desk(person)
+    main()
