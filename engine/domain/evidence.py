@@ -14,6 +14,9 @@ from engine.domain.orders import Order
 TAG_PREFIX = "am-"
 """Every order of this desk carries a tag that begins so; analyzer and paper books show it, live ones may not."""
 
+DISAGREE = "position book and trades disagree"
+"""The one defect that may be a truth: a position can change without a trade."""
+
 EARLIER_THAN_SENT = timedelta(seconds=5)
 """How far a broker's clock text may lie before our sending and still be ours (RULES 5)."""
 
@@ -104,7 +107,7 @@ def defect(
         if traded.get(orderid, 0) < quantity:
             return f"the trade book shows less of order {orderid} than before"
     if opening is not None and books.opening() != dict(opening):
-        return "position book and trades disagree"
+        return DISAGREE
     return None
 
 

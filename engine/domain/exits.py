@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from engine.domain.instruments import Action, Key
+from engine.domain.slicing import UNKNOWN_FREEZE_LOTS, known_freeze, slice_quantity
 
 RETRY_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 """Back-off after an exit order that ended without filling: the last one repeats."""
@@ -19,6 +20,9 @@ BOOK_PATIENCE = timedelta(seconds=3)
 
 LAST_BOOK_AGE = timedelta(seconds=60)
 """How old that last valid book may be."""
+
+REST_PATIENCE = timedelta(seconds=3)
+"""How long the remainder of an exit order may rest before it is cancelled and sent anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ def exits_due(keys: Sequence[OpenKey], now: datetime) -> list[ExitDue]:
     }
     due: list[ExitDue] = []
     for item in keys:
-        if item.in_doubt or item.entry_alive or (item.retry_at is not None and now < item.retry_at):
+        if item.in_doubt or item.entry_alive or _waits(item.retry_at, now):
             continue
         rest = abs(item.owned) - item.pending_exit
         if rest <= 0:
@@ -74,6 +78,29 @@ def exits_due(keys: Sequence[OpenKey], now: datetime) -> list[ExitDue]:
         action = Action.BUY if item.owned < 0 else Action.SELL
         due.append(ExitDue(item.key, item.leg_index, action, rest))
     return due
+
+
+def exit_slices(quantity: int, *, lot_size: int, freeze_quantity: int | None) -> list[int]:
+    """Cut an exit into child quantities; unlike an entry it is never denied (law 8).
+
+    An unknown freeze quantity counts as 20 lots. Units beyond whole lots go as an order of their own, last: whether
+    it takes them is the exchange's business. Raises ContractError for a quantity or lot size below 1.
+
+    >>> exit_slices(160, lot_size=65, freeze_quantity=1800), exit_slices(1365, lot_size=65, freeze_quantity=None)
+    ([130, 30], [1300, 65])
+    """
+    odd = quantity % lot_size if lot_size > 0 else 0
+    freeze = known_freeze(freeze_quantity)
+    if freeze is None or freeze < lot_size:
+        freeze = UNKNOWN_FREEZE_LOTS * lot_size
+    whole = quantity - odd
+    slices = slice_quantity(whole, lot_size=lot_size, freeze_quantity=freeze) if whole or not odd else []
+    return [*slices, odd] if odd else slices
+
+
+def _waits(retry_at: datetime | None, now: datetime) -> bool:
+    # further ahead than the longest delay: the clock was set back since, and nothing is waited for
+    return retry_at is not None and now < retry_at <= now + timedelta(seconds=RETRY_SECONDS[-1])
 
 
 def retry_delay(failures: int) -> timedelta:

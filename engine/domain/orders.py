@@ -144,11 +144,14 @@ def observed(order: Order, seen: Observation, now: datetime) -> Order:
     A late fill of an order already ended still counts: quantity is a number in every state.
     """
     quantity = min(seen.filled_quantity or 0, order.quantity)
+    value = seen.value_paise
+    if value is not None and seen.filled_quantity and seen.filled_quantity > quantity:
+        value = value * quantity // seen.filled_quantity  # what is cut to the order's size takes its share of the value
     changes: dict[str, object] = {}
-    if quantity > order.filled_quantity and seen.value_paise is not None:
-        changes |= {"filled_quantity": quantity, "filled_value_paise": seen.value_paise}
-    elif quantity and quantity == order.filled_quantity and seen.source == "trade" and seen.value_paise is not None:
-        changes |= {"filled_value_paise": seen.value_paise}  # trades name the exact prices
+    if quantity > order.filled_quantity and value is not None:
+        changes |= {"filled_quantity": quantity, "filled_value_paise": value}
+    elif quantity and quantity == order.filled_quantity and seen.source == "trade" and value is not None:
+        changes |= {"filled_value_paise": value}  # trades name the exact prices
     if seen.words and seen.words != order.words:
         changes |= {"words": seen.words}
     filled = changes.get("filled_quantity", order.filled_quantity)

@@ -37,6 +37,7 @@ _log = logging.getLogger(__name__)
 SWITCH_INTERVAL_SECONDS = 0.0002
 """Python's own lets a waiting thread wait 9 ms beside a busy one at p99; this 1.7 ms (measured)."""
 BEAT_SECONDS = 1.0
+CORE_BUSY_TIMEOUT_MS = 1_000
 
 
 def run_engine(
@@ -68,8 +69,10 @@ def run_engine(
         job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
     )
     show = _Show(settings)
+    # the core must never wait for the database as long as its watchdog waits for the core
+    own_database = Database(settings.database_url, busy_timeout_ms=CORE_BUSY_TIMEOUT_MS)
     try:
-        journal = Journal(database, token)
+        journal = Journal(own_database, token)
         ledger = journal.load(clock.now())
         roster.refresh(world)
         intake = Intake(_terms_finder(database), lambda: roster.refresh(world))
@@ -94,6 +97,7 @@ def run_engine(
         show.stop()
         roster.close(world)
         lease.release(note)
+        own_database.close()
         database.close()
         say(note)
 

@@ -6,10 +6,13 @@ import faulthandler
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import assert_never
 
+from sqlalchemy.exc import OperationalError
+
 from engine.domain.orders import OrderState
-from engine.domain.runs import RunState
+from engine.domain.runs import RUN_ENDED, Run, RunState
 from engine.runtime.inbox import Inbox
 from engine.services import entry, exiting, monitor, outcomes, placing, polling, previewing, reading, recovery
 from engine.services.intake import Intake
@@ -39,6 +42,10 @@ PASS_LIMIT_SECONDS = 3.0
 IDLE_SECONDS = 0.25
 HURRY_SECONDS = 0.02
 STOP_PATIENCE_SECONDS = 5.0
+CAREFUL_SECONDS = 10.0
+"""How long passes stay in pieces after one of them failed."""
+NO_DATABASE_SECONDS = 0.1
+LOG_AGAIN_SECONDS = 5.0
 
 
 class Core:
@@ -65,8 +72,9 @@ class Core:
         self._recovered = False
         self._shown_boot = 0.0
         self._hurry = False
+        self._careful_until_boot = float("-inf")
+        self._logged: dict[str, float] = {}
         self._stop_boot: float | None = None
-        self._dirty = True
 
     def run(self) -> str:
         """Run until the lifeline closes; return why it ended. Raises LeaseLostError if another engine took over."""
@@ -79,35 +87,166 @@ class Core:
                 return reason
 
     def one_pass(self) -> str | None:
-        """Drain, decide, commit, act; return the reason when the engine shall end."""
+        """Drain, decide, commit, act; return the reason when the engine shall end.
+
+        A pass that fails changed nothing, and its messages are taken again: piece by piece, so that a message or a run
+        that fails again holds up nothing but itself.
+        """
         messages, prices = self._inbox.drain(HURRY_SECONDS if self._hurry else IDLE_SECONDS)
         world = self._world
         for (venue, symbol), (ltp, at) in prices.items():
             world.prices.tick(venue, symbol, ltp, at)
-        changes = Pass(self._ledger, world.clock.now())
+        careful = world.clock.boot() < self._careful_until_boot
+        stop = self._piece_by_piece(messages) if careful else self._all_at_once(messages)
+        if stop is None:
+            return None
+        if world.clock.boot() - self._shown_boot >= RENEW_SECONDS:
+            self._shown_boot = world.clock.boot()
+            try:
+                self._show(Pass(self._ledger, world.clock.now()), world)
+            except Exception:  # noqa: BLE001 - what pages show never ends the engine
+                self._log_at_times("show", "the live view could not be made")
+        return self._ending(stop)
+
+    def _all_at_once(self, messages: list[Message]) -> str | None:
+        """Take everything in one pass; return the reason to stop, empty if there is none, None if the pass failed."""
         stop = ""
         try:
+            changes = Pass(self._ledger, self._world.clock.now())
             if not self._recovered:
-                recovery.recover(changes, world)
+                recovery.recover(changes, self._world)
             for message in messages:
                 stop = self._take(changes, message) or stop
             self._decide(changes)
             self._commit(changes)
         except LeaseLostError:
             raise
+        except OperationalError:
+            self._no_database(messages)
+            return None
         except Exception:  # noqa: BLE001 - the edge of a pass: memory is as it was, the messages come again
-            _log.exception("a pass failed and changed nothing; its messages are taken again")
+            _log.exception("a pass failed and changed nothing; its messages are taken again, one by one")
             self._inbox.back([message for message in messages if not isinstance(message, Beat)])
-            world.clock.pause(HURRY_SECONDS)
+            self._careful_until_boot = self._world.clock.boot() + CAREFUL_SECONDS
             return None
         self._recovered = True
+        self._act(changes)
+        return stop
+
+    def _piece_by_piece(self, messages: list[Message]) -> str | None:
+        """Take every message and every run in a pass of its own; what fails is set aside with an alarm."""
+        stop = ""
+        left: list[Message] = [message for message in messages if not isinstance(message, Beat)]
+        try:
+            if not self._recovered:
+                if not self._piece("recovery", lambda changes: recovery.recover(changes, self._world)):
+                    self._inbox.back(left)
+                    self._world.clock.pause(NO_DATABASE_SECONDS)
+                    return None
+                self._recovered = True
+            while left:
+                message = left[0]
+                if isinstance(message, StopAsked):
+                    stop = message.reason
+                elif not self._piece(type(message).__name__, partial(self._take, message=message)):
+                    self._set_aside(message)
+                left.pop(0)
+            self._decide_by_pieces()
+        except OperationalError:
+            self._no_database(left)
+            return None
+        return stop
+
+    def _decide_by_pieces(self) -> None:
+        world = self._world
+        self._piece("silence", lambda changes: outcomes.on_silence(changes, world))
+        for run in Pass(self._ledger, world.clock.now()).open_runs():
+            for step in (self._enter, self._watch, self._exit):
+                if not self._piece(f"{step.__name__} of run {run.id}", partial(_of_run, step, run.id)):
+                    self._tell_fault(run.owner_id, run_id=run.id)
+        if not self._piece("previews", lambda changes: previewing.progress(changes, world)):
+            world.previews.clear()
+        hurry = False
+        for account_id in list(world.accounts):
+            waiting: list[bool] = []
+            self._piece("dispatch", partial(_dispatch, world=world, account_id=account_id, waiting=waiting))
+            hurry |= any(waiting)
+        self._hurry = hurry
+        self._piece("watch", lambda changes: polling.watch(changes, world))
+        self._piece("poll", lambda changes: polling.poll(changes, world))
+
+    def _piece(self, what: str, work: Callable[[Pass], object]) -> bool:
+        changes = Pass(self._ledger, self._world.clock.now())
+        try:
+            work(changes)
+            exiting.reopen_late(changes)
+            self._commit(changes)
+        except (LeaseLostError, OperationalError):
+            raise
+        except Exception:  # noqa: BLE001 - one message or run in trouble: everything else goes on
+            self._careful_until_boot = self._world.clock.boot() + CAREFUL_SECONDS
+            self._log_at_times(what, f"{what} failed and changed nothing")
+            return False
+        self._act(changes)
+        return True
+
+    def _set_aside(self, message: Message) -> None:
+        """Give up on a message that failed by itself: an order's answer leaves it in doubt, a command is refused."""
+        world = self._world
+        match message:
+            case Answered():
+                _log.error("the answer %r to order %s cannot be used", message.outcome, message.order_id)
+                self._piece("lost answer", lambda changes: outcomes.on_lost_answer(changes, world, message))
+            case CommandArrived(id=command_id):
+                words = "The engine could not carry this out; nothing was sent. Its log says why."
+                self._piece(
+                    "refusal", lambda changes: changes.answer_command(command_id, "refused", {"message": words})
+                )
+            case BooksRead(account_id=account_id) if account_id in world.accounts:
+                account = world.accounts[account_id]
+                account.books_problem = "they cannot be used; the log says why"
+                account.books_due = world.clock.now() + reading.BOOKS_AGAIN * 2
+                self._tell_fault(account.facts.owner_id, account_id=account_id)
+            case _:
+                pass
+
+    def _tell_fault(self, owner_id: int, *, run_id: int | None = None, account_id: int | None = None) -> None:
+        now, told = self._world.clock.now(), ("fault", run_id, account_id)
+        if self._world.told_lately(told, now):
+            return
+        self._world.note_told(told, now)
+        self._piece(
+            "alarm",
+            lambda changes: changes.event(
+                owner_id=owner_id,
+                kind="engine_fault",
+                action="alert_only",
+                message="the engine cannot judge this by itself; look at it, its log says why",
+                knew={},
+                run_id=run_id,
+                account_id=account_id,
+            ),
+        )
+
+    def _no_database(self, messages: list[Message]) -> None:
+        """Wait a little: the database is locked, full or gone. Nothing was changed and nothing is sent meanwhile."""
+        self._log_at_times("database", "the database takes nothing; the pass is repeated")
+        self._inbox.back([message for message in messages if not isinstance(message, Beat)])
+        self._world.clock.pause(NO_DATABASE_SECONDS)
+
+    def _log_at_times(self, what: str, text: str) -> None:
+        """Log an exception, but the same one only every few seconds: a full disk must not be filled by its log."""
+        boot = self._world.clock.boot()
+        if boot - self._logged.get(what, float("-inf")) >= LOG_AGAIN_SECONDS:
+            self._logged[what] = boot
+            _log.exception(text)
+
+    def _act(self, changes: Pass) -> None:
         for act in changes.after_commit:
-            act()
-        self._dirty = bool(messages) or not changes.empty or self._hurry
-        if world.clock.boot() - self._shown_boot >= RENEW_SECONDS:
-            self._shown_boot = world.clock.boot()
-            self._show(changes, world)
-        return self._ending(stop)
+            try:
+                act()
+            except Exception:  # noqa: BLE001 - committed is committed: one act that fails keeps none of the others back
+                _log.exception("an act after a commit failed")
 
     def _take(self, changes: Pass, message: Message) -> str:
         world = self._world
@@ -173,25 +312,34 @@ class Core:
     def _decide(self, changes: Pass) -> None:
         world = self._world
         outcomes.on_silence(changes, world)
+        exiting.reopen_late(changes)
         for run in changes.open_runs():
-            if run.state is RunState.RESOLVING:
-                if changes.now - run.created_at > entry.SIZING_PATIENCE:
-                    why = "no contracts were read in time; nothing was sent"
-                    ended = replace(run, state=RunState.REFUSED, reason=why, closed_at=changes.now, profit_paise=0)
-                    changes.put_run(ended)
-                continue
-            terms = world.terms_of(run.version_id)
-            if run.state is RunState.ENTERING:
-                if (resolution := world.resolutions.get(run.id)) is not None:
-                    entry.size_accounts(changes, world, run, terms, resolution)
-                entry.progress(changes, changes.run(run.id), terms)
-            monitor.watch_run(changes, world, changes.run(run.id), terms)
-            exiting.drive(changes, world, changes.run(run.id))
-            exiting.settle(changes, world, changes.run(run.id))
+            for step in (self._enter, self._watch, self._exit):
+                _of_run(step, run.id, changes)
         previewing.progress(changes, world)
         self._hurry = placing.dispatch(changes, world)
         polling.watch(changes, world)
         polling.poll(changes, world)
+
+    def _enter(self, changes: Pass, run: Run) -> None:
+        world = self._world
+        if run.state is RunState.RESOLVING and changes.now - run.created_at > entry.SIZING_PATIENCE:
+            why = "no contracts were read in time; nothing was sent"
+            changes.put_run(replace(run, state=RunState.REFUSED, reason=why, closed_at=changes.now, profit_paise=0))
+        elif run.state is RunState.ENTERING:
+            terms = world.terms_of(run.version_id)
+            if (resolution := world.resolutions.get(run.id)) is not None:
+                entry.size_accounts(changes, world, run, terms, resolution)
+            entry.progress(changes, world, changes.run(run.id), terms)
+
+    def _watch(self, changes: Pass, run: Run) -> None:
+        if run.state is not RunState.RESOLVING:
+            monitor.watch_run(changes, self._world, run, self._world.terms_of(run.version_id))
+
+    def _exit(self, changes: Pass, run: Run) -> None:
+        if run.state is not RunState.RESOLVING:
+            exiting.drive(changes, self._world, run)
+            exiting.settle(changes, self._world, changes.run(run.id))
 
     def _commit(self, changes: Pass) -> None:
         boot = self._world.clock.boot()
@@ -217,6 +365,16 @@ class Core:
         return self._reason
 
     _reason = ""
+
+
+def _of_run(step: Callable[[Pass, Run], None], run_id: int, changes: Pass) -> None:
+    run = changes.run(run_id)
+    if run.state not in RUN_ENDED:
+        step(changes, run)
+
+
+def _dispatch(changes: Pass, *, world: World, account_id: int, waiting: list[bool]) -> None:
+    waiting.append(placing.dispatch(changes, world, only=account_id))
 
 
 def open_run_count(ledger: Ledger) -> int:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+from engine.broker.answers import NotSent, PlacementOutcome
 from engine.broker.client import OpenAlgoClient
 from engine.broker.errors import BrokerError
 from engine.broker.feed import Connected as StreamUp
@@ -22,7 +23,7 @@ from engine.domain.evidence import AccountBooks, Instrument, SeenOrder, SeenTrad
 from engine.domain.instruments import Exchange
 from engine.domain.legs import Leg
 from engine.domain.orders import Order
-from engine.runtime.clock import boot_seconds
+from engine.runtime.clock import boot_seconds, steady_now
 from engine.runtime.inbox import Inbox
 from engine.services.messages import (
     Answered,
@@ -76,42 +77,64 @@ class AccountHands:
         self._workers = ThreadPoolExecutor(MOST_WORKERS, thread_name_prefix=f"orders {label}")
         self._reader = ThreadPoolExecutor(1, thread_name_prefix=f"books {label}")
         self._asker = ThreadPoolExecutor(2, thread_name_prefix=f"data {label}")
+        self._asked: set[object] = set()
+        self._asked_lock = threading.Lock()
+        self._closed = False
         self._stream = OpenAlgoStream(
-            ws_url, api_key, label=label, on_tick=self._tick, on_order=self._push, on_state=self._state
+            ws_url,
+            api_key,
+            label=label,
+            on_tick=self._tick,
+            on_order=self._push,
+            on_state=self._state,
+            wall_clock=steady_now,
         )
         self._stream.start()
 
     # ── orders ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def send(self, order: Order, licence: Licence) -> None:
-        """Place an order once, in a worker that keeps its connection open for the answer."""
+        """Place an order once, in a worker that keeps its connection open for the answer; there always is one."""
 
         def before_write() -> None:
             if boot_seconds() > licence.expires_boot:
                 raise LicenceExpired("the licence to send ran out before the first byte")
 
         def work() -> None:
-            request = OrderRequest(
-                strategy=order.tag,
-                symbol=order.symbol,
-                exchange=order.exchange,
-                action=order.action,
-                quantity=order.quantity,
-                product=order.product,
-                price_type=order.price_type,
-                price=order.price,
-                trigger_price=order.trigger_price,
-            )
-            self._inbox.put(Answered(order.id, self._client.place_order(request, before_write=before_write)))
+            outcome: PlacementOutcome
+            try:
+                request = OrderRequest(
+                    strategy=order.tag,
+                    symbol=order.symbol,
+                    exchange=order.exchange,
+                    action=order.action,
+                    quantity=order.quantity,
+                    product=order.product,
+                    price_type=order.price_type,
+                    price=order.price,
+                    trigger_price=order.trigger_price,
+                )
+            except Exception as error:  # noqa: BLE001 - no request was made: no byte can have left
+                outcome = NotSent(f"{type(error).__name__}: {error}")
+            else:
+                outcome = self._client.place_order(request, before_write=before_write)
+            self._inbox.put(Answered(order.id, outcome))
 
-        self._submit(self._workers, work)
+        def dropped(future: Future[None]) -> None:
+            if future.cancelled():
+                self._inbox.put(Answered(order.id, NotSent("the account's connection was closed before")))
+
+        try:
+            self._workers.submit(work).add_done_callback(dropped)
+        except RuntimeError:  # the pool is closed
+            self._inbox.put(Answered(order.id, NotSent("the account's connection was closed before")))
 
     def cancel(self, order: Order) -> None:
         """Ask to cancel a working order."""
 
         def work() -> None:
-            outcome = self._client.cancel_order(order.orderid or "", strategy=order.tag)
-            self._inbox.put(CancelAnswered(order.id, outcome))
+            cancelled = self._client.cancel_order(order.orderid or "", strategy=order.tag)
+            self._inbox.put(CancelAnswered(order.id, cancelled))
 
         self._submit(self._workers, work)
 
@@ -124,48 +147,49 @@ class AccountHands:
             broker = self._client.ping().broker
             return Connected(self._account_id, broker, self._client.analyzer_status().mode.value)
 
-        self._read(self._asker, work, lambda why: Connected(self._account_id, "", "", why))
+        self._read("connect", self._asker, work, lambda why: Connected(self._account_id, "", "", why))
 
     def read_books(self) -> None:
         """Read order, trade and position book, in this order: what the last shows, the first two explain."""
-        begun = datetime.now(UTC)
+        begun = steady_now()
 
         def work() -> BooksRead:
             orders, trades = self._client.orderbook(), self._client.tradebook()
             positions = self._client.positionbook()
             return BooksRead(self._account_id, seen_books(orders, trades, positions), begun)
 
-        self._read(self._reader, work, lambda why: BooksRead(self._account_id, None, begun, why))
+        self._read("books", self._reader, work, lambda why: BooksRead(self._account_id, None, begun, why))
 
     def read_funds(self) -> None:
         """Read funds and count them by the account's model (RULES 2)."""
-        begun = datetime.now(UTC)
+        begun = steady_now()
 
         def work() -> FundsRead:
             funds = self._client.funds()
             available = available_paise(funds, self._funds_model, self._haircut)
             return FundsRead(self._account_id, available, funds.utiliseddebits, begun)
 
-        self._read(self._asker, work, lambda why: FundsRead(self._account_id, None, None, begun, why))
+        self._read("funds", self._asker, work, lambda why: FundsRead(self._account_id, None, None, begun, why))
 
     def read_quotes(self, venue: str, symbols: Collection[Symbol]) -> None:
         """Read quotes in one call; what the server does not know stays without a price."""
 
         def work() -> QuotesRead:
-            begun = datetime.now(UTC)
+            begun = steady_now()
             quotes = self._client.multiquotes(list(symbols))
             prices = {symbol: quote.ltp for symbol, quote in quotes.items() if not isinstance(quote, str)}
             return QuotesRead(venue, prices, begun)
 
-        self._read(self._asker, work, lambda why: QuotesRead(venue, {}, datetime.now(UTC), why))
+        self._read("quotes", self._asker, work, lambda why: QuotesRead(venue, {}, steady_now(), why))
 
     def resolve(self, legs: tuple[Leg, ...], *, run_id: int | None, command_id: int | None) -> None:
         """Resolve legs to contracts."""
 
         def work() -> Resolved:
-            return Resolved(run_id, command_id, resolve(self._client, legs, datetime.now(UTC)))
+            return Resolved(run_id, command_id, resolve(self._client, legs, steady_now()))
 
-        self._read(self._asker, work, lambda why: Resolved(run_id, command_id, None, why))
+        what = ("resolve", run_id, command_id)
+        self._read(what, self._asker, work, lambda why: Resolved(run_id, command_id, None, why))
 
     def watch(self, symbols: Collection[Symbol]) -> None:
         """Have ticks of exactly these symbols pushed."""
@@ -173,6 +197,7 @@ class AccountHands:
 
     def close(self) -> None:
         """End stream, threads and connections; a placement in flight is left to end by itself."""
+        self._closed = True
         self._stream.stop()
         for pool in (self._workers, self._reader, self._asker):
             pool.shutdown(wait=False, cancel_futures=True)
@@ -180,8 +205,22 @@ class AccountHands:
 
     # ── inside ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _read(self, pool: ThreadPoolExecutor, work: Callable[[], Message], failed: Callable[[str], Message]) -> None:
+    def _read(
+        self,
+        what: object,
+        pool: ThreadPoolExecutor,
+        work: Callable[[], Message],
+        failed: Callable[[str], Message],
+    ) -> None:
+        """Read in a thread of the pool; what is asked again while it still waits for one is asked once."""
+        with self._asked_lock:
+            if what in self._asked:
+                return
+            self._asked.add(what)
+
         def guarded() -> None:
+            with self._asked_lock:
+                self._asked.discard(what)
             try:
                 message = work()
             except (BrokerError, DomainError, ValueError) as error:
@@ -189,7 +228,8 @@ class AccountHands:
             except Exception as error:  # noqa: BLE001 - the edge of this account: its trouble stays its own
                 _log.exception("account %s: a read failed", self._account_id)
                 message = failed(type(error).__name__)
-            self._inbox.put(message)
+            if not self._closed:  # what an earlier key or server showed proves nothing about the present one
+                self._inbox.put(message)
 
         self._submit(pool, guarded)
 
@@ -201,9 +241,13 @@ class AccountHands:
         self._inbox.price(self._venue, (tick.symbol, tick.exchange), tick.ltp, tick.received_utc)
 
     def _push(self, push: OrderPush) -> None:
+        if self._closed:
+            return
         self._inbox.put(Pushed(self._account_id, seen_push(push)))
 
     def _state(self, state: StreamState) -> None:
+        if self._closed:
+            return
         match state:
             case StreamUp():
                 self._inbox.put(FeedChanged(self._account_id, "connected"))

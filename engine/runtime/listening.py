@@ -6,11 +6,12 @@ import logging
 import os
 import signal
 import threading
-from datetime import UTC, datetime
+from datetime import UTC
 
 from sqlalchemy import text
 from sqlmodel import col, select
 
+from engine.runtime.clock import ahead_of_the_machine
 from engine.runtime.inbox import Inbox
 from engine.services.messages import CommandArrived, StopAsked
 from engine.store.database import Database
@@ -52,7 +53,13 @@ class CommandWatch:
             self._given.add(row.id)
             self._inbox.put(
                 CommandArrived(
-                    row.id, row.user_id, row.kind, row.payload, row.created_at.astimezone(UTC), _aware(row.valid_until)
+                    row.id,
+                    row.user_id,
+                    row.kind,
+                    row.payload,
+                    row.created_at.astimezone(UTC),
+                    # the page counts by the machine's clock
+                    None if row.valid_until is None else row.valid_until.astimezone(UTC) + ahead_of_the_machine(),
                 )
             )
 
@@ -102,7 +109,3 @@ def watch_signals(inbox: Inbox) -> None:
 
     signal.signal(signal.SIGTERM, asked)
     signal.signal(signal.SIGINT, asked)
-
-
-def _aware(at: datetime | None) -> datetime | None:
-    return None if at is None else at.astimezone(UTC)

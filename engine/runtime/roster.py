@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlmodel import Session, col, select
 
@@ -14,6 +14,7 @@ from engine.broker.funds import FundsModel
 from engine.broker.transport import shared_ssl_context
 from engine.domain.errors import DomainError
 from engine.domain.sizing import Grade
+from engine.runtime.clock import steady_now
 from engine.runtime.hands import AccountHands
 from engine.runtime.inbox import Inbox
 from engine.services.world import Account, AccountFacts, Hands, World
@@ -62,6 +63,9 @@ class Roster:
         for account_id, (facts, secret) in found.items():
             known = world.accounts.get(account_id)
             if known is not None and self._secrets.get(account_id) == secret:
+                # broker and mode are what its server said, not what it was when it was added
+                if known.connected:
+                    facts = replace(facts, broker=known.facts.broker, mode=known.facts.mode)  # noqa: PLW2901
                 known.facts = facts
                 continue
             try:
@@ -72,7 +76,11 @@ class Roster:
             if known is not None:
                 _let_go(known.hands)
                 world.watched.pop(account_id, None)
-            world.accounts[account_id] = Account(facts, hands)
+            fresh = Account(facts, hands)
+            if known is not None:
+                # orders on their way and the send limit outlive a change of the connection
+                fresh.sending, fresh.bucket, fresh.last_change = known.sending, known.bucket, known.last_change
+            world.accounts[account_id] = fresh
             self._secrets[account_id] = secret
 
     def close(self, world: World) -> None:
@@ -89,6 +97,7 @@ class Roster:
             label=facts.name,
             ssl_context=context,
             connect_timeout=PLACEMENT_CONNECT_SECONDS,
+            clock=steady_now,
         )
         return self._hands(
             account_id=facts.id,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from engine.domain.errors import DomainError, SizingError
@@ -14,13 +15,14 @@ from engine.domain.orders import Order, OrderState, Purpose
 from engine.domain.pnl import EntryFill, entry_premium_value
 from engine.domain.runs import ENTRY_ENDED, AccountState, Run, RunAccount, RunState
 from engine.domain.sizing import AccountSizing, LegTerms, SizingRequest, size_account
-from engine.services.exiting import open_plan
+from engine.services.exiting import CANCEL_AGAIN, open_plan
 from engine.services.ledger import Pass, with_reason
 from engine.services.resolution import Resolution
 from engine.services.terms import StrategyTerms
 from engine.services.world import Account, World, trading_day
 
 HEDGE_PATIENCE = timedelta(seconds=10)
+SOLD_PATIENCE = timedelta(seconds=10)
 SIZING_PATIENCE = timedelta(seconds=15)
 ATTEMPTS = 3
 RATE_LIMITED = "429"
@@ -91,7 +93,7 @@ def size_accounts(changes: Pass, world: World, run: Run, terms: StrategyTerms, r
         _size_one(changes, run, terms, row, account, resolution=resolution)
 
 
-def progress(changes: Pass, run: Run, terms: StrategyTerms) -> None:
+def progress(changes: Pass, world: World, run: Run, terms: StrategyTerms) -> None:
     """Bring the entry of each account one step further, and call the run open when all have ended theirs."""
     for row in changes.accounts_of(run.id):
         match row.state:
@@ -101,7 +103,7 @@ def progress(changes: Pass, run: Run, terms: StrategyTerms) -> None:
             case AccountState.BUYING:
                 _after_buying(changes, run, terms, row)
             case AccountState.SELLING:
-                _after_selling(changes, run, terms, row)
+                _after_selling(changes, world, run, terms, row)
             case _:
                 pass
     run = changes.run(run.id)
@@ -218,8 +220,16 @@ def _after_buying(changes: Pass, run: Run, terms: StrategyTerms, row: RunAccount
     _entry_failed(changes, run, row, why, policy=terms.hedge_failure)
 
 
-def _after_selling(changes: Pass, run: Run, terms: StrategyTerms, row: RunAccount) -> None:
+def _after_selling(changes: Pass, world: World, run: Run, terms: StrategyTerms, row: RunAccount) -> None:
     orders = _entry_orders(changes, run, row.account_id, Action.SELL)
+    for order in orders:
+        late = order.sent_at is not None and changes.now - order.sent_at > SOLD_PATIENCE
+        asked = order.cancel_requested and changes.now - order.updated_at < CANCEL_AGAIN
+        account = world.accounts.get(row.account_id)
+        if late and order.state is OrderState.WORKING and order.orderid and not asked and account is not None:
+            # a remainder that rests keeps the run from being whole: it is taken back, and the policy decides
+            asked_order = changes.put_order(replace(order, cancel_requested=True, updated_at=changes.now))
+            changes.after_commit.append(partial(account.hands.cancel, asked_order))
     if not all(order.terminal for order in orders) or _retry(changes, run, orders):
         return
     failed = [order for order in orders if order.state is not OrderState.FILLED]

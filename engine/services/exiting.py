@@ -10,17 +10,27 @@ from typing import Any
 
 from engine.domain.errors import DomainError
 from engine.domain.evidence import AccountBooks, Instrument
-from engine.domain.exits import BOOK_AGE, BOOK_PATIENCE, LAST_BOOK_AGE, ExitDue, OpenKey, exits_due, retry_delay
+from engine.domain.exits import (
+    BOOK_AGE,
+    BOOK_PATIENCE,
+    LAST_BOOK_AGE,
+    REST_PATIENCE,
+    ExitDue,
+    OpenKey,
+    exit_slices,
+    exits_due,
+    retry_delay,
+)
 from engine.domain.instruments import Action, Key
 from engine.domain.netting import Owner, charge_drift
 from engine.domain.orders import IN_DOUBT, Order, OrderState, Purpose, moved
-from engine.domain.runs import AccountState, ExitPlan, PlanState, Run, RunAccount, RunState
-from engine.domain.slicing import slice_quantity
+from engine.domain.runs import RUN_ENDED, AccountState, ExitPlan, PlanState, Run, RunAccount, RunState
 from engine.services.ledger import Pass, with_reason
 from engine.services.outcomes import exact
 from engine.services.world import Account, World, trading_day
 
 CANCEL_AGAIN = timedelta(seconds=2)
+BLOCKED_AFTER = timedelta(seconds=10)
 _DONE = frozenset({AccountState.FLAT, AccountState.SKIPPED})
 _FAILED = frozenset(
     {OrderState.REJECTED, OrderState.CANCELLED, OrderState.EXPIRED, OrderState.NOT_RECEIVED, OrderState.NOT_SENT}
@@ -98,8 +108,28 @@ def drive(changes: Pass, world: World, run: Run) -> None:
             account = world.accounts.get(row.account_id)
             if plan.covers(row.account_id) and row.state not in _DONE and account is not None:
                 _cancel_entries(changes, run, account)
+                _cancel_exits(changes, world, run, account)
                 _tell_failures(changes, run, plan, account)
-                _plan_exits(changes, run, plan, account)
+                _plan_exits(changes, world, run, plan, account)
+
+
+def reopen_late(changes: Pass) -> None:
+    """Take out what filled after an account was called flat or skipped: nothing that is held stays unwatched."""
+    for run_id, holdings in list(changes.changed_holdings().items()):
+        held = {key.account_id for key, holding in holdings.items() if holding.quantity}
+        late = [row for row in changes.accounts_of(run_id) if row.state in _DONE and row.account_id in held]
+        if not late:
+            continue
+        why = "an order filled after it was called ended"
+        for row in late:
+            changes.put_account(with_reason(replace(row, state=AccountState.ENTERED), why))
+        run = changes.run(run_id)
+        ended = run.state in RUN_ENDED
+        if ended:
+            run = changes.put_run(replace(run, state=RunState.OPEN, closed_at=None, profit_paise=None))
+        quantities = {key.symbol: holding.quantity for key, holding in holdings.items() if holding.quantity}
+        accounts = () if ended else tuple(sorted(row.account_id for row in late))
+        open_plan(changes, run, kind="late_fill", message=why, knew={"held": quantities}, account_ids=accounts)
 
 
 def settle(changes: Pass, world: World, run: Run) -> None:
@@ -122,8 +152,8 @@ def settle(changes: Pass, world: World, run: Run) -> None:
 def owned_now(changes: Pass, account: Account, run: Run, key: Key) -> int:
     """Return E (RULES 6): what the run may exit under a key after drift that is seen but not yet booked."""
     quantity = changes.holdings(run.id)[key].quantity if key in changes.holdings(run.id) else 0
-    books = _settled_books(changes, account, key)
-    if not quantity or books is None:
+    books = _settled_books(changes, account, key) if quantity else None
+    if books is None:
         return quantity
     charges = charge_drift(owners(changes, key), books.net.get(Instrument(key.symbol, key.exchange, key.product), 0))
     return quantity - charges.of_run(run.id)
@@ -151,10 +181,32 @@ def _cancel_entries(changes: Pass, run: Run, account: Account) -> None:
     for order in changes.orders_of(run.id):
         if order.account_id != account.id or order.purpose is not Purpose.ENTRY or order.terminal:
             continue
-        again = order.cancel_requested and changes.now - order.updated_at >= CANCEL_AGAIN
+        again = order.cancel_requested and abs(changes.now - order.updated_at) >= CANCEL_AGAIN
         if order.state is OrderState.WORKING and order.orderid and (not order.cancel_requested or again):
             asked = changes.put_order(replace(order, cancel_requested=True, updated_at=changes.now))
             changes.after_commit.append(partial(account.hands.cancel, asked))
+
+
+def _cancel_exits(changes: Pass, world: World, run: Run, account: Account) -> None:
+    """Cancel the resting remainder of an exit, to be sent anew, and every exit beyond what is owned (law 4)."""
+    working = [
+        order
+        for order in changes.orders_of(run.id)
+        if order.account_id == account.id and order.purpose is Purpose.EXIT and order.state is OrderState.WORKING
+    ]
+    left: dict[Key, int] = {}
+    for order in working:
+        rest = left[order.key] if order.key in left else abs(owned_now(changes, account, run, order.key))
+        left[order.key] = rest - order.pending_quantity
+        surplus = left[order.key] < 0
+        since = order.answered_at or order.sent_at or order.created_at
+        resting = abs(changes.now - since) >= REST_PATIENCE and world.in_session(
+            account.facts.venue, order.exchange, changes.now
+        )
+        asked = order.cancel_requested and abs(changes.now - order.updated_at) < CANCEL_AGAIN
+        if order.orderid and (surplus or resting) and not asked:
+            order = changes.put_order(replace(order, cancel_requested=True, updated_at=changes.now))  # noqa: PLW2901
+            changes.after_commit.append(partial(account.hands.cancel, order))
 
 
 def _tell_failures(changes: Pass, run: Run, plan: ExitPlan, account: Account) -> None:
@@ -177,12 +229,32 @@ def _tell_failures(changes: Pass, run: Run, plan: ExitPlan, account: Account) ->
         )
 
 
-def _plan_exits(changes: Pass, run: Run, plan: ExitPlan, account: Account) -> None:
+def _plan_exits(changes: Pass, world: World, run: Run, plan: ExitPlan, account: Account) -> None:
     orders = [order for order in changes.orders_of(run.id) if order.account_id == account.id]
     for due in exits_due(_open_keys(changes, run, account, orders), changes.now):
         if not _may_go(changes, run, plan, account, due.key):
+            what = f"valid books ({account.books_problem or 'no answer'})"
+            _tell_blocked(changes, world, run, plan, account=account, what=what)
             continue
-        _plan_slices(changes, run, plan, due)
+        _plan_slices(changes, world, run, plan, due)
+
+
+def _tell_blocked(changes: Pass, world: World, run: Run, plan: ExitPlan, *, account: Account, what: str) -> None:
+    """Alarm once a minute while an exit cannot go on."""
+    told = ("exit_blocked", run.id, account.id)
+    if changes.now - plan.created_at < BLOCKED_AFTER or world.told_lately(told, changes.now):
+        return
+    changes.event(
+        owner_id=run.owner_id,
+        kind="exit_blocked",
+        action="alert_only",
+        message=f"the exit on {account.facts.name} waits for {what}",
+        knew={"waits_for": what},
+        run_id=run.id,
+        account_id=account.id,
+        plan_id=plan.id,
+    )
+    changes.after_commit.append(partial(world.note_told, told, changes.now))
 
 
 def _open_keys(changes: Pass, run: Run, account: Account, orders: list[Order]) -> list[OpenKey]:
@@ -251,22 +323,14 @@ def _may_go(changes: Pass, run: Run, plan: ExitPlan, account: Account, key: Key)
     return True
 
 
-def _plan_slices(changes: Pass, run: Run, plan: ExitPlan, due: ExitDue) -> None:
+def _plan_slices(changes: Pass, world: World, run: Run, plan: ExitPlan, due: ExitDue) -> None:
     try:
         lot, freeze = lot_and_freeze(run, due.key.symbol)
-        slices = slice_quantity(due.quantity, lot_size=lot, freeze_quantity=freeze)
+        slices = exit_slices(due.quantity, lot_size=lot, freeze_quantity=freeze)
     except DomainError as error:
-        if not any(e.kind == "exit_blocked" and e.execution_id == run.id for e in changes.events):
-            changes.event(
-                owner_id=run.owner_id,
-                kind="exit_blocked",
-                action="alert_only",
-                message=f"{due.quantity} {due.key.symbol} cannot be sliced: {error}",
-                knew={"quantity": due.quantity},
-                run_id=run.id,
-                account_id=due.key.account_id,
-                plan_id=plan.id,
-            )
+        account = world.accounts[due.key.account_id]
+        what = f"somebody's help: {due.quantity} {due.key.symbol}: {error}"
+        _tell_blocked(changes, world, run, plan, account=account, what=what)
         return
     for index, quantity in enumerate(slices):
         changes.plan_order(
@@ -299,7 +363,7 @@ def _flat(changes: Pass, run: Run, account: Account) -> bool:
     if any(not order.terminal for order in orders):
         return False
     held = [key for key in changes.holdings(run.id) if key.account_id == account.id]
-    if any(owned_now(changes, account, run, key) or changes.holdings(run.id)[key].quantity for key in held):
+    if any(changes.holdings(run.id)[key].quantity for key in held):
         return False
     touched = [account.last_change[order.key] for order in orders if order.key in account.last_change]
     books = account.books_since(max(touched, default=None))

@@ -101,6 +101,7 @@ class Journal:
         _upsert(session, sqlite, tables.StrategyExecution, [_plain(run) for run in changes.runs.values()])
         _upsert(session, sqlite, tables.ExecutionAccount, [_plain(row) for row in changes.run_accounts.values()])
         _upsert(session, sqlite, tables.ExitPlan, [_plain(plan) for plan in changes.plans.values()])
+        _free_orderids(session, changes)
         _upsert(session, sqlite, tables.Order, [_plain(order) for order in changes.orders.values()])
         _upsert(session, sqlite, tables.Fill, [_fill_row(row) for row in changes.fills])
         for run_id, holdings in changes.changed_holdings().items():
@@ -129,6 +130,20 @@ def _of(session: Session, table: type[Any], run_ids: Sequence[int]) -> Sequence[
         chunk = run_ids[start : start + 500]
         rows += session.exec(select(table).where(table.execution_id.in_(chunk)).order_by(table.id)).all()
     return rows
+
+
+def _free_orderids(session: Session, changes: Pass) -> None:
+    """Take back broker ids that change hands in this pass: written one by one, two orders may not share one."""
+    before = {
+        order_id: changes.ledger.orders.get(o.execution_id, {}).get(order_id) for order_id, o in changes.orders.items()
+    }
+    released = [
+        order_id
+        for order_id, old in before.items()
+        if old is not None and old.orderid is not None and old.orderid != changes.orders[order_id].orderid
+    ]
+    if released:
+        session.execute(update(tables.Order).where(col(tables.Order.id).in_(released)).values(orderid=None))
 
 
 def _upsert(session: Session, sqlite: bool, table: type[SQLModel], rows: list[dict[str, Any]]) -> None:

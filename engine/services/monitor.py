@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import time
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from engine.domain.instruments import Exchange, Key, Product
@@ -47,6 +47,7 @@ def watch_run(changes: Pass, world: World, run: Run, terms: StrategyTerms) -> No
     holdings = changes.holdings(run.id)
     if run.state not in _WATCHED or not any(held.quantity for held in holdings.values()):
         world.blind_since.pop(run.id, None)
+        world.blind_told.discard(run.id)
         return
     profit = run_profit(changes, world, run)
     _watch_blindness(changes, world, run, profit)
@@ -86,9 +87,9 @@ def run_profit(changes: Pass, world: World, run: Run, *, account_id: int | None 
 
 
 def figures(run: Run, profit: int | None) -> RunFigures:
-    """Return what decides about a run."""
+    """Return what decides about a run; what is held of an entry that is not complete has its time too."""
     return RunFigures(
-        entered_at=run.entered_at,
+        entered_at=run.entered_at or run.created_at,
         profit_paise=profit,
         trailing=TrailingState(run.trailing_active, run.peak_paise or 0, run.stop_paise),
         latches=frozenset(ExitRule(name) for name in run.latches),
@@ -164,10 +165,10 @@ def _watch_blindness(changes: Pass, world: World, run: Run, profit: int | None) 
         return
     since = world.blind_since.setdefault(run.id, changes.now)
     exchange = Exchange(run.resolved["legs"][0]["exchange"])
-    in_session = world.calendar(run.venue).session_open_at(exchange, changes.now) is not None
+    in_session = world.in_session(run.venue, exchange, changes.now)
     if run.id in world.blind_told or changes.now - since < BLIND_AFTER or not in_session:
         return
-    world.blind_told.add(run.id)
+    changes.after_commit.append(partial(world.blind_told.add, run.id))
     changes.event(
         owner_id=run.owner_id,
         kind="blind",

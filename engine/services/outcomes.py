@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from functools import partial
 
 from engine.broker.answers import NoAnswer, NotSent, OutcomeOpen, Placed, Queued, RateLimited, Refused
 from engine.domain.evidence import AccountBooks, Instrument, SeenOrder, SeenTrade, candidates
@@ -12,10 +13,11 @@ from engine.domain.money import value_paise
 from engine.domain.orders import Observation, Order, OrderState, moved, observed
 from engine.services.ledger import Pass
 from engine.services.messages import Answered, CancelAnswered, Pushed
-from engine.services.world import Account, World
+from engine.services.world import Account, World, trading_day
 
 ABSENT_READS_APART = timedelta(seconds=2)
 UNKNOWN_AFTER = timedelta(seconds=3)
+ANSWER_REPEATED = timedelta(seconds=10)
 
 
 def on_answered(changes: Pass, world: World, message: Answered) -> None:
@@ -37,6 +39,8 @@ def on_answered(changes: Pass, world: World, message: Answered) -> None:
             if order.state in {OrderState.SENDING, OrderState.UNKNOWN}:
                 changes.put_order(moved(order, OrderState.REJECTED, now, words=words, answered_at=now))
                 _changed(account, order, now)
+            elif _only_claimed(order):
+                _release(changes, account, order, OrderState.REJECTED, words)
         case Refused(message=words, orderid=orderid):
             _named(changes, account, order, str(orderid), words)
         case Queued(pending_id=pending):
@@ -57,10 +61,21 @@ def on_answered(changes: Pass, world: World, message: Answered) -> None:
             elif order.state is OrderState.UNKNOWN:
                 words = f"no byte left: {words}"
                 changes.put_order(moved(order, OrderState.NOT_RECEIVED, now, words=words, answered_at=now))
+            elif _only_claimed(order):
+                _release(changes, account, order, OrderState.NOT_SENT, words)
             _changed(account, order, now)
 
 
-_ENDED = {OrderState.FILLED, OrderState.CANCELLED, OrderState.REJECTED, OrderState.NOT_RECEIVED}
+def on_lost_answer(changes: Pass, world: World, message: Answered) -> None:
+    """Take an answer that cannot be used (it failed twice): the order is in doubt, and the books decide."""
+    order = changes.order(message.order_id)
+    if order is not None:
+        sent = order.sent_at or changes.now
+        words = "its answer could not be used"
+        _in_doubt(changes, order, words, max(changes.now, sent + world.quiet_unanswered))
+
+
+_ENDED = {OrderState.FILLED, OrderState.CANCELLED, OrderState.REJECTED, OrderState.EXPIRED, OrderState.NOT_RECEIVED}
 
 
 def on_silence(changes: Pass, world: World) -> None:
@@ -69,7 +84,7 @@ def on_silence(changes: Pass, world: World) -> None:
         for order_id, since in list(account.sending.items()):
             if changes.now - since < UNKNOWN_AFTER:
                 continue
-            account.sending.pop(order_id)
+            changes.after_commit.append(partial(account.sending.pop, order_id, None))
             order = changes.order(order_id)
             if order is not None and order.state is OrderState.SENDING:
                 changes.put_order(moved(order, OrderState.UNKNOWN, changes.now, words="no answer for 3 s"))
@@ -94,7 +109,7 @@ def on_pushed(changes: Pass, world: World, message: Pushed) -> None:
     if account is None:
         return
     seen = message.seen
-    order = _by_orderid(changes, account.id, seen.orderid)
+    order = _by_orderid(changes, account.id, seen.orderid, trading_day(changes.now))
     if order is None:
         account.pushes.append(seen)
         if any(order.state is OrderState.UNKNOWN for order in _orders_on(changes, account.id)):
@@ -110,8 +125,9 @@ def on_valid_books(changes: Pass, account: Account, books: AccountBooks) -> None
     trades: dict[str, list[SeenTrade]] = {}
     for trade in books.trades:
         trades.setdefault(trade.orderid, []).append(trade)
+    day = trading_day(books.begun_at)
     for order in _orders_on(changes, account.id):
-        if order.orderid is None or order.orderid not in rows:
+        if order.orderid is None or order.orderid not in rows or not _of_day(order, day):
             continue
         _observe_books(changes, account, order, rows[order.orderid], trades.get(order.orderid, []))
 
@@ -123,30 +139,41 @@ def exact(order: Order, books: AccountBooks) -> bool:
 
 def unclaimed_trades(changes: Pass, account: Account, books: AccountBooks, instrument: Instrument) -> list[SeenTrade]:
     """Return the trades under an instrument that no order of ours explains."""
-    ours = _claimed(changes, account.id)
+    ours = _claimed(changes, account.id, trading_day(books.begun_at))
     return [trade for trade in books.trades if trade.instrument == instrument and trade.orderid not in ours]
 
 
 def _named(changes: Pass, account: Account | None, order: Order, orderid: str, words: str) -> None:
     now = changes.now
-    for other in list(_orders_on(changes, order.account_id)):
-        if other.id != order.id and other.orderid == orderid and other.trading_day == order.trading_day:
-            # The answer is stronger than a claim from the books: the other order looks again.
-            changes.put_order(
-                replace(
-                    other,
-                    state=OrderState.UNKNOWN,
-                    orderid=None,
-                    filled_quantity=0,
-                    filled_value_paise=0,
-                    updated_at=now,
-                ),
-                source="claim released",
-            )
+    others = [
+        other
+        for other in _orders_on(changes, order.account_id)
+        if other.id != order.id and other.orderid == orderid and other.trading_day == order.trading_day
+    ]
+    if any(not _only_claimed(other) for other in others):
+        # Two answers name one order: that of the first stays, and this one is looked up.
+        _in_doubt(changes, order, f"its answer named {orderid}, which is another order's id", now + ANSWER_REPEATED)
+        return
+    for other in others:
+        # The answer is stronger than a claim from the books: the other order looks again.
+        changes.put_order(
+            replace(
+                other,
+                state=OrderState.UNKNOWN,
+                orderid=None,
+                filled_quantity=0,
+                filled_value_paise=0,
+                updated_at=now,
+            ),
+            source="claim released",
+        )
     if order.orderid is not None and order.orderid != orderid:
         order = changes.put_order(
             replace(order, state=OrderState.WORKING, filled_quantity=0, filled_value_paise=0), source="claim swapped"
         )
+    if order.state is OrderState.NOT_RECEIVED:
+        _tell(changes, order, f"was called not received, and is there as {orderid}")
+        order = changes.put_order(replace(order, state=OrderState.WORKING))
     if order.terminal or order.state is OrderState.WORKING:
         order = changes.put_order(replace(order, orderid=orderid, answered_at=now, updated_at=now))
     else:
@@ -184,7 +211,7 @@ def _tell(changes: Pass, order: Order, words: str) -> None:
 def _resolve_unknown(changes: Pass, account: Account, rows: list[SeenOrder], books: AccountBooks | None) -> None:
     unknown = [order for order in _orders_on(changes, account.id) if order.state is OrderState.UNKNOWN]
     for order in sorted(unknown, key=lambda one: (one.sent_at or one.created_at, one.id)):
-        claimed = _claimed(changes, account.id)
+        claimed = _claimed(changes, account.id, trading_day(changes.now))
         found = candidates(order, rows, claimed=claimed)
         if found:
             _observe(
@@ -228,6 +255,8 @@ def _observe(changes: Pass, account: Account, order: Order, seen: Observation) -
     after = observed(order, seen, changes.now)
     if after is order:
         return order
+    if order.terminal and after.filled_quantity > order.filled_quantity:
+        _tell(changes, order, f"filled {after.filled_quantity} after it was called {order.state}")
     if after.filled_quantity != order.filled_quantity or after.terminal != order.terminal:
         _changed(account, order, changes.now)
         account.books_wanted = True
@@ -250,9 +279,40 @@ def _orders_on(changes: Pass, account_id: int) -> list[Order]:
     return [order for run_id in runs for order in changes.orders_of(run_id) if order.account_id == account_id]
 
 
-def _by_orderid(changes: Pass, account_id: int, orderid: str) -> Order | None:
-    return next((order for order in _orders_on(changes, account_id) if order.orderid == orderid), None)
+def _of_day(order: Order, day: date) -> bool:
+    """Whether a broker id of this day may be the order's: some brokers count anew every day."""
+    return order.trading_day == day or not order.terminal
 
 
-def _claimed(changes: Pass, account_id: int) -> set[str]:
-    return {order.orderid for order in _orders_on(changes, account_id) if order.orderid is not None}
+def _by_orderid(changes: Pass, account_id: int, orderid: str, day: date) -> Order | None:
+    found = [o for o in _orders_on(changes, account_id) if o.orderid == orderid and _of_day(o, day)]
+    return max(found, key=lambda order: order.trading_day, default=None)
+
+
+def _claimed(changes: Pass, account_id: int, day: date) -> set[str]:
+    orders = _orders_on(changes, account_id)
+    return {order.orderid for order in orders if order.orderid is not None and _of_day(order, day)}
+
+
+def _only_claimed(order: Order) -> bool:
+    """Whether the broker id comes from books or pushes: no answer has named it."""
+    return order.orderid is not None and order.answered_at is None
+
+
+def _release(changes: Pass, account: Account | None, order: Order, state: OrderState, words: str) -> None:
+    """Give a claimed row back: the answer proves that it is somebody else's."""
+    now = changes.now
+    changes.put_order(
+        replace(
+            order,
+            state=state,
+            orderid=None,
+            filled_quantity=0,
+            filled_value_paise=0,
+            words=words,
+            answered_at=now,
+            updated_at=now,
+        ),
+        source="claim released",
+    )
+    _changed(account, order, now)

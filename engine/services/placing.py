@@ -20,8 +20,8 @@ AFTER_RENEWAL_SECONDS = 3.0
 _BLOCKING = frozenset({OrderState.UNKNOWN, OrderState.QUEUED})
 
 
-def dispatch(changes: Pass, world: World) -> bool:
-    """Move what may go now to ``sending`` and hand it to the workers after the commit.
+def dispatch(changes: Pass, world: World, *, only: int | None = None) -> bool:
+    """Move what may go now to ``sending`` and hand it to the workers after the commit; ``only``: of one account.
 
     Returns whether planned orders are left that wait only for the send limit or a free worker.
     """
@@ -31,7 +31,7 @@ def dispatch(changes: Pass, world: World) -> bool:
     planned: dict[int, list[Order]] = {}
     for run in changes.open_runs():
         for order in changes.orders_of(run.id):
-            if order.state is OrderState.PLANNED:
+            if order.state is OrderState.PLANNED and only in {None, order.account_id}:
                 planned.setdefault(order.account_id, []).append(order)
     for account_id, orders in planned.items():
         account = world.accounts.get(account_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from engine.domain.calendar import ist_day
@@ -42,17 +42,43 @@ def poll(changes: Pass, world: World) -> None:
         if (account.reading_books_since is None or lost) and now >= account.books_due:
             wanted = account.books_wanted or _period_over(changes, account)
             if wanted:
-                account.books_wanted = False
-                account.reading_books_since = now
-                account.books_due = now + WANTED_APART
-                changes.after_commit.append(account.hands.read_books)
+                changes.after_commit.append(partial(_read_books, account, now))
         fresh_for = sizing.get(account.id)
         needed = fresh_for is not None and (account.funds_begun is None or account.funds_begun <= fresh_for)
         lost = account.reading_funds_since is not None and now - account.reading_funds_since > READ_LOST
         if (account.reading_funds_since is None or lost) and (needed or now >= account.funds_due):
-            account.reading_funds_since = now
-            account.funds_due = now + FUNDS
-            changes.after_commit.append(account.hands.read_funds)
+            changes.after_commit.append(partial(_read_funds, account, now))
+
+
+# What was asked is noted only when it is: a pass that cannot be committed asks nothing, and notes nothing.
+
+
+def _read_books(account: Account, now: datetime) -> None:
+    account.books_wanted = False
+    account.reading_books_since = now
+    account.books_due = now + WANTED_APART
+    account.hands.read_books()
+
+
+def _read_funds(account: Account, now: datetime) -> None:
+    account.reading_funds_since = now
+    account.funds_due = now + FUNDS
+    account.hands.read_funds()
+
+
+def _watch(world: World, account: Account, symbols: frozenset[Symbol]) -> None:
+    world.watched[account.id] = symbols
+    account.hands.watch(symbols)
+
+
+def _read_quotes(world: World, account: Account, venue: str, symbols: Collection[Symbol], now: datetime) -> None:
+    world.quotes_due[f"{account.facts.owner_id}:{venue}"] = now + QUOTES
+    account.hands.read_quotes(venue, symbols)
+
+
+def _connect_now(account: Account, now: datetime) -> None:
+    account.connecting_since = now
+    account.hands.connect()
 
 
 def watch(changes: Pass, world: World) -> None:
@@ -65,8 +91,7 @@ def watch(changes: Pass, world: World) -> None:
         leader = next(iter(world.of_venue(*group)), None)
         mine = frozenset(wanted.get(group, set())) if leader is account else frozenset()
         if world.watched.get(account.id) != mine:
-            world.watched[account.id] = mine
-            changes.after_commit.append(partial(account.hands.watch, mine))
+            changes.after_commit.append(partial(_watch, world, account, mine))
     for (owner_id, venue), symbols in wanted.items():
         _poll_quotes(changes, world, owner_id, venue, symbols)
 
@@ -87,17 +112,15 @@ def _poll_quotes(changes: Pass, world: World, owner_id: int, venue: str, symbols
     accounts = [account for account in world.of_venue(owner_id, venue) if account.connected]
     key = f"{owner_id}:{venue}"
     if silent and accounts and now >= world.quotes_due.get(key, now):
-        world.quotes_due[key] = now + QUOTES
         # every other poll asks the next account: one that hangs must not blind the venue
         turn = int(now.timestamp() // QUOTES.total_seconds()) % min(2, len(accounts))
         account = accounts[turn]
-        changes.after_commit.append(partial(account.hands.read_quotes, venue, silent))
+        changes.after_commit.append(partial(_read_quotes, world, account, venue, silent, now))
 
 
 def _connect(changes: Pass, account: Account) -> None:
     if account.connecting_since is None or changes.now - account.connecting_since > CONNECT_AGAIN:
-        account.connecting_since = changes.now
-        changes.after_commit.append(account.hands.connect)
+        changes.after_commit.append(partial(_connect_now, account, changes.now))
 
 
 def _period_over(changes: Pass, account: Account) -> bool:

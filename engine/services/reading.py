@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from engine.domain.evidence import AccountBooks, Instrument, defect
-from engine.domain.instruments import Action, Key
+from engine.domain.evidence import DISAGREE, AccountBooks, Instrument, defect
+from engine.domain.instruments import Action, Exchange, Key
 from engine.domain.money import value_paise
 from engine.domain.netting import charge_drift
 from engine.domain.orders import IN_DOUBT, Order, OrderState, Purpose
@@ -19,6 +19,8 @@ from engine.services.world import Account, World, trading_day
 
 BOOKS_AGAIN = timedelta(seconds=0.4)
 DRIFT_READS_APART = timedelta(seconds=5)
+FIRST_READ_CORRECTED = timedelta(seconds=2)
+DISAGREEMENT_TAKEN = timedelta(seconds=60)
 
 
 def on_connected(changes: Pass, world: World, message: Connected) -> None:
@@ -55,9 +57,14 @@ def on_books(changes: Pass, world: World, message: BooksRead) -> None:
         account.books_problem = message.problem
         account.books_due = changes.now + BOOKS_AGAIN * 2
         return
+    _judge_mode(changes, account, books)
     day = trading_day(books.begun_at)
-    if account.books_day != day:
+    in_session = world.in_session(account.facts.venue, Exchange.NFO, books.begun_at)
+    if account.books_day != day or (in_session and not account.books_in_session):
+        # brokers empty their books at some time of the night: the day is counted anew when its session begins
+        account.books_in_session = in_session
         account.books_day, account.opening, account.traded = day, None, {}
+        account.opening_confirmed, account.disagreement = False, None
     acknowledged = {
         order.orderid
         for order in _orders_on(changes, account.id)
@@ -73,13 +80,16 @@ def on_books(changes: Pass, world: World, message: BooksRead) -> None:
         traded_before=account.traded,
         opening=account.opening,
     )
-    if problem:
+    if problem and not (problem == DISAGREE and _believed(changes, account, books, in_session=in_session)):
         account.books_problem = problem
         account.books_due = changes.now + BOOKS_AGAIN
         return
+    opening = books.opening()
     account.books_problem = ""
     account.books = books
-    account.opening = books.opening()
+    account.opening_confirmed = account.opening == opening or account.disagreement is not None
+    account.disagreement = None
+    account.opening = opening
     account.traded = books.traded()
     on_valid_books(changes, account, books)
     _book_charges(changes, world, account, books)
@@ -125,6 +135,55 @@ def on_funds(changes: Pass, world: World, message: FundsRead) -> None:
     )
 
 
+def _judge_mode(changes: Pass, account: Account, books: AccountBooks) -> None:
+    """Quarantine an account whose server changed its mode: an exit sent now would leave the real position where it is.
+
+    It ends when the server is back in the mode the account was armed in.
+    """
+    changed = books.mode != account.facts.mode
+    if changed == account.mode_changed:
+        return
+    account.mode_changed = changed
+    if not changed:
+        account.quarantine = ""
+        return
+    account.quarantine = f"its server is in {books.mode} mode, it was armed in {account.facts.mode} mode"
+    account.disarm(account.quarantine)
+    changes.event(
+        owner_id=account.facts.owner_id,
+        kind="drift",
+        action="alert_only",
+        message=f"{account.facts.name}: {account.quarantine}; nothing is sent there until it is back",
+        knew={"mode": books.mode, "armed": account.facts.mode},
+        account_id=account.id,
+    )
+
+
+def _believed(changes: Pass, account: Account, books: AccountBooks, *, in_session: bool) -> bool:
+    """Tell whether a position book that trades do not explain is taken all the same (RULES 5, "valid").
+
+    After it has said the same for 60 s in session (a product conversion), with an alarm. The first read of a day may
+    have been torn by a fill: as long as no second one agreed with it, two later ones 2 s apart correct it.
+    """
+    found = books.opening()
+    if account.disagreement is None or account.disagreement[0] != found:
+        account.disagreement = (found, books.begun_at)
+    age = books.begun_at - account.disagreement[1]
+    if not account.opening_confirmed:
+        return age >= FIRST_READ_CORRECTED
+    if age < DISAGREEMENT_TAKEN or not in_session:
+        return False
+    changes.event(
+        owner_id=account.facts.owner_id,
+        kind="drift",
+        action="alert_only",
+        message=f"{account.facts.name}: positions changed without trades for 60 s; the position book is taken",
+        knew={"opening": {one.symbol: quantity for one, quantity in found.items()}},
+        account_id=account.id,
+    )
+    return True
+
+
 def _arm(changes: Pass, account: Account) -> None:
     """Arm an account whose server answered, whose books were read and whose unknown orders are resolved."""
     if account.armed:
@@ -146,7 +205,7 @@ def _arm(changes: Pass, account: Account) -> None:
 
 
 def _book_charges(changes: Pass, world: World, account: Account, books: AccountBooks) -> None:
-    """Book what outside trades closed of our runs (RULES 6): at their price, or after two reads 5 s apart at the LTP."""
+    """Book what outside trades closed of our runs (RULES 6): at their price, or after two reads at the LTP."""
     keys = {
         key
         for run in changes.open_runs()
@@ -173,6 +232,8 @@ def _book_charges(changes: Pass, world: World, account: Account, books: AccountB
             price = value / sum(trade.quantity for trade in trades) / 100
             _charge(changes, key, charges.by_run, action, price, estimated=False)
             continue
+        if not world.in_session(account.facts.venue, key.exchange, books.begun_at):
+            continue  # outside the session no book is evidence of less
         before = account.drift_since.get(instrument)
         if before is None or before[0] != total:
             account.drift_since[instrument] = (total, books.begun_at)

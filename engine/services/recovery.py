@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from engine.domain.orders import OrderState, moved
+from engine.domain.orders import Order, OrderState, moved
 from engine.domain.runs import AccountState, Run, RunState
 from engine.services.ledger import Pass, with_reason
 from engine.services.world import World
@@ -30,14 +30,25 @@ def recover(changes: Pass, world: World) -> None:
                         OrderState.UNKNOWN,
                         changes.now,
                         words="the engine ended while it was being sent",
-                        quiet_until=max(changes.now, sent + world.quiet_unanswered),
+                        quiet_until=min(
+                            changes.now + world.quiet_unanswered, max(changes.now, sent + world.quiet_unanswered)
+                        ),
                     )
                 )
-            elif order.state is OrderState.UNKNOWN and order.quiet_until is None:
-                sent = order.sent_at or order.created_at
-                quiet = max(changes.now, sent + world.quiet_unanswered)
-                changes.put_order(replace(order, quiet_until=quiet, updated_at=changes.now))
+            elif order.state is OrderState.UNKNOWN:
+                _bound_quiet(changes, world, order)
         _cut_entry(changes, run)
+
+
+def _bound_quiet(changes: Pass, world: World, order: Order) -> None:
+    """Give an unknown order a quiet time: its connection ended; a clock set back must not stretch it."""
+    longest = changes.now + max(world.quiet_unanswered, world.quiet_answered)
+    if order.quiet_until is None:
+        quiet = max(changes.now, (order.sent_at or order.created_at) + world.quiet_unanswered)
+    else:
+        quiet = order.quiet_until
+    if min(quiet, longest) != order.quiet_until:
+        changes.put_order(replace(order, quiet_until=min(quiet, longest), updated_at=changes.now))
 
 
 def _cut_entry(changes: Pass, run: Run) -> None:

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from engine.broker.buckets import SendBucket
 from engine.domain.calendar import Calendar
+from engine.domain.errors import CalendarError
 from engine.domain.evidence import AccountBooks, Instrument, SeenOrder
 from engine.domain.instruments import Exchange, Key
 from engine.domain.legs import Leg
@@ -23,6 +24,7 @@ from engine.services.terms import StrategyTerms
 IST = ZoneInfo("Asia/Kolkata")
 PUSHES_KEPT = 200
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+TELL_AGAIN = timedelta(seconds=60)
 
 
 class Clock(Protocol):
@@ -130,7 +132,11 @@ class Account:
     books: AccountBooks | None = None
     books_problem: str = ""
     books_day: date | None = None
+    books_in_session: bool = False
     opening: dict[Instrument, int] | None = None
+    opening_confirmed: bool = False
+    disagreement: tuple[dict[Instrument, int], datetime] | None = None
+    mode_changed: bool = False
     traded: dict[str, int] = field(default_factory=dict)
     reading_books_since: datetime | None = None
     books_wanted: bool = True
@@ -231,10 +237,28 @@ class World:
     quotes_due: dict[str, datetime] = field(default_factory=dict)
     lease_renewed_boot: float = 0.0
     stopping: bool = False
+    told: dict[tuple[object, ...], datetime] = field(default_factory=dict)
 
     def calendar(self, venue: str) -> Calendar:
         """Return the trading calendar of a venue: paper exchanges are always open."""
         return self.live_calendar if venue == "live" else self.paper_calendar
+
+    def in_session(self, venue: str, exchange: Exchange, now: datetime) -> bool:
+        """Whether the exchange trades now; where no calendar knows, on any weekday in its hours, or always."""
+        try:
+            sessions = self.calendar(venue).sessions(exchange, trading_day(now), assume_weekdays=True)
+        except CalendarError:
+            return True
+        return any(session.is_open(now) for session in sessions)
+
+    def told_lately(self, what: tuple[object, ...], now: datetime) -> bool:
+        """Whether this alarm was given within the last minute; ``note_told`` notes that it is."""
+        return abs(now - self.told.get(what, LONG_AGO)) < TELL_AGAIN
+
+    def note_told(self, what: tuple[object, ...], now: datetime) -> None:
+        """Note an alarm, once it is committed."""
+        self.told[what] = now
+        self.told = {one: at for one, at in self.told.items() if abs(now - at) < TELL_AGAIN}
 
     def terms_of(self, version_id: int) -> StrategyTerms:
         """Return the terms of a strategy version; they never change, so one read serves a life."""

@@ -25,7 +25,7 @@ class DatabaseUrlError(ValueError):
 class Database:
     """One database: ``with database.write() as session`` commits at the end, ``database.read()`` never writes."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> None:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if not self.is_sqlite and self.url.get_backend_name() != "postgresql":
@@ -38,8 +38,8 @@ class Database:
                 raise DatabaseUrlError("DATABASE_URL: the engine and the pages share the database, it must be a file")
             self.path = Path(self.url.database).resolve()
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.engine = create_engine(self.url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
-            _prepare_sqlite(self.engine)
+            self.engine = create_engine(self.url, connect_args={"timeout": busy_timeout_ms / 1000})
+            _prepare_sqlite(self.engine, busy_timeout_ms)
         else:
             plain = self.url.drivername == "postgresql"
             address = self.url.set(drivername="postgresql+psycopg") if plain else self.url
@@ -63,7 +63,7 @@ class Database:
         self.engine.dispose()
 
 
-def _prepare_sqlite(engine: Engine) -> None:
+def _prepare_sqlite(engine: Engine, busy_timeout_ms: int) -> None:
     @event.listens_for(engine, "connect")
     def connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # the driver must not open transactions of its own
@@ -71,7 +71,7 @@ def _prepare_sqlite(engine: Engine) -> None:
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+        cursor.execute(f"PRAGMA busy_timeout={busy_timeout_ms}")
         cursor.close()
 
     @event.listens_for(engine, "begin")
