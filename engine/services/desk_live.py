@@ -44,7 +44,7 @@ def engine_view(database: Database, caller: Caller, *, now: datetime) -> EngineV
             stopped_note=lease.stopped_note if lease is not None else "",
         )  # fmt: skip
     age = lease_age(lease, now)
-    alive = age <= LEASE_STALE_SECONDS
+    alive = age <= LEASE_STALE_SECONDS and not lease.stopped_note
     return EngineView(
         alive=alive,
         lease_age_seconds=age,

@@ -32,8 +32,8 @@ TEMPLATES: tuple[TemplateView, ...] = (
             account_ids=[],
             legs=[_leg("NIFTY", "SELL", "CE"), _leg("NIFTY", "SELL", "PE")],
             limits=LimitsDraft(
-                max_loss=2500.0, max_loss_unit="per_lot", max_profit=50.0, max_profit_unit="percent_of_premium",
-                trailing_kind="percent_of_premium", trailing_value=20.0, exit_time=EXIT_TIME,
+                max_loss=2000.0, max_loss_unit="per_lot", max_profit=50.0, max_profit_unit="percent_of_premium",
+                exit_time=EXIT_TIME,
             ),
         ),
     ),
@@ -47,7 +47,8 @@ TEMPLATES: tuple[TemplateView, ...] = (
             legs=[_leg("NIFTY", "SELL", "CE", otm=4), _leg("NIFTY", "SELL", "PE", otm=4)],
             limits=LimitsDraft(
                 max_loss=2000.0, max_loss_unit="per_lot", max_profit=50.0, max_profit_unit="percent_of_premium",
-                trailing_kind="percent_of_premium", trailing_value=25.0, exit_time=EXIT_TIME,
+                trailing_kind="percent_of_premium", trailing_value=25.0, trailing_activate_at=5000.0,
+                exit_time=EXIT_TIME,
             ),
         ),
     ),
