@@ -204,7 +204,7 @@ def test_a_second_run_needs_run_again(scene: Scene) -> None:
 
 def test_a_wrong_field_is_named_and_what_was_typed_stays(scene: Scene) -> None:
     accounts = scene.family_with_runs()
-    strategy = scene.desk.create_from_template("short_straddle", [account.id for account in accounts])
+    strategy = scene.desk.create_from_template("short_strangle", [account.id for account in accounts])
     at = scene.open("strategies")
     key = f"edit-{strategy.id}-1"
     at.text_input(key=f"{key}-note").set_value("typed by hand")
