@@ -13,10 +13,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """Settings from the environment or ``.env``; each field is explained in .env.example and the README."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_file=".env", extra="ignore", frozen=True, populate_by_name=True, env_ignore_empty=True
+    )
 
     database_url: str = "sqlite:///data/algomirror.db"
     """SQLite file or postgresql://…"""
+    data_folder: Path | None = Field(default=None, validation_alias="DATA_DIR")
+    """Folder of keys, lock, live view and paper exchange; empty: beside the SQLite file, or data/."""
     secret_key: str = ""
     """Cookie secret; empty: made at first start beside the database."""
     encryption_key: str = ""
@@ -46,6 +50,8 @@ class Settings(BaseSettings):
     @property
     def data_dir(self) -> Path:
         """Folder of what is kept beside the database: keys, lock, live view, paper exchange."""
+        if self.data_folder is not None:
+            return self.data_folder.resolve()
         if self.database_url.startswith("sqlite:///"):
             return Path(self.database_url.removeprefix("sqlite:///")).resolve().parent
         return Path("data").resolve()

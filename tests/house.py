@@ -51,18 +51,21 @@ class House:
         engine: bool = True,
         quiet_unanswered: float = 180.0,
         quiet_answered: float = 10.0,
+        database_url: str | None = None,
         **paper: Any,
     ) -> None:
         self.folder = folder
         self.paper = PaperServer(state=folder / "paper.db", **paper)
         self.settings = Settings(
             _env_file=None,  # type: ignore[call-arg]
-            database_url=f"sqlite:///{folder}/house.db",
+            database_url=database_url or f"sqlite:///{folder}/house.db",
+            data_folder=folder,
             log_dir=folder / "logs",
             app_env="development",
         )
         self._environment = {
             "DATABASE_URL": self.settings.database_url,
+            "DATA_DIR": str(folder),
             "LOG_DIR": str(folder / "logs"),
             "QUIET_UNANSWERED_SECONDS": str(quiet_unanswered),
             "QUIET_ANSWERED_SECONDS": str(quiet_answered),

@@ -102,9 +102,10 @@ class Server:
 
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
-    """Debian's Chromium; skips, saying so, where it is not installed."""
+    """Debian's Chromium; skips, saying so, where it is not installed; the gate (REQUIRE_CHROMIUM) does not let it."""
     if not Path(CHROMIUM).exists():
-        pytest.skip("Chromium is not installed (Debian: apt-get install chromium)")
+        words = "Chromium is not installed (Debian: apt-get install chromium)"
+        (pytest.fail if os.environ.get("REQUIRE_CHROMIUM") else pytest.skip)(words)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
