@@ -228,7 +228,7 @@ def _execute(options: argparse.Namespace) -> int:
     strategy = next((s for s in desk.strategies() if s.name == options.name), None)
     if strategy is None:
         raise CommandLineError(f"there is no strategy {options.name!r}")
-    account_ids = _account_ids(desk, options.accounts) if options.accounts else None
+    account_ids = None if options.accounts is None else _account_ids(desk, options.accounts)
     if options.dry_run:
         command = _taken(desk, desk.request_preview(strategy.id, account_ids))
         preview = PreviewView.model_validate(command.outcome["preview"])
@@ -325,6 +325,8 @@ def _caller(database: Database, settings: Settings, name: str | None) -> Caller:
 def _account_ids(desk: Desk, names: str) -> list[int]:
     known = {account.name: account.id for account in desk.accounts()}
     wanted = [name.strip() for name in names.split(",") if name.strip()]
+    if not wanted:
+        raise CommandLineError(f"no account was named; there are {', '.join(known) or 'none'}")
     if missing := [name for name in wanted if name not in known]:
         raise CommandLineError(f"there is no account {missing[0]!r}; there are {', '.join(known) or 'none'}")
     return [known[name] for name in wanted]
