@@ -150,8 +150,9 @@ def observed(order: Order, seen: Observation, now: datetime) -> Order:
     changes: dict[str, object] = {}
     if quantity > order.filled_quantity and value is not None:
         changes |= {"filled_quantity": quantity, "filled_value_paise": value}
-    elif quantity and quantity == order.filled_quantity and seen.source == "trade" and value is not None:
-        changes |= {"filled_value_paise": value}  # trades name the exact prices
+    elif quantity and quantity == order.filled_quantity and seen.source == "trade":
+        if value is not None and value != order.filled_value_paise:
+            changes |= {"filled_value_paise": value}  # trades name the exact prices
     if seen.words and seen.words != order.words:
         changes |= {"words": seen.words}
     filled = changes.get("filled_quantity", order.filled_quantity)
@@ -163,8 +164,6 @@ def observed(order: Order, seen: Observation, now: datetime) -> Order:
             order, state = moved(order, state, now), _S.FILLED
         elif seen.status in _ENDED:
             order, state = moved(order, state, now), _ENDED[seen.status]
-    elif filled == order.quantity and order.state is not _S.FILLED:
-        return replace(order, updated_at=now, **changes)  # type: ignore[arg-type]
     if state is order.state and not changes:
         return order
     return moved(order, state, now, **changes)
