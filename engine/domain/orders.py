@@ -150,9 +150,8 @@ def observed(order: Order, seen: Observation, now: datetime) -> Order:
     changes: dict[str, object] = {}
     if quantity > order.filled_quantity and value is not None:
         changes |= {"filled_quantity": quantity, "filled_value_paise": value}
-    elif quantity and quantity == order.filled_quantity and seen.source == "trade":
-        if value is not None and value != order.filled_value_paise:
-            changes |= {"filled_value_paise": value}  # trades name the exact prices
+    elif quantity and quantity == order.filled_quantity and seen.source == "trade" and value is not None:
+        changes |= {"filled_value_paise": value} if value != order.filled_value_paise else {}  # trades are exact
     if seen.words and seen.words != order.words:
         changes |= {"words": seen.words}
     filled = changes.get("filled_quantity", order.filled_quantity)
