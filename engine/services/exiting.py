@@ -22,11 +22,9 @@ from engine.domain.exits import (
     retry_delay,
 )
 from engine.domain.instruments import Action, Key
-from engine.domain.netting import Owner, charge_drift
 from engine.domain.orders import IN_DOUBT, Order, OrderState, Purpose, moved
 from engine.domain.runs import RUN_ENDED, AccountState, ExitPlan, PlanState, Run, RunAccount, RunState
 from engine.services.ledger import Pass, with_reason
-from engine.services.outcomes import exact
 from engine.services.world import Account, World, trading_day
 
 CANCEL_AGAIN = timedelta(seconds=2)
@@ -155,18 +153,8 @@ def owned_now(changes: Pass, account: Account, run: Run, key: Key) -> int:
     books = _settled_books(changes, account, key) if quantity else None
     if books is None:
         return quantity
-    charges = charge_drift(owners(changes, key), books.net.get(Instrument(key.symbol, key.exchange, key.product), 0))
+    charges = changes.drift(key, books.net.get(Instrument(key.symbol, key.exchange, key.product), 0))
     return quantity - charges.of_run(run.id)
-
-
-def owners(changes: Pass, key: Key) -> list[Owner]:
-    """Return what each run owns under a key, oldest run first."""
-    found = []
-    for run_id in dict.fromkeys([*changes.ledger.holdings, *changes.changed_holdings()]):
-        held = changes.holdings(run_id).get(key)
-        if held is not None and held.quantity:
-            found.append(Owner(run_id, held.quantity))
-    return sorted(found, key=lambda owner: owner.run_id)
 
 
 def lot_and_freeze(run: Run, symbol: str) -> tuple[int, int | None]:
@@ -211,7 +199,7 @@ def _cancel_exits(changes: Pass, world: World, run: Run, account: Account) -> No
 
 def _tell_failures(changes: Pass, run: Run, plan: ExitPlan, account: Account) -> None:
     """Alarm for every exit order that ended without filling: the exit goes on (law 8)."""
-    for order in changes.orders.values():
+    for order in changes.changed_orders(run.id):
         if order.exit_plan_id != plan.id or order.account_id != account.id or order.state not in _FAILED:
             continue
         before = changes.ledger.orders.get(run.id, {}).get(order.id)
@@ -349,13 +337,7 @@ def _plan_slices(changes: Pass, world: World, run: Run, plan: ExitPlan, due: Exi
 def _settled_books(changes: Pass, account: Account, key: Key) -> AccountBooks | None:
     """Return valid books that may show drift under a key: nothing of ours is in doubt there, and they are newer."""
     books = account.books_since(account.last_change.get(key))
-    if books is None:
-        return None
-    for run_id in dict.fromkeys([*changes.ledger.orders, *changes.runs]):
-        for order in changes.orders_of(run_id):
-            if order.key == key and order.state in IN_DOUBT:
-                return None
-    return books
+    return None if books is None or changes.in_doubt(key) else books
 
 
 def _flat(changes: Pass, run: Run, account: Account) -> bool:
@@ -372,7 +354,12 @@ def _flat(changes: Pass, run: Run, account: Account) -> bool:
             account.books_wanted = True
         return False
     today = trading_day(books.begun_at)
-    return all(exact(order, books) for order in orders if order.filled_quantity and order.trading_day == today)
+    # the trade book explains everything that filled, to the unit
+    return all(
+        account.traded.get(order.orderid or "", 0) == order.filled_quantity
+        for order in orders
+        if order.filled_quantity and order.trading_day == today
+    )
 
 
 def undone(rows: Iterable[RunAccount]) -> bool:

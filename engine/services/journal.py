@@ -17,7 +17,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlmodel import Session, SQLModel, col, or_, select
 
 from engine.domain.instruments import Action, Exchange, Key, PriceType, Product
-from engine.domain.orders import Order, OrderState, Purpose
+from engine.domain.orders import IN_DOUBT, Order, OrderState, Purpose
 from engine.domain.pnl import Holding
 from engine.domain.runs import RUN_ENDED, AccountState, Charge, ExitPlan, PlanState, Run, RunAccount, RunState
 from engine.services.ledger import Counters, EventRow, FillRow, Ledger, Pass, holdings_of
@@ -64,6 +64,8 @@ class Journal:
             for order in _of(session, tables.Order, ids):
                 ledger.orders.setdefault(order.execution_id, {})[order.id] = _order(order)
                 ledger.run_of_order[order.id] = order.execution_id
+                if order.state in IN_DOUBT:
+                    ledger.in_doubt[order.id] = ledger.orders[order.execution_id][order.id]
             for plan in _of(session, tables.ExitPlan, ids):
                 ledger.plans.setdefault(plan.execution_id, {})[plan.id] = _plan(plan)
             for fill in _of(session, tables.Fill, ids):

@@ -14,7 +14,8 @@ from datetime import date, datetime
 from typing import Any, TypeVar
 
 from engine.domain.instruments import Action, Exchange, Key, PriceType, Product
-from engine.domain.orders import Order, OrderState, Purpose
+from engine.domain.netting import Charges, Owner, charge_drift
+from engine.domain.orders import IN_DOUBT, Order, OrderState, Purpose
 from engine.domain.pnl import Holding, apply_fill
 from engine.domain.runs import RUN_ENDED, Charge, ExitPlan, PlanState, Run, RunAccount
 
@@ -81,6 +82,7 @@ class Ledger:
     holdings: dict[int, dict[Key, Holding]] = field(default_factory=dict)
     halted: dict[int, str] = field(default_factory=dict)
     run_of_order: dict[int, int] = field(default_factory=dict)
+    in_doubt: dict[int, Order] = field(default_factory=dict)
 
 
 def holdings_of(orders: Iterable[Order], charges: Iterable[Charge]) -> dict[Key, Holding]:
@@ -121,6 +123,14 @@ class Pass:
         self.after_commit: list[Callable[[], object]] = []
         self._holdings: dict[int, dict[Key, Holding]] = {}
         self._touched: dict[int, set[int]] = {}
+        # indexes: a kill switch over hundreds of runs must not look at every row for every run
+        self._accounts_by_run: dict[int, dict[int, RunAccount]] = {}
+        self._plans_by_run: dict[int, dict[int, ExitPlan]] = {}
+        self._charges_by_run: dict[int, dict[int, Charge]] = {}
+        self._doubt_changed: dict[int, Order | None] = {}
+        self._doubtful_keys: frozenset[Key] | None = None
+        self._owners: dict[Key, list[Owner]] | None = None
+        self._drift: dict[tuple[Key, int], Charges] = {}
 
     @property
     def empty(self) -> bool:
@@ -149,9 +159,7 @@ class Pass:
 
     def accounts_of(self, run_id: int) -> list[RunAccount]:
         """Return the accounts of a run."""
-        known = dict(self.ledger.accounts.get(run_id, {}))
-        known.update({account: row for (run, account), row in self.run_accounts.items() if run == run_id})
-        return list(known.values())
+        return list({**self.ledger.accounts.get(run_id, {}), **self._accounts_by_run.get(run_id, {})}.values())
 
     def account_of(self, run_id: int, account_id: int) -> RunAccount:
         """Return one account of a run."""
@@ -161,6 +169,7 @@ class Pass:
     def put_account(self, row: RunAccount) -> RunAccount:
         """Change or add an account of a run."""
         self.run_accounts[row.execution_id, row.account_id] = row
+        self._accounts_by_run.setdefault(row.execution_id, {})[row.account_id] = row
         return row
 
     # ── orders, fills, holdings ───────────────────────────────────────────────────────────────────────────────────────
@@ -204,6 +213,9 @@ class Pass:
             )
         self.orders[order.id] = order
         self._touched.setdefault(order.execution_id, set()).add(order.id)
+        if order.state in IN_DOUBT or order.id in self.ledger.in_doubt or order.id in self._doubt_changed:
+            self._doubt_changed[order.id] = order if order.state in IN_DOUBT else None
+            self._doubtful_keys = None
         if quantity or value:
             self._stale_holdings(order.execution_id)
         return order
@@ -260,13 +272,12 @@ class Pass:
 
     def charges_of(self, run_id: int) -> list[Charge]:
         """Return the charges of a run."""
-        known = dict(self.ledger.charges.get(run_id, {}))
-        known.update({row.id: row for row in self.charges.values() if row.execution_id == run_id})
-        return list(known.values())
+        return list({**self.ledger.charges.get(run_id, {}), **self._charges_by_run.get(run_id, {})}.values())
 
     def put_charge(self, charge: Charge, *, source: str) -> Charge:
         """Book a charge (RULES 6) as a fill without an order of ours."""
         self.charges[charge.id] = charge
+        self._charges_by_run.setdefault(charge.execution_id, {})[charge.id] = charge
         self.fills.append(
             FillRow(
                 id=charge.id,
@@ -290,16 +301,43 @@ class Pass:
             return self._holdings[run_id]
         return self.ledger.holdings.get(run_id, {})
 
+    def changed_orders(self, run_id: int) -> list[Order]:
+        """Return the orders of a run that this pass changed."""
+        return [self.orders[order_id] for order_id in sorted(self._touched.get(run_id, ()))]
+
+    def in_doubt(self, key: Key) -> bool:
+        """Whether an order of ours under a key is sending, unknown or queued."""
+        if self._doubtful_keys is None:
+            orders: dict[int, Order | None] = {**self.ledger.in_doubt, **self._doubt_changed}
+            self._doubtful_keys = frozenset(order.key for order in orders.values() if order is not None)
+        return key in self._doubtful_keys
+
+    def owners(self, key: Key) -> list[Owner]:
+        """Return what each run owns under a key, oldest run first."""
+        if self._owners is None:
+            found: dict[Key, list[Owner]] = {}
+            for run_id in sorted({*self.ledger.holdings, *self._holdings}):
+                for held_key, held in self.holdings(run_id).items():
+                    if held.quantity:
+                        found.setdefault(held_key, []).append(Owner(run_id, held.quantity))
+            self._owners = found
+        return self._owners.get(key, [])
+
+    def drift(self, key: Key, net: int) -> Charges:
+        """Return who bears the difference between the broker's net and what the runs own (RULES 6)."""
+        if (key, net) not in self._drift:
+            self._drift[key, net] = charge_drift(self.owners(key), net)
+        return self._drift[key, net]
+
     def _stale_holdings(self, run_id: int) -> None:
+        self._owners, self._drift = None, {}
         self._holdings[run_id] = holdings_of(self.orders_of(run_id), self.charges_of(run_id))
 
     # ── plans, events, commands ───────────────────────────────────────────────────────────────────────────────────────
 
     def plans_of(self, run_id: int) -> list[ExitPlan]:
         """Return the exit plans of a run."""
-        known = dict(self.ledger.plans.get(run_id, {}))
-        known.update({plan.id: plan for plan in self.plans.values() if plan.execution_id == run_id})
-        return list(known.values())
+        return list({**self.ledger.plans.get(run_id, {}), **self._plans_by_run.get(run_id, {})}.values())
 
     def active_plan(self, run_id: int, account_id: int) -> ExitPlan | None:
         """Return the active exit plan that covers an account of a run."""
@@ -311,6 +349,7 @@ class Pass:
     def put_plan(self, plan: ExitPlan) -> ExitPlan:
         """Change or add an exit plan."""
         self.plans[plan.id] = plan
+        self._plans_by_run.setdefault(plan.execution_id, {})[plan.id] = plan
         return plan
 
     def event(
@@ -373,6 +412,10 @@ class Pass:
             order = self.orders[order_id]
             ledger.orders.setdefault(order.execution_id, {})[order_id] = order
             ledger.run_of_order[order_id] = order.execution_id
+            if order.state in IN_DOUBT:
+                ledger.in_doubt[order_id] = order
+            else:
+                ledger.in_doubt.pop(order_id, None)
         for plan in self.plans.values():
             ledger.plans.setdefault(plan.execution_id, {})[plan.id] = plan
         for charge in self.charges.values():

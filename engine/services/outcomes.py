@@ -132,11 +132,6 @@ def on_valid_books(changes: Pass, account: Account, books: AccountBooks) -> None
         _observe_books(changes, account, order, rows[order.orderid], trades.get(order.orderid, []))
 
 
-def exact(order: Order, books: AccountBooks) -> bool:
-    """Whether the trade book explains everything the order filled, to the unit."""
-    return sum(trade.quantity for trade in books.trades if trade.orderid == order.orderid) == order.filled_quantity
-
-
 def unclaimed_trades(changes: Pass, account: Account, books: AccountBooks, instrument: Instrument) -> list[SeenTrade]:
     """Return the trades under an instrument that no order of ours explains."""
     ours = _claimed(changes, account.id, trading_day(books.begun_at))

@@ -8,10 +8,8 @@ from datetime import timedelta
 from engine.domain.evidence import DISAGREE, AccountBooks, Instrument, defect
 from engine.domain.instruments import Action, Exchange, Key
 from engine.domain.money import value_paise
-from engine.domain.netting import charge_drift
 from engine.domain.orders import IN_DOUBT, Order, OrderState, Purpose
 from engine.domain.runs import Charge
-from engine.services.exiting import owners
 from engine.services.ledger import Pass
 from engine.services.messages import BooksRead, Connected, FundsRead
 from engine.services.outcomes import on_valid_books, unclaimed_trades
@@ -216,11 +214,10 @@ def _book_charges(changes: Pass, world: World, account: Account, books: AccountB
     for key in keys:
         instrument = Instrument(key.symbol, key.exchange, key.product)
         changed = account.last_change.get(key)
-        in_flight = any(o.key == key and o.state in IN_DOUBT for o in _orders_on(changes, account.id))
-        if in_flight or (changed is not None and books.begun_at <= changed):
+        if changes.in_doubt(key) or (changed is not None and books.begun_at <= changed):
             continue
         net = books.net.get(instrument, 0)
-        charges = charge_drift(owners(changes, key), net)
+        charges = changes.drift(key, net)
         total = sum(charges.by_run.values())
         if not total:
             continue

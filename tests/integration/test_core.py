@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from engine.broker.answers import NotSent, OutcomeOpen, Placed, Refused
 from engine.domain.evidence import SeenOrder
 from engine.domain.instruments import Action
 from engine.domain.orders import OrderState
+from engine.runtime.core import PASS_LIMIT_SECONDS
 from engine.services import monitor
 from engine.services.journal import LeaseLostError
 from engine.services.ledger import Pass
@@ -866,3 +868,39 @@ def test_send_limit_is_kept_and_exits_go_before_entries(tmp_path: Path) -> None:
     stage.close(run)
     closed(stage, run)
     assert all(later - sooner >= 1.04 for sooner, later in zip(times, times[9:], strict=False))
+
+
+# ── many ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def crowd(stage: Stage, run: int, count: int) -> None:
+    """Make ``count`` runs of one, in memory only."""
+    ledger = stage.ledger
+    number = 10_000
+    for other in range(run + 1, run + count):
+        ledger.runs[other] = replace(ledger.runs[run], id=other)
+        ledger.accounts[other] = {a: replace(row, execution_id=other) for a, row in ledger.accounts[run].items()}
+        ledger.holdings[other] = dict(ledger.holdings[run])
+        ledger.orders[other] = {}
+        for order in ledger.orders[run].values():
+            number += 1
+            ledger.orders[other][number] = replace(order, id=number, execution_id=other, orderid=f"x{number}")
+            ledger.run_of_order[number] = other
+            broker = stage.broker(order.account_id)
+            row = broker.orders[str(order.orderid)]
+            broker.orders[f"x{number}"] = replace(row, orderid=f"x{number}")
+            broker.trades += [replace(t, orderid=f"x{number}") for t in broker.trades if t.orderid == order.orderid]
+    stage.journal.commit = lambda *_args, **_kwargs: None  # type: ignore[method-assign]
+
+
+def test_kill_switch_over_hundreds_of_runs_stays_clear_of_the_watchdog(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, accounts=4)
+    run = stage.enter()
+    crowd(stage, run, 300)
+    stage.play(1)
+    stage.command("halt")
+    begun = time.perf_counter()
+    stage.step()
+    assert time.perf_counter() - begun < PASS_LIMIT_SECONDS
+    stage.play(1)
+    assert all(len(hands.sent) > 10 for hands in stage.hands.values())
