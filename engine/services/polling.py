@@ -19,6 +19,7 @@ FLIGHT = timedelta(seconds=0.5)
 OPEN = timedelta(seconds=2)
 QUIET = timedelta(seconds=5)
 FUNDS = timedelta(seconds=30)
+FUNDS_AFTER_FILL = timedelta(seconds=2)
 QUOTES = timedelta(seconds=2)
 CONNECT_AGAIN = timedelta(seconds=3)
 READ_LOST = timedelta(seconds=20)
@@ -45,9 +46,16 @@ def poll(changes: Pass, world: World) -> None:
                 changes.after_commit.append(partial(_read_books, account, now))
         fresh_for = sizing.get(account.id)
         needed = fresh_for is not None and (account.funds_begun is None or account.funds_begun <= fresh_for)
+        needed = needed or _funds_moved(account, now)
         lost = account.reading_funds_since is not None and now - account.reading_funds_since > READ_LOST
         if (account.reading_funds_since is None or lost) and (needed or now >= account.funds_due):
             changes.after_commit.append(partial(_read_funds, account, now))
+
+
+def _funds_moved(account: Account, now: datetime) -> bool:
+    """Tell whether fills changed the funds since they were read: the figures on the pages follow within seconds."""
+    read = account.funds_begun
+    return read is not None and now - read >= FUNDS_AFTER_FILL and any(at > read for at in account.last_change.values())
 
 
 # What was asked is noted only when it is: a pass that cannot be committed asks nothing, and notes nothing.

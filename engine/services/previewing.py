@@ -87,6 +87,7 @@ def _account(changes: Pass, preview: Preview, resolution: Resolution, account: A
         account=account.facts.name,
         available_paise=sizing.available_paise if sizing else account.available_paise,
         funds_age_seconds=age,
+        grade=account.facts.grade if terms.percentage is None else "",
         percentage=percentage,
         usable_paise=sizing.usable_paise if sizing else None,
         structure_margin_paise=sizing.structure_margin_paise if sizing else None,

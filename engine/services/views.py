@@ -212,12 +212,13 @@ class PreviewOrder(View):
 
 
 class PreviewAccount(View):
-    """The sizing waterfall of one account, in paise; 0 lots carries the reason."""
+    """The sizing waterfall of one account, in paise; 0 lots carries the reason. ``grade`` empty: an own percentage."""
 
     account_id: int
     account: str
     available_paise: int | None
     funds_age_seconds: float | None
+    grade: str = ""
     percentage: float
     usable_paise: int | None
     structure_margin_paise: int | None

@@ -118,15 +118,16 @@ def preview_accounts_table(preview: PreviewView, *, key: str) -> None:
             "Bound by": word(BOUNDS, account.bound_by),
             "Orders": len(account.orders),
             "Available": formats.rupees(account.available_paise, decimals=False),
-            "Used part": formats.percent(account.percentage),
+            "Grade and share": f"{account.grade} · {percent}" if account.grade else percent,
             "Usable": formats.rupees(account.usable_paise, decimals=False),
             "Margin of one": formats.rupees(account.structure_margin_paise, decimals=False),
             "Funds read": formats.age(account.funds_age_seconds),
             "Why": account.reason,
         }
         for account in preview.accounts
+        for percent in [formats.percent(account.percentage)]
     ]
-    money = ("Available", "Used part", "Usable", "Margin of one")
+    money = ("Available", "Grade and share", "Usable", "Margin of one")
     _table(rows, key=key, alt="Sizing per account", pinned="Account", right=money)
 
 
