@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.components import places
+from pages.components.freshness import lag
 from pages.components.gate import fragment_desk
 from pages.components.live import read_now
 from pages.components.orders import close_run_buttons
@@ -29,7 +30,7 @@ def live() -> None:
             limits_line(run.limits, now.at)
             run_accounts_table(run.accounts, key=f"run-accounts-{run.id}")
             if run.positions:
-                positions_table(run.positions, key=f"run-positions-{run.id}")
+                positions_table(run.positions, behind=lag(now.live.as_of, now.at), key=f"run-positions-{run.id}")
             else:
                 st.caption("Nothing is filled yet.")
             close_run_buttons(run, where="positions", enabled=desk.may_trade)

@@ -13,6 +13,11 @@ from pages.components import formats
 FRESH_SECONDS = 5.0
 
 
+def lag(as_of: datetime, now: datetime) -> float:
+    """Return by how many seconds every age inside a view read at ``as_of`` has grown since."""
+    return max(0.0, (now - as_of).total_seconds())
+
+
 class Freshness(StrEnum):
     """How far a figure can be trusted."""
 
@@ -34,7 +39,9 @@ def freshness_badge(as_of: datetime | None, now: datetime, problem: str = "") ->
     """Show a badge; the reason stands in its help and, when it matters, beside it."""
     match judge(as_of, now, problem):
         case Freshness.FRESH:
-            st.badge("Live", icon=":material/bolt:", color="green", help=f"As of {formats.clock(as_of, now=now)} IST")
+            st.badge(
+                "Prices live", icon=":material/bolt:", color="green", help=f"As of {formats.clock(as_of, now=now)} IST"
+            )
         case Freshness.STALE:
             label = f"Stale · {formats.since(as_of, now)}"
             st.badge(label, icon=":material/history:", color="orange", help=problem or "The figures do not move.")

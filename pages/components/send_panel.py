@@ -85,8 +85,8 @@ def ask_preview(strategy: StrategyView, chosen_key: str) -> None:
     )
 
 
-def send(strategy_id: int, again: bool) -> None:
-    """Order the entry that the preview showed; a second press finds the first one's command."""
+def send(strategy_id: int, again: bool, contracts: tuple[str, ...]) -> None:
+    """Order the entry of the previewed contracts; a second press finds the first one's command."""
     sending: Sending | None = st.session_state.get(_place(strategy_id))
     if sending is None or sending.execute_id is not None:
         return
@@ -101,6 +101,7 @@ def send(strategy_id: int, again: bool) -> None:
             list(sending.seen_run_ids),
             sending.key,
             again=again,
+            contracts=list(contracts),
         )
     except ServiceError as error:
         st.session_state[_place(strategy_id)] = replace(sending, problem=str(error))
@@ -146,7 +147,7 @@ def _show_preview(desk: Desk, strategy: StrategyView, sending: Sending, preview:
         if preview.expiry_day:
             st.badge("Expiry day", icon=":material/event:", color="orange")
     preview_legs_table(preview, key="preview-legs")
-    preview_accounts_table(preview, key="preview-accounts")
+    preview_accounts_table(preview, behind=max(0.0, seconds), key="preview-accounts")
     for account in preview.accounts:
         if not account.lots:
             reason = formats.plain(account.reason or account.bound_by)
@@ -154,17 +155,22 @@ def _show_preview(desk: Desk, strategy: StrategyView, sending: Sending, preview:
     if orders:
         with st.expander(f"{formats.count(orders, 'order')} in the order they would go", icon=":material/list:"):
             preview_orders_table(preview, key="preview-orders")
+    halted = read_now(desk).live.halted
+    if halted:
+        st.warning("The kill switch was pressed: re-arm at the top of the page first.", title="Halted: no entries")
     needs_again = bool(strategy.open_run_ids) and not again
     reason = (
         "Sent already; preview again for another one" if sending.execute_id is not None
         else "No account can take a lot" if not orders
         else "The preview is more than a minute old; preview again" if old
+        else "Entries are halted; re-arm first" if halted
         else "Tick “Run again” first: a run is open" if needs_again
         else None
     )  # fmt: skip
     st.markdown(
         f"Execute sends **{formats.count(orders, 'order')}** at market to **{formats.count(len(takers), 'account')}**, "
-        "sized again from funds read fresh at that moment."
+        "sized again from funds read fresh at that moment. Strikes are resolved again; if they differ from these "
+        "contracts nothing is sent."
     )
     if st.button(
         "Execute",
@@ -174,7 +180,7 @@ def _show_preview(desk: Desk, strategy: StrategyView, sending: Sending, preview:
         disabled=reason is not None or not desk.may_trade,
         help=reason,
         on_click=send,
-        args=(strategy.id, again),
+        args=(strategy.id, again, tuple(leg.symbol for leg in preview.legs)),
     ):
         st.rerun()  # this part runs faster while the engine is at it
 
@@ -184,6 +190,10 @@ def _show_outcome(ordered: CommandView, desk: Desk) -> None:
         _waiting("Sent to the engine…", desk)
     elif ordered.state == "done":
         run = ordered.outcome.get("run_id")
+        seen = next((seen for seen in read_now(desk).live.runs if seen.id == run), None)
+        if seen is not None and seen.state == "refused":
+            st.error(formats.plain(seen.reason or "The engine refused it."), title=f"Run {run} was refused")
+            return
         st.success(ordered.message or "The run has begun.", title=f"Run {run}" if run is not None else "Done")
         st.page_link(places.POSITIONS, label="Watch it on Positions", icon=":material/stacked_line_chart:")
     else:

@@ -11,6 +11,7 @@ import streamlit as st
 
 from engine.services.views import AccountView, PositionView, PreviewView, RiskEventView, RunAccountView, RunView
 from pages.components import formats
+from pages.components.freshness import FRESH_SECONDS
 from pages.components.words import ACCOUNT_STATES, ACTIONS, BOUNDS, EVENTS, HEALTH, RUN_STATES, word
 
 WHOLE_ROWS = 40
@@ -55,8 +56,8 @@ def run_accounts_table(accounts: Sequence[RunAccountView], *, key: str) -> None:
     _table(rows, key=key, alt="Accounts of the run", pinned="Account")
 
 
-def positions_table(positions: Sequence[PositionView], *, key: str) -> None:
-    """Show positions by account and leg, each price with its age."""
+def positions_table(positions: Sequence[PositionView], *, behind: float, key: str) -> None:
+    """Show positions by account and leg, each price with its age; the view itself is ``behind`` seconds old."""
     rows = [
         {
             "Account": position.account,
@@ -65,7 +66,7 @@ def positions_table(positions: Sequence[PositionView], *, key: str) -> None:
             "Quantity": formats.quantity(position.quantity),
             "Average": formats.price(position.average_price),
             "LTP": formats.price(position.ltp),
-            "Price": _price_state(position),
+            "Price": _price_state(position, behind),
             "Product": position.product,
             "Leg": position.leg_index,
         }
@@ -109,8 +110,8 @@ def preview_legs_table(preview: PreviewView, *, key: str) -> None:
     _table(rows, key=key, alt="Resolved contracts", pinned="Contract", right=("LTP", "Bid", "Ask", "Freeze"))
 
 
-def preview_accounts_table(preview: PreviewView, *, key: str) -> None:
-    """Show the sizing of each account, from funds to lots, with the limit that bound it."""
+def preview_accounts_table(preview: PreviewView, *, behind: float, key: str) -> None:
+    """Show the sizing of each account, from funds to lots; the preview itself is ``behind`` seconds old."""
     rows = [
         {
             "Account": account.account,
@@ -121,7 +122,7 @@ def preview_accounts_table(preview: PreviewView, *, key: str) -> None:
             "Grade and share": f"{account.grade} · {percent}" if account.grade else percent,
             "Usable": formats.rupees(account.usable_paise, decimals=False),
             "Margin of one": formats.rupees(account.structure_margin_paise, decimals=False),
-            "Funds read": formats.age(account.funds_age_seconds),
+            "Funds read": formats.age(_older(account.funds_age_seconds, behind)),
             "Why": account.reason,
         }
         for account in preview.accounts
@@ -228,8 +229,12 @@ def _account_state(account: AccountView) -> str:
     return f"waits for {account.waits_for}" if account.waits_for else "not armed"
 
 
-def _price_state(position: PositionView) -> str:
+def _price_state(position: PositionView, behind: float) -> str:
     if position.ltp is None:
         return "no price"
-    age = formats.age(position.ltp_age_seconds)
-    return age if position.confirmed else f"unconfirmed, {age}"
+    age = formats.age(_older(position.ltp_age_seconds, behind))
+    return age if position.confirmed and behind <= FRESH_SECONDS else f"unconfirmed, {age}"
+
+
+def _older(seconds: float | None, behind: float) -> float | None:
+    return None if seconds is None else seconds + behind

@@ -70,6 +70,10 @@ def texts(at: AppTest) -> str:
     return "\n".join(str(part.value) for part in parts)
 
 
+def tables(at: AppTest) -> str:
+    return "\n".join(frame.value.to_string() for frame in (*at.dataframe, *at.table))
+
+
 @pytest.mark.parametrize("page", ["desk", "strategies", "positions", "accounts", "risk_events"])
 def test_a_new_user_sees_every_page(scene: Scene, page: str) -> None:
     assert scene.open(page).title
@@ -92,7 +96,7 @@ def test_without_a_session_nothing_is_shown(scene: Scene, monkeypatch: pytest.Mo
         "Your session has ended. Log in to go on; nothing that trades depends on it."
     ]
     assert not at.title
-    assert not at.dataframe
+    assert not tables(at)
 
 
 def test_the_first_press_makes_paper_accounts(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,6 +139,21 @@ def test_a_dead_engine_leaves_the_last_figures_with_their_age(scene: Scene) -> N
     assert "The engine is not running" in texts(at)
     assert "Short straddle, NIFTY" in texts(at)
     assert "Stale · 4 min ago" in texts(at)
+    assert "unconfirmed, 4 min ago" in tables(at)
+    assert " now" not in tables(at)
+    assert "4 min ago" in tables(scene.open("accounts"))
+
+
+def test_the_age_of_funds_grows_with_the_preview(scene: Scene) -> None:
+    accounts = scene.family_with_runs()
+    strategy = scene.desk.create_from_template("short_straddle", [account.id for account in accounts])
+    at = scene.open("strategies")
+    at.button(key="preview").click().run()
+    preview = sample_preview(accounts, as_of=NOW - timedelta(seconds=40), strategy_id=strategy.id)
+    scene.answer("preview", {"preview": preview.model_dump(mode="json")})
+    at.run()
+    assert "51 s ago" in tables(at)
+    assert "11 s ago" not in tables(at)
 
 
 def test_a_template_becomes_a_strategy_for_all_accounts(scene: Scene) -> None:
@@ -164,7 +183,7 @@ def test_preview_then_execute_writes_one_command_and_shows_what_became_of_it(sce
     (row,) = scene.rows("execute")
     assert row.payload == {
         "strategy_id": strategy.id, "version": 1, "account_ids": [account.id for account in accounts],
-        "seen_run_ids": [], "again": False,
+        "seen_run_ids": [], "again": False, "contracts": ["NIFTY23NOV2626000CE", "NIFTY23NOV2626000PE"],
     }  # fmt: skip
     scene.answer("execute", {"run_id": 7, "message": "Run 7 has begun on 2 accounts."})
     at.run()
@@ -278,8 +297,7 @@ def test_a_risk_event_shows_what_the_engine_knew(scene: Scene) -> None:
     at.run()
     assert "Max loss · Exit all" in texts(at)
     assert {metric.label: metric.value for metric in at.metric}["Value"] == "−₹5,123.50"
-    frames = [frame.value for frame in at.dataframe]
-    assert any("NIFTY23NOV2626000CE" in frame.to_string() for frame in frames)
+    assert "NIFTY23NOV2626000CE" in tables(at)
 
 
 def test_the_kill_switch_without_runs_still_stops_entries(scene: Scene) -> None:
@@ -300,7 +318,7 @@ def test_runs_that_ended_are_not_counted_as_open(scene: Scene) -> None:
     scene.factory.write_live(scene.caller, view.model_copy(update={"runs": ended}))
     at = scene.open()
     assert {metric.label: metric.value for metric in at.metric}["Open runs"] == "0"
-    assert any("Kill switch" in frame.value.to_string() for frame in at.dataframe)
+    assert "Kill switch" in tables(at)
 
 
 def test_a_session_that_ends_takes_the_page_away(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,7 +326,7 @@ def test_a_session_that_ends_takes_the_page_away(scene: Scene, monkeypatch: pyte
     at = scene.open("positions")
     monkeypatch.setattr(gate, "provide", lambda: None)
     at.run()
-    assert not at.dataframe
+    assert not tables(at)
     assert at.warning[0].value.startswith("Your session has ended")
 
 
@@ -324,4 +342,4 @@ def test_a_database_that_does_not_answer_is_said_not_shown_as_empty(
     at = AppTest.from_file(str(HOME), default_timeout=30).run()
     assert not at.exception
     assert [error.value for error in at.error] == ["The database does not answer."]
-    assert not at.dataframe
+    assert not tables(at)
