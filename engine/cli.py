@@ -1,7 +1,8 @@
 """The command line of the engine: run it, ask it, order from it. ``--json`` prints one JSON document.
 
 Exit codes: 0 done · 1 refused or failed, with the reason · 2 wrong usage · 3 another engine holds the lease ·
-4 the engine is not running or did not take the command in time · 5 not finished within the wait.
+4 the engine is not running or did not take it in time (exits and halts are then noted, and done by the next engine) ·
+5 not finished within the wait.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ from engine.store.vault import Vault, VaultError
 DONE, FAILED, LEASE_HELD, NOT_TAKEN, NOT_FINISHED = 0, 1, 3, 4, 5
 ENDED = frozenset({"closed", "refused"})
 TAKE_SECONDS = 17.0
+NOTED = "It is noted and will be done as soon as an engine runs; until then close at the broker."
+LAPSES = "It lapses 15 s after it was given."
 
 
 class CommandLineError(Exception):
@@ -53,6 +56,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         code = _say_error(options, str(error), error.code)
     except (ServiceError, SchemaError, VaultError, ValueError) as error:
         code = _say_error(options, str(error), FAILED)
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        code = _say_error(options, f"{error.strerror or error}{where}", FAILED)
     except KeyboardInterrupt:
         code = 130
     sys.stdout.flush()
@@ -229,6 +235,10 @@ def _execute(options: argparse.Namespace) -> int:
     if strategy is None:
         raise CommandLineError(f"there is no strategy {options.name!r}")
     account_ids = None if options.accounts is None else _account_ids(desk, options.accounts)
+    if not desk.engine().alive:
+        raise CommandLineError(f"{desk.engine().problem} Nothing was ordered.", NOT_TAKEN)
+    if strategy.open_run_ids and not (options.again or options.dry_run):
+        raise CommandLineError(f"{strategy.name} already has an open run: --again opens a second one")
     if options.dry_run:
         command = _taken(desk, desk.request_preview(strategy.id, account_ids))
         preview = PreviewView.model_validate(command.outcome["preview"])
@@ -284,14 +294,18 @@ def _finish(
 def _taken(desk: Desk, command: CommandView) -> CommandView:
     """Wait until the engine took the command; raises CommandLineError when it refused or was not there."""
     until = time.monotonic() + TAKE_SECONDS
+    lasting = command.kind not in {"execute", "preview"}
     while time.monotonic() < until:
         command = desk.command(command.id)
         if command.state == "done":
             return command
         if command.state in {"refused", "too_late"}:
             raise CommandLineError(command.message, FAILED if command.state == "refused" else NOT_TAKEN)
+        engine = desk.engine()
+        if not engine.alive:
+            raise CommandLineError(f"{engine.problem} {NOTED if lasting else LAPSES}", NOT_TAKEN)
         time.sleep(0.05)
-    raise CommandLineError(desk.engine().problem or "the engine did not answer", NOT_TAKEN)
+    raise CommandLineError("the engine did not answer", NOT_TAKEN)
 
 
 # ── inside ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -201,8 +201,9 @@ class Desk:
         key: str,
         *,
         again: bool = False,
+        contracts: list[str] | None = None,
     ) -> CommandView:
-        """Order an entry of the version and the open runs that the page showed."""
+        """Order an entry of the version, the open runs and the contracts that the page showed (None: showed none)."""
         return commands.execute(
             self._database,
             self.caller,
@@ -212,6 +213,7 @@ class Desk:
             seen_run_ids=seen_run_ids,
             key=key,
             again=again,
+            contracts=contracts,
             now=self.now,
         )
 

@@ -52,6 +52,7 @@ class House:
         quiet_unanswered: float = 180.0,
         quiet_answered: float = 10.0,
         database_url: str | None = None,
+        data_folder: Path | None = None,
         **paper: Any,
     ) -> None:
         self.folder = folder
@@ -59,13 +60,13 @@ class House:
         self.settings = Settings(
             _env_file=None,  # type: ignore[call-arg]
             database_url=database_url or f"sqlite:///{folder}/house.db",
-            data_folder=folder,
+            data_folder=data_folder or folder,
             log_dir=folder / "logs",
             app_env="development",
         )
         self._environment = {
             "DATABASE_URL": self.settings.database_url,
-            "DATA_DIR": str(folder),
+            "DATA_DIR": str(data_folder or folder),
             "LOG_DIR": str(folder / "logs"),
             "QUIET_UNANSWERED_SECONDS": str(quiet_unanswered),
             "QUIET_ANSWERED_SECONDS": str(quiet_answered),

@@ -8,21 +8,25 @@ from decimal import ROUND_HALF_UP, Decimal
 from engine.domain.errors import DomainError
 
 
+MOST_RUPEES = Decimal(10) ** 15
+"""No amount of a family is larger; what is comes from a typing error or a broken server."""
+
+
 def paise(rupees: float | str | Decimal) -> int:
     """₹ as integer paise, rounded half up from the printed decimal.
 
-    Raises DomainError for text that is no number, NaN and infinities.
+    Raises DomainError for text that is no number, NaN, infinities and amounts beyond ₹ 10¹⁵.
 
     >>> paise(235.4), paise("0.05"), paise(-1.005)
     (23540, 5, -101)
     """
     try:
         value = Decimal(str(rupees))
-    except ArithmeticError as error:
-        raise DomainError("amount", f"{rupees!r} is not a number") from error
+    except (ArithmeticError, ValueError) as error:  # ValueError: an integer too long to print
+        raise DomainError("amount", f"{_shown(rupees)} is not a number") from error
     if not value.is_finite():
-        raise DomainError("amount", f"{rupees!r} is not finite")
-    return int((value * 100).quantize(Decimal(1), rounding=ROUND_HALF_UP))
+        raise DomainError("amount", f"{_shown(rupees)} is not finite")
+    return _rounded(value, _shown(rupees))
 
 
 def rupees(amount_paise: int) -> float:
@@ -37,9 +41,30 @@ def rupees(amount_paise: int) -> float:
 def value_paise(price: float, quantity: int) -> int:
     """Price (₹) × quantity as integer paise, exact for prices of any number of decimals up to rounding of the product.
 
+    Raises DomainError for a price that is not finite and a value beyond ₹ 10¹⁵.
+
     >>> value_paise(235.4, 65), value_paise(100.03333, 3)
     (1530100, 30010)
     """
     if not math.isfinite(price):
         raise DomainError("price", f"{price!r} is not finite")
-    return int((Decimal(str(price)) * quantity * 100).quantize(Decimal(1), rounding=ROUND_HALF_UP))
+    shown = f"{_shown(price)} × {_shown(quantity)}"
+    try:
+        value = Decimal(str(price)) * quantity
+    except ArithmeticError as error:
+        raise DomainError("amount", f"{shown} is too large") from error
+    return _rounded(value, shown)
+
+
+def _rounded(value: Decimal, shown: str) -> int:
+    if value.copy_abs() > MOST_RUPEES:
+        raise DomainError("amount", f"{shown} is too large")
+    return int((value * 100).quantize(Decimal(1), rounding=ROUND_HALF_UP))
+
+
+def _shown(figure: object) -> str:
+    try:
+        text = repr(figure)
+    except ValueError:  # an integer too long to print
+        return "the figure"
+    return text if len(text) <= 40 else f"{text[:37]}…"

@@ -14,7 +14,7 @@ from engine.domain.calendar import IST, Calendar, ist_day
 from engine.domain.errors import CalendarError, RuleError
 from engine.domain.instruments import Exchange
 from engine.domain.money import paise
-from engine.domain.trailing import TrailingKind, TrailingRule, TrailingState, advance, hit
+from engine.domain.trailing import LARGEST_FIGURE, TrailingKind, TrailingRule, TrailingState, advance, hit
 
 
 class ExitRule(StrEnum):
@@ -67,8 +67,8 @@ class Limit:
     action: ExitAction = ExitAction.CLOSE_ALL
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.amount) or self.amount <= 0:
-            raise RuleError("amount", f"{self.amount} must be above 0")
+        if not math.isfinite(self.amount) or not 0 < self.amount <= LARGEST_FIGURE:
+            raise RuleError("amount", f"{self.amount} must be above 0 and at most {LARGEST_FIGURE:,.0f}")
 
 
 @dataclass(frozen=True, slots=True)

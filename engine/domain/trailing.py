@@ -11,6 +11,9 @@ from typing import assert_never
 from engine.domain.errors import RuleError
 from engine.domain.money import paise, value_paise
 
+LARGEST_FIGURE = 1e9
+"""No limit is larger, in whatever unit: what follows from it stays far inside 64 bits of paise."""
+
 
 class TrailingKind(StrEnum):
     """What the distance between peak and stop is measured in."""
@@ -33,8 +36,9 @@ class Lock:
 
     def __post_init__(self) -> None:
         for field in ("reach", "keep", "step", "rise"):
-            if not math.isfinite(getattr(self, field)):
-                raise RuleError(f"lock {field}", "is not a number")
+            figure = getattr(self, field)
+            if not math.isfinite(figure) or abs(figure) > LARGEST_FIGURE:
+                raise RuleError(f"lock {field}", f"{figure} is not a figure up to {LARGEST_FIGURE:,.0f}")
         if self.reach <= 0:
             raise RuleError("lock reach", f"{self.reach} is no profit: it must be above 0")
         if self.keep >= self.reach:
@@ -60,16 +64,16 @@ class TrailingRule:
     lock: Lock | None = None
 
     def __post_init__(self) -> None:
-        if self.activate_at is not None and not math.isfinite(self.activate_at):
-            raise RuleError("activate_at", "is not a number")
+        if self.activate_at is not None and not abs(self.activate_at) <= LARGEST_FIGURE:
+            raise RuleError("activate_at", f"{self.activate_at} is not a figure up to {LARGEST_FIGURE:,.0f}")
         if self.kind is TrailingKind.LOCK_AND_TRAIL:
             if self.lock is None:
                 raise RuleError("lock", "lock and trail needs its four figures")
             return
         if self.lock is not None:
             raise RuleError("lock", f"{self.kind} takes no lock")
-        if not math.isfinite(self.value) or self.value <= 0:
-            raise RuleError("value", f"{self.value} must be above 0")
+        if not 0 < self.value <= LARGEST_FIGURE:
+            raise RuleError("value", f"{self.value} must be above 0 and at most {LARGEST_FIGURE:,.0f}")
         if self.kind is TrailingKind.PERCENTAGE_OF_PROFIT:
             if self.value > 100:
                 raise RuleError("value", f"{self.value} % of the profit is more than all of it")

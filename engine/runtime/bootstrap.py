@@ -19,6 +19,7 @@ from engine.runtime.core import Core, open_run_count
 from engine.runtime.inbox import Inbox
 from engine.runtime.lease import Lease
 from engine.runtime.listening import CommandWatch, watch_lifeline, watch_signals
+from engine.runtime.reserve import DiskReserve
 from engine.runtime.roster import Roster
 from engine.services.intake import Intake
 from engine.services.journal import Journal, LeaseLostError
@@ -59,6 +60,7 @@ def run_engine(
         quiet_answered=timedelta(seconds=settings.quiet_answered_seconds),
         quiet_unanswered=timedelta(seconds=settings.quiet_unanswered_seconds),
         read_terms=_terms_reader(database),
+        unwatched_since=lease.last_pass_before,
         lease_renewed_boot=clock.boot(),
     )
     inbox = Inbox()
@@ -69,14 +71,24 @@ def run_engine(
         job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
     )
     show = _Show(settings)
+    reserve = DiskReserve(settings.data_dir)
     # the core must never wait for the database as long as its watchdog waits for the core
     own_database = Database(settings.database_url, busy_timeout_ms=CORE_BUSY_TIMEOUT_MS)
     try:
+        reserve.make()
         journal = Journal(own_database, token)
         ledger = journal.load(clock.now())
         roster.refresh(world)
         intake = Intake(_terms_finder(database), lambda: roster.refresh(world))
-        core = Core(ledger=ledger, world=world, journal=journal, intake=intake, inbox=inbox, show=show)
+        core = Core(
+            ledger=ledger,
+            world=world,
+            journal=journal,
+            intake=intake,
+            inbox=inbox,
+            show=show,
+            give_up_reserve=reserve.give_up,
+        )
         watch_signals(inbox)
         if lifeline_fd is not None:
             watch_lifeline(lifeline_fd, inbox)
@@ -86,7 +98,8 @@ def run_engine(
         show.start()
         say(f"engine ready: {open_run_count(ledger)} open runs, {len(world.accounts)} accounts")
         reason = core.run()
-        note = f"stopped with {open_run_count(ledger)} open runs ({reason})"
+        left = open_run_count(ledger)
+        note = f"stopped with {left} open runs{', unwatched from now on' if left else ''} ({reason})"
     except LeaseLostError:
         note = "another engine took over"
         raise

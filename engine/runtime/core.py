@@ -61,6 +61,7 @@ class Core:
         inbox: Inbox,
         show: Callable[[Pass, World], None],
         watchdog: bool = True,
+        give_up_reserve: Callable[[], bool] = bool,
     ) -> None:
         self._ledger = ledger
         self._world = world
@@ -69,6 +70,8 @@ class Core:
         self._inbox = inbox
         self._show = show
         self._watchdog = watchdog
+        self._give_up_reserve = give_up_reserve
+        self._disk_full = False
         self._recovered = False
         self._shown_boot = 0.0
         self._hurry = False
@@ -117,19 +120,21 @@ class Core:
                 recovery.recover(changes, self._world)
             for message in messages:
                 stop = self._take(changes, message) or stop
+            if self._disk_full:
+                _tell_full(changes)
             self._decide(changes)
             self._commit(changes)
         except LeaseLostError:
             raise
-        except OperationalError:
-            self._no_database(messages)
+        except OperationalError as error:
+            self._no_database(messages, error)
             return None
         except Exception:  # noqa: BLE001 - the edge of a pass: memory is as it was, the messages come again
             _log.exception("a pass failed and changed nothing; its messages are taken again, one by one")
             self._inbox.back([message for message in messages if not isinstance(message, Beat)])
             self._careful_until_boot = self._world.clock.boot() + CAREFUL_SECONDS
             return None
-        self._recovered = True
+        self._recovered, self._disk_full = True, False
         self._act(changes)
         return stop
 
@@ -152,8 +157,8 @@ class Core:
                     self._set_aside(message)
                 left.pop(0)
             self._decide_by_pieces()
-        except OperationalError:
-            self._no_database(left)
+        except OperationalError as error:
+            self._no_database(left, error)
             return None
         return stop
 
@@ -228,8 +233,14 @@ class Core:
             ),
         )
 
-    def _no_database(self, messages: list[Message]) -> None:
-        """Wait a little: the database is locked, full or gone. Nothing was changed and nothing is sent meanwhile."""
+    def _no_database(self, messages: list[Message], error: OperationalError) -> None:
+        """Wait a little: the database is locked, full or gone. Nothing was changed and nothing is sent meanwhile.
+
+        On a full disk the reserve is given up first: exits need a little room for their intents.
+        """
+        if "full" in str(error.orig).lower() and self._give_up_reserve():
+            self._disk_full = True
+            _log.critical("the disk is full: the reserve for exits was given up, make room now")
         self._log_at_times("database", "the database takes nothing; the pass is repeated")
         self._inbox.back([message for message in messages if not isinstance(message, Beat)])
         self._world.clock.pause(NO_DATABASE_SECONDS)
@@ -242,6 +253,7 @@ class Core:
             _log.exception(text)
 
     def _act(self, changes: Pass) -> None:
+        _log_changes(changes)
         for act in changes.after_commit:
             try:
                 act()
@@ -294,20 +306,7 @@ class Core:
         run = next((run for run in changes.open_runs() if run.id == message.run_id), None)
         if run is None or run.state is not RunState.RESOLVING:
             return
-        terms = world.terms_of(run.version_id)
-        resolution = message.resolution
-        problem = message.problem
-        if resolution is not None and terms.market_condition in {"expiry", "non_expiry"}:
-            wants_expiry = terms.market_condition == "expiry"
-            if wants_expiry is not resolution.expiry_day:
-                problem = "the strategy is for expiry days" if wants_expiry else "the strategy is not for expiry days"
-        if resolution is None or problem:
-            ended = replace(run, reason=problem, closed_at=changes.now, profit_paise=0, state=RunState.REFUSED)
-            changes.put_run(ended)
-            return
-        world.resolutions[run.id] = resolution
-        resolved = entry.resolved_json(resolution, resolution.legs)
-        changes.put_run(replace(run, state=RunState.ENTERING, resolved=resolved))
+        entry.on_resolved(changes, world, run, message)
 
     def _decide(self, changes: Pass) -> None:
         world = self._world
@@ -380,3 +379,30 @@ def _dispatch(changes: Pass, *, world: World, account_id: int, waiting: list[boo
 def open_run_count(ledger: Ledger) -> int:
     """Return how many runs are not ended."""
     return sum(run.state not in {RunState.CLOSED, RunState.REFUSED} for run in ledger.runs.values())
+
+
+def _log_changes(changes: Pass) -> None:
+    """Log what was committed, with the ids a person needs to find it again; never a key."""
+    for run in changes.runs.values():
+        _log.info("run %s: %s %s", run.id, run.state, run.reason)
+    for order in changes.orders.values():
+        if order.state is OrderState.PLANNED:
+            continue
+        _log.info(
+            "run %s account %s order %s: %s %s %s %s filled %s %s",
+            order.execution_id, order.account_id, order.id, order.action, order.quantity, order.symbol, order.state,
+            order.filled_quantity, order.words,
+        )  # fmt: skip
+    for event in changes.events:
+        _log.warning("run %s account %s event %s: %s", event.execution_id, event.account_id, event.kind, event.message)
+
+
+def _tell_full(changes: Pass) -> None:
+    for owner_id in sorted({run.owner_id for run in changes.open_runs()}):
+        changes.event(
+            owner_id=owner_id,
+            kind="engine_fault",
+            action="alert_only",
+            message="the disk is full: the room kept back for exits is in use, make room now",
+            knew={},
+        )

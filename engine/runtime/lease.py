@@ -68,12 +68,16 @@ class _AdvisoryLock:
 
 
 class Lease:
-    """The lease of this process. ``take`` or fail; ``token`` is what commits carry."""
+    """The lease of this process. ``take`` or fail; ``token`` is what commits carry.
+
+    ``last_pass_before``: when an engine last watched before this one, None if none ever did.
+    """
 
     def __init__(self, database: Database, data_dir: Path) -> None:
         self._database = database
         self._lock: _Lock = _FileLock(data_dir / "engine.lock") if database.is_sqlite else _AdvisoryLock(database)
         self.token = 0
+        self.last_pass_before: datetime | None = None
 
     def take(self, *, wait_seconds: float = 0.0) -> int:
         """Take the lease and return its token; raises LeaseHeldError if a live engine still has it after the wait."""
@@ -91,6 +95,8 @@ class Lease:
             now = datetime.now(UTC)
             if row is None:
                 row = EngineLease(id=1, renewed_at=now, last_pass_at=now)
+            else:
+                self.last_pass_before = row.last_pass_at
             row.token += 1
             row.holder = f"{socket.gethostname()}:{os.getpid()}"
             row.host, row.boot_id, row.pid = socket.gethostname(), boot_id(), os.getpid()

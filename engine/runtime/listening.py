@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
@@ -43,25 +44,30 @@ class CommandWatch:
 
     def look(self) -> None:
         """Hand over every pending command not handed over before."""
+        pending = select(Command.id).where(Command.state == CommandState.PENDING).order_by(col(Command.id))
         with self._database.read() as session:
-            rows = session.exec(
-                select(Command).where(Command.state == CommandState.PENDING).order_by(col(Command.id))
-            ).all()
-        for row in rows:
-            if row.id is None or row.id in self._given:
-                continue
-            self._given.add(row.id)
-            self._inbox.put(
-                CommandArrived(
-                    row.id,
-                    row.user_id,
-                    row.kind,
-                    row.payload,
-                    row.created_at.astimezone(UTC),
-                    # the page counts by the machine's clock
-                    None if row.valid_until is None else row.valid_until.astimezone(UTC) + ahead_of_the_machine(),
-                )
-            )
+            ids = [one for one in session.exec(pending).all() if one is not None and one not in self._given]
+        for command_id in ids:
+            self._given.add(command_id)
+            try:
+                self._inbox.put(self._read(command_id))
+            except (TypeError, ValueError, LookupError) as error:
+                self._refuse(command_id, error)
+
+    def _read(self, command_id: int) -> CommandArrived:
+        with self._database.read() as session:
+            row = session.get_one(Command, command_id)
+        # the page counts by the machine's clock
+        until = None if row.valid_until is None else row.valid_until.astimezone(UTC) + ahead_of_the_machine()
+        return CommandArrived(command_id, row.user_id, row.kind, row.payload, row.created_at.astimezone(UTC), until)
+
+    def _refuse(self, command_id: int, error: Exception) -> None:
+        """Refuse a row that cannot be read: it must not hold up the ones behind it."""
+        _log.error("command %s cannot be read and is refused: %s", command_id, error)
+        outcome = json.dumps({"message": "The command cannot be read; nothing was done."})
+        statement = text("UPDATE command SET state = 'refused', outcome = :outcome, valid_until = NULL WHERE id = :id")
+        with self._database.write() as session:
+            session.execute(statement, {"outcome": outcome, "id": command_id})
 
     def _run(self) -> None:
         seen: object = None

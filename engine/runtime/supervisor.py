@@ -34,6 +34,8 @@ FIRST_RETRY_SECONDS = 2.0
 RETRY_SECONDS = 10.0
 FINISH_SECONDS = 8.0
 TERMINATE_SECONDS = 2.0
+FROZEN_SECONDS = 5.0
+"""A child that the system holds stopped for this long is killed and started again."""
 LOG_BYTES = 10_000_000
 LAST_WORDS = "stopped with"
 ANOTHER_TRADES = "another engine holds the lease and trades"
@@ -130,6 +132,7 @@ class _Kept:
         self._next_start = 0.0
         self._deaths = 0
         self._said = ""
+        self._frozen_since: float | None = None
 
     @property
     def pid(self) -> int | None:
@@ -146,6 +149,7 @@ class _Kept:
             return
         code = self._process.poll()
         if code is None:
+            self._end_frozen(now)
             return
         self._let_go()
         if code == LEASE_HELD:
@@ -159,6 +163,18 @@ class _Kept:
         self._next_start = now + delay
         self._said = ""
         self._say(f"ended ({_in_words(code)}); started again in {delay:.0f} s. Its output: {self._log}")
+
+    def _end_frozen(self, now: float) -> None:
+        """Kill a child that is held stopped; one that hangs by itself is ended by its own watchdog."""
+        assert self._process is not None
+        if not _held_stopped(self._process.pid):
+            self._frozen_since = None
+        elif self._frozen_since is None:
+            self._frozen_since = now
+        elif now - self._frozen_since >= FROZEN_SECONDS:
+            self._say(f"was held stopped for {FROZEN_SECONDS:.0f} s: killed")
+            self._process.kill()
+            self._frozen_since = None
 
     def postpone(self, now: float, reason: str, *, after: float = RETRY_SECONDS) -> None:
         """Try again later; the reason is logged once, however often it returns."""
@@ -247,6 +263,15 @@ def _last_words(path: Path, since: int) -> str:
 def _to_console(line: str) -> None:
     sys.stderr.write(f"  {line}\n")
     sys.stderr.flush()
+
+
+def _held_stopped(pid: int) -> bool:
+    """Tell whether the system holds a process stopped; where it does not say, none is."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[:1] == ["T"]
 
 
 def _in_words(code: int) -> str:

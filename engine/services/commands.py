@@ -137,9 +137,12 @@ def execute(
     seen_run_ids: list[int],
     key: str,
     again: bool,
+    contracts: list[str] | None = None,
     now: datetime,
 ) -> CommandView:
     """Order an entry of the version that the page showed, with the open runs it showed (RULES 4).
+
+    ``contracts``: the symbols its preview showed, leg by leg; if the legs mean others by now, nothing is sent.
 
     The engine compares both with what is there when it takes the command. Refused here at once when the version is no
     longer the present one, or when runs are open and ``again`` was not ticked.
@@ -168,6 +171,7 @@ def execute(
             "account_ids": chosen,
             "seen_run_ids": sorted(seen_run_ids),
             "again": again,
+            "contracts": contracts,
         }
         row = enqueue(session, caller, kind="execute", payload=payload, key=key, valid_for=ENTRY_VALID_FOR, now=now)
         return _view(row, now)

@@ -17,6 +17,7 @@ from engine.domain.runs import ENTRY_ENDED, AccountState, Run, RunAccount, RunSt
 from engine.domain.sizing import AccountSizing, LegTerms, SizingRequest, size_account
 from engine.services.exiting import CANCEL_AGAIN, open_plan
 from engine.services.ledger import Pass, with_reason
+from engine.services.messages import Resolved
 from engine.services.resolution import Resolution
 from engine.services.terms import StrategyTerms
 from engine.services.world import Account, World, trading_day
@@ -73,6 +74,32 @@ def reserved_paise(changes: Pass, account_id: int, *, besides: int | None = None
         for row in changes.accounts_of(run.id)
         if row.account_id == account_id
     )
+
+
+def on_resolved(changes: Pass, world: World, run: Run, message: Resolved) -> None:
+    """Begin the entry with the contracts that were read, or refuse the run with the reason; nothing was sent yet."""
+    resolution = message.resolution
+    problem = message.problem
+    if resolution is not None and not problem:
+        problem = _not_as_shown(world, run, resolution)
+    if resolution is None or problem:
+        changes.put_run(replace(run, state=RunState.REFUSED, reason=problem, closed_at=changes.now, profit_paise=0))
+        return
+    world.resolutions[run.id] = resolution
+    resolved = resolved_json(resolution, resolution.legs)
+    changes.put_run(replace(run, state=RunState.ENTERING, resolved=resolved))
+
+
+def _not_as_shown(world: World, run: Run, resolution: Resolution) -> str:
+    """Return why these contracts are not what was ordered: another kind of day, or other strikes than previewed."""
+    condition = world.terms_of(run.version_id).market_condition
+    if condition in {"expiry", "non_expiry"} and (condition == "expiry") is not resolution.expiry_day:
+        return f"the strategy is {'' if condition == 'expiry' else 'not '}for expiry days"
+    symbols = tuple(leg.contract.symbol for leg in resolution.legs)
+    shown = world.previewed.pop(run.id, None)
+    if shown is not None and shown != symbols:
+        return f"the preview showed {', '.join(shown)}, by now it is {', '.join(symbols)}; nothing was sent"
+    return ""
 
 
 def size_accounts(changes: Pass, world: World, run: Run, terms: StrategyTerms, resolution: Resolution) -> None:

@@ -100,6 +100,8 @@ class Intake:
                     state=AccountState.SIZING,
                 )
             )
+        if previewed := command.payload.get("contracts"):
+            world.previewed[run.id] = tuple(str(symbol) for symbol in previewed)
         reader = _reader(world, accounts[0])
         changes.after_commit.append(partial(reader.hands.resolve, terms.legs, run_id=run.id, command_id=None))
         changes.answer_command(
@@ -178,5 +180,5 @@ def _halt(changes: Pass, world: World, command: CommandArrived) -> None:
         )
         if plan is not None:
             closing.append(run.id)
-    words = f"{len(closing)} runs are being closed; no entries until re-armed."
+    words = f"{len(closing)} open run{'s are' if len(closing) != 1 else ' is'} being closed; no entries until re-armed."
     changes.answer_command(command.id, "done", {"run_ids": closing, "message": words})

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import time
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, TypeVar
 
+from engine.domain.errors import DomainError
 from engine.domain.instruments import Exchange, Key, Product
 from engine.domain.money import rupees
 from engine.domain.pnl import profit_paise
@@ -32,6 +34,8 @@ from engine.services.terms import StrategyTerms
 from engine.services.views import LimitsDraft
 from engine.services.world import World
 
+Rule = TypeVar("Rule")
+
 MIS_SQUARE_OFF = time(15, 10)
 _WATCHED = frozenset({RunState.ENTERING, RunState.OPEN})
 _TRAILING = {
@@ -51,6 +55,7 @@ def watch_run(changes: Pass, world: World, run: Run, terms: StrategyTerms) -> No
         return
     profit = run_profit(changes, world, run)
     _watch_blindness(changes, world, run, profit)
+    _tell_broken(changes, world, run, terms)
     decision = decide(
         run_limits(terms.limits, str(run.resolved.get("product", ""))),
         figures(run, profit),
@@ -99,23 +104,41 @@ def figures(run: Run, profit: int | None) -> RunFigures:
     )
 
 
-@lru_cache(maxsize=1024)
 def run_limits(draft: LimitsDraft, product: str) -> RunLimits:
-    """Return the domain's limits of what a person set; MIS leaves at 15:10 unless told otherwise."""
-    trailing = None
-    if draft.trailing_kind is not None and draft.trailing_value is not None:
-        rule = TrailingRule(_TRAILING[draft.trailing_kind], draft.trailing_value, draft.trailing_activate_at)
-        trailing = TrailingLimit(rule)
-    square_off = _time(draft.square_off_time)
+    """Return the domain's limits of what a person set; MIS leaves at 15:10 unless told otherwise.
+
+    A rule whose figures make no sense is left out (``broken_rules`` names it): it must not switch off the others.
+    """
+    return _built(draft, product)[0]
+
+
+def broken_rules(draft: LimitsDraft, product: str) -> tuple[str, ...]:
+    """Return why rules were left out, in words."""
+    return _built(draft, product)[1]
+
+
+@lru_cache(maxsize=1024)
+def _built(draft: LimitsDraft, product: str) -> tuple[RunLimits, tuple[str, ...]]:
+    problems: list[str] = []
+
+    def rule(name: str, make: Callable[[], Rule | None]) -> Rule | None:
+        try:
+            return make()
+        except (DomainError, ValueError, ArithmeticError, KeyError) as error:
+            problems.append(f"{name}: {error}")
+            return None
+
+    square_off = rule("square-off time", lambda: _time(draft.square_off_time))
     if square_off is None and product == Product.MIS:
         square_off = TimeLimit(MIS_SQUARE_OFF)
-    return RunLimits(
-        max_loss=_limit(draft.max_loss, draft.max_loss_unit),
-        max_profit=_limit(draft.max_profit, draft.max_profit_unit),
-        trailing=trailing,
-        exit_time=_time(draft.exit_time),
+    limits = RunLimits(
+        max_loss=rule("max loss", lambda: _limit(draft.max_loss, draft.max_loss_unit)),
+        max_profit=rule("max profit", lambda: _limit(draft.max_profit, draft.max_profit_unit)),
+        trailing=rule("trailing stop", lambda: _trailing(draft)),
+        exit_time=rule("exit time", lambda: _time(draft.exit_time)),
         square_off_time=square_off,
     )
+    return limits, tuple(problems)
 
 
 def knowledge(changes: Pass, world: World, run: Run) -> dict[str, Any]:
@@ -179,6 +202,23 @@ def _watch_blindness(changes: Pass, world: World, run: Run, profit: int | None) 
     )
 
 
+def _tell_broken(changes: Pass, world: World, run: Run, terms: StrategyTerms) -> None:
+    """Alarm once a minute while a rule of the run is out of order; the other rules decide."""
+    broken = broken_rules(terms.limits, str(run.resolved.get("product", "")))
+    told = ("broken_rule", run.id, 0)
+    if not broken or world.told_lately(told, changes.now):
+        return
+    changes.event(
+        owner_id=run.owner_id,
+        kind="engine_fault",
+        action=str(ExitAction.ALERT_ONLY),
+        message=f"not watched: {'; '.join(broken)}; the other rules decide",
+        knew={"rules": list(broken)},
+        run_id=run.id,
+    )
+    changes.after_commit.append(partial(world.note_told, told, changes.now))
+
+
 def _keep(changes: Pass, run: Run, decision: Decision) -> None:
     trailing = decision.trailing
     latches = tuple(sorted(decision.latches))
@@ -218,6 +258,12 @@ def _words(breach: Breach) -> str:
 
 def _limit(amount: float | None, unit: str) -> Limit | None:
     return None if amount is None else Limit(amount, LimitUnit(unit))
+
+
+def _trailing(draft: LimitsDraft) -> TrailingLimit | None:
+    if draft.trailing_kind is None or draft.trailing_value is None:
+        return None
+    return TrailingLimit(TrailingRule(_TRAILING[draft.trailing_kind], draft.trailing_value, draft.trailing_activate_at))
 
 
 def _time(text: str | None) -> TimeLimit | None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 from engine.domain.orders import Order, OrderState, moved
 from engine.domain.runs import AccountState, Run, RunState
 from engine.services.ledger import Pass, with_reason
 from engine.services.world import World
+
+UNWATCHED = timedelta(seconds=5)
+"""A restart shorter than this is not told."""
 
 _ENTERING = frozenset({AccountState.SIZING, AccountState.BUYING, AccountState.SELLING})
 
@@ -17,6 +21,7 @@ def recover(changes: Pass, world: World) -> None:
 
     An entry that was cut is not continued: what filled is held, with the run's stops live, and an event says so.
     """
+    _tell_gap(changes, world)
     for run in changes.open_runs():
         for order in changes.orders_of(run.id):
             if order.state is OrderState.PLANNED:
@@ -38,6 +43,23 @@ def recover(changes: Pass, world: World) -> None:
             elif order.state is OrderState.UNKNOWN:
                 _bound_quiet(changes, world, order)
         _cut_entry(changes, run)
+
+
+def _tell_gap(changes: Pass, world: World) -> None:
+    """Record how long nobody watched the open runs: stops that would have fired then fire only now."""
+    since = world.unwatched_since
+    if since is None or changes.now - since < UNWATCHED:
+        return
+    gap = (changes.now - since).total_seconds()
+    for owner_id in sorted({run.owner_id for run in changes.open_runs()}):
+        runs = [run.id for run in changes.open_runs() if run.owner_id == owner_id]
+        changes.event(
+            owner_id=owner_id,
+            kind="blind",
+            action="alert_only",
+            message=f"no engine ran for {gap:,.0f} s: nobody watched {len(runs)} open run{'s'[: len(runs) > 1]}",
+            knew={"unwatched_from": since.isoformat(), "until": changes.now.isoformat(), "runs": runs},
+        )
 
 
 def _bound_quiet(changes: Pass, world: World, order: Order) -> None:

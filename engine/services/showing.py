@@ -7,7 +7,7 @@ from engine.domain.instruments import Exchange, Key
 from engine.domain.orders import OrderState
 from engine.domain.pnl import Holding, average_price
 from engine.domain.rules import limit_paise, next_due
-from engine.domain.runs import AccountState, PlanState, Run, RunState
+from engine.domain.runs import RUN_ENDED, AccountState, PlanState, Run, RunState
 from engine.services.ledger import Pass
 from engine.services.monitor import run_limits, run_profit
 from engine.services.terms import StrategyTerms
@@ -15,6 +15,7 @@ from engine.services.views import AccountView, LimitView, LiveView, PositionView
 from engine.services.world import Account, World, trading_day
 
 SHOWN_AFTER_END_SECONDS = 86_400
+ENDED_RUNS_SHOWN = 20
 
 
 def live_views(changes: Pass, world: World) -> dict[int, LiveView]:
@@ -25,19 +26,22 @@ def live_views(changes: Pass, world: World) -> dict[int, LiveView]:
 
 
 def _view(changes: Pass, world: World, owner_id: int) -> LiveView:
-    runs = [
-        _run(changes, world, run)
-        for run in changes.ledger.runs.values()
-        if run.owner_id == owner_id and _still_shown(changes, run)
-    ]
+    mine = [run for run in changes.ledger.runs.values() if run.owner_id == owner_id]
+    ended = [run for run in mine if run.state in RUN_ENDED and _still_shown(changes, run)]
+    shown = {run.id for run in ended[-ENDED_RUNS_SHOWN:]}
+    runs = [_run_or_fault(changes, world, run) for run in mine if run.state not in RUN_ENDED or run.id in shown]
     accounts = [
         _account(changes, account, runs)
         for account in sorted(world.accounts.values(), key=lambda a: (not a.facts.is_primary, a.facts.priority, a.id))
         if account.facts.owner_id == owner_id
     ]
     today = trading_day(changes.now)
-    of_today = [run for run in runs if trading_day(run.created_at) == today or run.closed_at is None]
-    profits = [run.profit_paise for run in of_today if run.state != RunState.REFUSED]
+    live = {run.id: run.profit_paise for run in runs}
+    profits = [
+        live.get(run.id, run.profit_paise)
+        for run in mine
+        if run.state is not RunState.REFUSED and (trading_day(run.created_at) == today or run.closed_at is None)
+    ]
     known = [profit for profit in profits if profit is not None]
     total = sum(known) if len(known) == len(profits) else None
     return LiveView(as_of=changes.now, accounts=accounts, runs=runs, profit_paise=total)
@@ -45,6 +49,30 @@ def _view(changes: Pass, world: World, owner_id: int) -> LiveView:
 
 def _still_shown(changes: Pass, run: Run) -> bool:
     return run.closed_at is None or (changes.now - run.closed_at).total_seconds() < SHOWN_AFTER_END_SECONDS
+
+
+def _run_or_fault(changes: Pass, world: World, run: Run) -> RunView:
+    """Return a run's view; one that cannot be made is shown as such and blinds nobody else's."""
+    try:
+        return _run(changes, world, run)
+    except Exception as error:  # noqa: BLE001 - the edge of one run
+        return RunView(
+            id=run.id,
+            strategy_id=run.strategy_id,
+            strategy=f"run {run.id}",
+            version=0,
+            venue=run.venue,
+            state=run.state,
+            reason=run.reason,
+            created_at=run.created_at,
+            entered_at=run.entered_at,
+            closed_at=run.closed_at,
+            profit_paise=None,
+            problem=f"the run cannot be shown: {error}",
+            limits=LimitView(),
+            accounts=[],
+            positions=[],
+        )
 
 
 def _run(changes: Pass, world: World, run: Run) -> RunView:

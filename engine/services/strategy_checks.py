@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from datetime import time
 from typing import assert_never
 
 from engine.domain.expiries import WEEK_CHOICES, ExpiryChoice, has_weekly_expiries
 from engine.domain.instruments import Action, InstrumentType, PriceType, Product
+from engine.domain.money import paise
 from engine.domain.strikes import LARGEST_OFFSET, StrikeKind
 from engine.services.errors import InvalidInput
 from engine.services.views import LegDraft, LimitsDraft, StrategyDraft
@@ -19,13 +21,29 @@ STRIKE_KINDS = tuple(str(kind) for kind in StrikeKind)
 LIMIT_UNITS = ("rupees", "per_lot", "percent_of_premium")
 TRAILING_KINDS = ("percent_of_premium", "amount", "points", "percent_of_profit")
 FAILURE_POLICIES = ("unwind", "hold")
-MOST_LEGS = 12
-MOST_RATIO = 50
-MOST_RUPEES = 1_000_000.0
+MOST_LEGS = 20
+MOST_RATIO = 1_000
+MOST_LOTS = 10_000
+MOST_PRICE = 10_000_000.0
+"""Of a strike and of a premium, in ₹."""
+MOST_RUPEES = 1_000_000_000.0
+MOST_PERCENT = 1_000.0
+MOST_POINTS = 100_000.0
+LEAST = 0.01
+TRADED_TYPES = (InstrumentType.CE, InstrumentType.PE)
+"""What the engine can size, enter and leave today."""
 SESSION_OPENS, SESSION_CLOSES = time(9, 15), time(15, 40)
 MIS_SQUARE_OFF = "15:10"
 
 _UNDERLYING = re.compile(r"[A-Z][A-Z0-9&-]{0,29}")
+_MOST_OF_TRAILING = {
+    "percent_of_premium": (MOST_PERCENT, "%"),
+    "amount": (MOST_RUPEES, "₹"),
+    "points": (MOST_POINTS, "points"),
+    "percent_of_profit": (MOST_PERCENT, "%"),
+}
+_UNSEEN = frozenset("\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Marks that turn the direction of text or break its line without being seen."""
 
 
 def checked(draft: StrategyDraft) -> StrategyDraft:
@@ -33,31 +51,47 @@ def checked(draft: StrategyDraft) -> StrategyDraft:
 
     An intraday (MIS) strategy without a square-off time gets 15:10 (RULES 7).
     """
-    name = draft.name.strip()
+    name = plain_text("name", draft.name)
     if not 1 <= len(name) <= 80:
         raise InvalidInput("name", "1 to 80 characters")
-    if len(draft.description) > 500:
+    description = plain_text("description", draft.description)
+    if len(description) > 500:
         raise InvalidInput("description", "at most 500 characters")
     _one_of("product", draft.product, [str(item) for item in Product])
     _one_of("market condition", draft.market_condition, MARKET_CONDITIONS)
     _one_of("hedge failure", draft.hedge_failure, FAILURE_POLICIES)
     _one_of("sold leg failure", draft.sold_leg_failure, FAILURE_POLICIES)
-    if draft.sizing_percentage is not None and not 0 < draft.sizing_percentage <= 100:
-        raise InvalidInput("percentage of funds", "more than 0 and at most 100, or empty for each account's grade")
-    if draft.fixed_lots is not None and not 1 <= draft.fixed_lots <= 1_000:
-        raise InvalidInput("fixed lots", "1 to 1,000, or empty to size from margin")
+    if draft.sizing_percentage is not None and not LEAST <= draft.sizing_percentage <= 100:
+        raise InvalidInput("percentage of funds", "0.01 to 100, or empty for each account's grade")
+    if draft.fixed_lots is not None and not 1 <= draft.fixed_lots <= MOST_LOTS:
+        raise InvalidInput("fixed lots", f"1 to {MOST_LOTS:,}, or empty to size from margin")
     if not 1 <= len(draft.legs) <= MOST_LEGS:
         raise InvalidInput("legs", f"1 to {MOST_LEGS} legs")
     legs = [_leg(f"leg {number}", leg, draft.product) for number, leg in enumerate(draft.legs, start=1)]
-    limits = _limits(draft.limits, legs)
+    _together(legs)
+    limits = _limits(draft.limits)
     if draft.product == Product.MIS and limits.square_off_time is None:
         limits = limits.model_copy(update={"square_off_time": MIS_SQUARE_OFF})
     return draft.model_copy(
         update={
-            "name": name, "description": draft.description.strip(), "legs": legs, "limits": limits,
+            "name": name, "description": description, "legs": legs, "limits": limits,
             "account_ids": sorted(set(draft.account_ids)),
         }
     )  # fmt: skip
+
+
+def plain_text(field: str, text: str) -> str:
+    """Return the text without blanks around it; raises InvalidInput for characters that nobody sees.
+
+    Control characters, marks that turn the direction of what is read, halves of a surrogate pair.
+
+    >>> plain_text("name", " Straddle, NIFTY ₹ ")
+    'Straddle, NIFTY ₹'
+    """
+    stripped = text.strip()
+    if any(character in _UNSEEN or unicodedata.category(character) in {"Cc", "Cs"} for character in stripped):
+        raise InvalidInput(field, "it holds a control character or a mark that cannot be seen; type it anew")
+    return stripped
 
 
 def _leg(place: str, leg: LegDraft, product: str) -> LegDraft:
@@ -65,31 +99,37 @@ def _leg(place: str, leg: LegDraft, product: str) -> LegDraft:
     if not _UNDERLYING.fullmatch(underlying):
         raise InvalidInput(f"{place}, underlying", "an index or share by its exchange symbol, like NIFTY")
     _one_of(f"{place}, action", leg.action, [str(item) for item in Action])
-    _one_of(f"{place}, type", leg.instrument_type, ["CE", "PE", "FUT", "EQ"])
+    _one_of(f"{place}, type", leg.instrument_type, [str(item) for item in InstrumentType])
+    if leg.instrument_type not in TRADED_TYPES:
+        raise InvalidInput(f"{place}, type", "the engine trades options only so far: choose CE or PE")
     if leg.price_type != PriceType.MARKET:
         raise InvalidInput(f"{place}, price type", "MARKET is the one kind that entries use")
     if not 1 <= leg.ratio <= MOST_RATIO:
-        raise InvalidInput(f"{place}, ratio", f"1 to {MOST_RATIO}")
-    kind = InstrumentType(leg.instrument_type)
-    if product == Product.CNC and kind is not InstrumentType.EQ:
-        raise InvalidInput(f"{place}, type", "delivery (CNC) is for shares; options and futures take NRML or MIS")
-    if kind is InstrumentType.EQ and product == Product.NRML:
-        raise InvalidInput(f"{place}, type", "shares take CNC or MIS, not NRML")
-    if kind is not InstrumentType.EQ:
-        _expiry(place, underlying, leg, kind)
-    if kind in {InstrumentType.CE, InstrumentType.PE}:
-        _strike(place, leg)
-        return leg.model_copy(update={"underlying": underlying})
-    return leg.model_copy(update={"underlying": underlying, "strike_kind": "atm", "strike_value": 0.0})
-
-
-def _expiry(place: str, underlying: str, leg: LegDraft, kind: InstrumentType) -> None:
+        raise InvalidInput(f"{place}, ratio", f"1 to {MOST_RATIO:,}")
+    if product == Product.CNC:
+        raise InvalidInput(f"{place}, type", "delivery (CNC) is for shares; options take NRML or MIS")
     _one_of(f"{place}, expiry", leg.expiry_choice, EXPIRY_CHOICES)
-    if leg.expiry_choice in WEEK_CHOICES:
-        if kind is InstrumentType.FUT:
-            raise InvalidInput(f"{place}, expiry", "futures expire monthly: choose current or next month")
-        if not has_weekly_expiries(underlying):
-            raise InvalidInput(f"{place}, expiry", f"{underlying} has no weekly options: choose current or next month")
+    if leg.expiry_choice in WEEK_CHOICES and not has_weekly_expiries(underlying):
+        raise InvalidInput(f"{place}, expiry", f"{underlying} has no weekly options: choose current or next month")
+    _strike(place, leg)
+    return leg.model_copy(update={"underlying": underlying})
+
+
+def _together(legs: list[LegDraft]) -> None:
+    """Refuse what single legs may ask for, but not one structure."""
+    first_of: dict[tuple[object, ...], tuple[int, str]] = {}
+    for number, leg in enumerate(legs, start=1):
+        if leg.underlying != legs[0].underlying:
+            raise InvalidInput(
+                f"leg {number}, underlying",
+                f"the engine trades one underlying a strategy so far, and leg 1 is {legs[0].underlying}",
+            )
+        contract = (leg.instrument_type, leg.expiry_choice, leg.strike_kind, leg.strike_value)
+        first, action = first_of.setdefault(contract, (number, leg.action))
+        if action != leg.action:
+            raise InvalidInput(
+                f"leg {number}, action", f"leg {first} has the same contract with {action}: the two cancel each other"
+            )
 
 
 def _strike(place: str, leg: LegDraft) -> None:
@@ -103,11 +143,11 @@ def _strike(place: str, leg: LegDraft) -> None:
             if value != int(value) or not 1 <= value <= LARGEST_OFFSET:
                 raise InvalidInput(field, f"the number of strikes from the money, 1 to {LARGEST_OFFSET}")
         case StrikeKind.EXACT:
-            if not 0 < value <= MOST_RUPEES:
-                raise InvalidInput(field, "the strike, more than 0")
+            if not LEAST <= value <= MOST_PRICE:
+                raise InvalidInput(field, f"the strike, 0.01 to {MOST_PRICE:,.0f}")
         case StrikeKind.PREMIUM_NEAR:
-            if not 0 < value <= MOST_RUPEES:
-                raise InvalidInput(field, "the premium in ₹, more than 0")
+            if not LEAST <= value <= MOST_PRICE:
+                raise InvalidInput(field, f"the premium in ₹, 0.01 to {MOST_PRICE:,.0f}")
         case StrikeKind.ATM:
             if value != 0:
                 raise InvalidInput(field, "empty or 0 for a leg at the money")
@@ -115,39 +155,35 @@ def _strike(place: str, leg: LegDraft) -> None:
             assert_never(never)
 
 
-def _limits(limits: LimitsDraft, legs: list[LegDraft]) -> LimitsDraft:
-    only_options = all(leg.instrument_type in {"CE", "PE"} for leg in legs)
+def _limits(limits: LimitsDraft) -> LimitsDraft:
     for field, amount, unit in (
         ("max loss", limits.max_loss, limits.max_loss_unit),
         ("max profit", limits.max_profit, limits.max_profit_unit),
     ):
         _one_of(f"{field}, unit", unit, LIMIT_UNITS)
-        if amount is None:
-            continue
-        if not math.isfinite(amount) or amount <= 0:
-            raise InvalidInput(field, "more than 0, or empty")
-        if unit == "percent_of_premium":
-            _needs_premium(field, amount, only_options=only_options)
-    _trailing(limits, only_options=only_options)
+        if amount is not None:
+            percent = unit == "percent_of_premium"
+            most, of = (MOST_PERCENT, "% of the premium") if percent else (MOST_RUPEES, "₹")
+            _within(field, amount, most, f"{of}, or empty")
+    _trailing(limits)
     for field, text in (("exit time", limits.exit_time), ("square-off time", limits.square_off_time)):
         if text is not None:
             _clock(field, text)
     return limits
 
 
-def _trailing(limits: LimitsDraft, *, only_options: bool) -> None:
+def _trailing(limits: LimitsDraft) -> None:
+    value, activate = limits.trailing_value, limits.trailing_activate_at
     if limits.trailing_kind is None:
-        if limits.trailing_value is not None or limits.trailing_activate_at is not None:
+        if value is not None or activate is not None:
             raise InvalidInput("trailing stop", "choose its kind, or empty its value")
         return
     _one_of("trailing stop, kind", limits.trailing_kind, TRAILING_KINDS)
-    value, activate = limits.trailing_value, limits.trailing_activate_at
-    if value is None or not math.isfinite(value) or value <= 0:
+    if value is None:
         raise InvalidInput("trailing stop, value", "more than 0")
-    if activate is not None and (not math.isfinite(activate) or activate <= 0):
-        raise InvalidInput("trailing stop, activate at", "the profit in ₹, more than 0, or empty")
-    if limits.trailing_kind == "percent_of_premium":
-        _needs_premium("trailing stop", value, only_options=only_options)
+    _within("trailing stop, value", value, *_MOST_OF_TRAILING[limits.trailing_kind])
+    if activate is not None:
+        _within("trailing stop, activate at", activate, MOST_RUPEES, "₹ of profit, or empty")
     if limits.trailing_kind == "percent_of_profit":
         if activate is None:
             raise InvalidInput(
@@ -157,11 +193,10 @@ def _trailing(limits: LimitsDraft, *, only_options: bool) -> None:
             raise InvalidInput("trailing stop, value", "less than 100 % of the profit")
 
 
-def _needs_premium(field: str, percent: float, *, only_options: bool) -> None:
-    if not only_options:
-        raise InvalidInput(field, "a percentage of premium needs option legs only; use ₹ or ₹ per lot")
-    if percent > 1_000:
-        raise InvalidInput(field, "at most 1,000 % of the premium")
+def _within(field: str, amount: float, most: float, of: str) -> None:
+    """Refuse what is no figure, what rounds to nothing and what is beyond every real one."""
+    if not math.isfinite(amount) or not LEAST <= amount <= most or paise(amount) <= 0:
+        raise InvalidInput(field, f"{LEAST} to {most:,.0f} {of}")
 
 
 def _clock(field: str, text: str) -> None:
@@ -169,7 +204,7 @@ def _clock(field: str, text: str) -> None:
         moment = time.fromisoformat(text)
     except ValueError:
         moment = None
-    if moment is None or not re.fullmatch(r"\d\d:\d\d", text):
+    if moment is None or not re.fullmatch(r"[0-9][0-9]:[0-9][0-9]", text):
         raise InvalidInput(field, "HH:MM in Indian time, like 15:10")
     if not SESSION_OPENS < moment <= SESSION_CLOSES:
         raise InvalidInput(field, "inside the session, after 09:15 and until 15:40")

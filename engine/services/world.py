@@ -233,6 +233,8 @@ class World:
     terms: dict[int, StrategyTerms] = field(default_factory=dict)
     read_terms: Callable[[int], StrategyTerms] | None = None
     resolutions: dict[int, Resolution] = field(default_factory=dict)
+    unwatched_since: datetime | None = None
+    previewed: dict[int, tuple[str, ...]] = field(default_factory=dict)
     watched: dict[int, frozenset[Symbol]] = field(default_factory=dict)
     quotes_due: dict[str, datetime] = field(default_factory=dict)
     lease_renewed_boot: float = 0.0

@@ -37,7 +37,7 @@ class Database:
             if not self.url.database or self.url.database == ":memory:":
                 raise DatabaseUrlError("DATABASE_URL: the engine and the pages share the database, it must be a file")
             self.path = Path(self.url.database).resolve()
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.engine = create_engine(self.url, connect_args={"timeout": busy_timeout_ms / 1000})
             _prepare_sqlite(self.engine, busy_timeout_ms)
         else:
