@@ -95,7 +95,39 @@ def test_a_save_over_a_newer_version_is_refused(desk: Desk) -> None:
         ("leg 2, action", {"legs": [CE, PE.model_copy(update={"action": "HOLD"})]}),
         ("leg 1, underlying", {"legs": [CE.model_copy(update={"underlying": "; drop"})]}),
         ("leg 1, expiry", {"legs": [CE.model_copy(update={"underlying": "BANKNIFTY"})]}),
-        ("leg 1, expiry", {"legs": [CE.model_copy(update={"instrument_type": "FUT"})]}),
+        ("leg 1, type", {"legs": [CE.model_copy(update={"instrument_type": "FUT"})]}),
+        ("leg 2, type", {"legs": [CE, PE.model_copy(update={"instrument_type": "EQ"})]}),
+        ("leg 1, type", {"legs": [CE.model_copy(update={"instrument_type": "INDEX"})]}),
+        ("leg 2, underlying", {"legs": [CE, PE.model_copy(update={"underlying": "SENSEX"})]}),
+        ("leg 3, action", {"legs": [CE, PE, CE.model_copy(update={"action": "BUY"})]}),
+        ("legs", {"legs": [CE] * 21}),
+        ("leg 1, ratio", {"legs": [CE.model_copy(update={"ratio": 1_001})]}),
+        ("fixed lots", {"fixed_lots": 10_001}),
+        ("percentage of funds", {"sizing_percentage": 0.001}),
+        ("leg 1, strike value", {"legs": [CE.model_copy(update={"strike_kind": "itm", "strike_value": 51.0})]}),
+        ("leg 1, strike value", {"legs": [CE.model_copy(update={"strike_kind": "otm", "strike_value": 1e300})]}),
+        ("leg 1, strike value", {"legs": [CE.model_copy(update={"strike_kind": "exact", "strike_value": 1.01e7})]}),
+        (
+            "leg 1, strike value",
+            {"legs": [CE.model_copy(update={"strike_kind": "premium_near", "strike_value": 0.001})]},
+        ),
+        ("max loss", {"limits": LimitsDraft(max_loss=1.1e9)}),
+        ("max loss", {"limits": LimitsDraft(max_loss=1e300)}),
+        ("max loss", {"limits": LimitsDraft(max_loss=0.004)}),
+        ("max loss", {"limits": LimitsDraft(max_loss=0.004, max_loss_unit="per_lot")}),
+        ("max profit", {"limits": LimitsDraft(max_profit=1_001.0, max_profit_unit="percent_of_premium")}),
+        ("trailing stop, value", {"limits": LimitsDraft(trailing_kind="amount", trailing_value=1.1e9)}),
+        ("trailing stop, value", {"limits": LimitsDraft(trailing_kind="points", trailing_value=100_001.0)}),
+        ("trailing stop, value", {"limits": LimitsDraft(trailing_kind="percent_of_premium", trailing_value=1_001.0)}),
+        (
+            "trailing stop, activate at",
+            {"limits": LimitsDraft(trailing_kind="amount", trailing_value=5.0, trailing_activate_at=1e300)},
+        ),
+        ("name", {"name": "Stra\x00ddle"}),
+        ("name", {"name": "Straddle \u202eelddarts"}),
+        ("name", {"name": "Straddle \ud800"}),
+        ("description", {"description": "two\u2066 ways"}),
+        ("description", {"description": "a bell\x07 rings"}),
         ("leg 1, strike value", {"legs": [CE.model_copy(update={"strike_kind": "otm", "strike_value": 2.5})]}),
         ("leg 1, strike value", {"legs": [CE.model_copy(update={"strike_kind": "exact"})]}),
         ("leg 1, strike value", {"legs": [CE.model_copy(update={"strike_value": float("inf")})]}),
@@ -118,11 +150,27 @@ def test_what_is_wrong_is_named_and_nothing_is_stored(desk: Desk, field: str, ch
     assert desk.strategies() == []
 
 
-def test_a_percentage_of_premium_needs_options_only(desk: Desk) -> None:
-    future = LegDraft(underlying="NIFTY", action="BUY", instrument_type="FUT", expiry_choice="current_month")
-    limits = LimitsDraft(max_loss=25.0, max_loss_unit="percent_of_premium")
-    with pytest.raises(InvalidInput, match="option legs only"):
-        desk.save_strategy(straddle(legs=[CE, future], limits=limits))
+def test_figures_at_their_bounds_are_stored(desk: Desk) -> None:
+    legs = [
+        CE.model_copy(update={"strike_kind": "otm", "strike_value": float(n), "ratio": 1_000}) for n in range(1, 21)
+    ]
+    limits = LimitsDraft(
+        max_loss=1e9, max_profit=1_000.0, max_profit_unit="percent_of_premium",
+        trailing_kind="points", trailing_value=100_000.0, trailing_activate_at=1e9,
+    )  # fmt: skip
+    draft = straddle(legs=legs, limits=limits, fixed_lots=10_000, name="Größte ₹ 😀")
+    assert desk.save_strategy(draft).draft == draft
+    least = straddle(name="Least", limits=LimitsDraft(max_loss=0.01, trailing_kind="points", trailing_value=0.01))
+    assert desk.save_strategy(least).draft == least
+
+
+def test_a_contract_bought_and_sold_is_refused_and_two_contracts_are_not(desk: Desk) -> None:
+    bought = CE.model_copy(update={"action": "BUY"})
+    with pytest.raises(InvalidInput, match="leg 2, action: leg 1 has the same contract with SELL"):
+        desk.save_strategy(straddle(legs=[CE, bought]))
+    further = bought.model_copy(update={"strike_kind": "otm", "strike_value": 4.0})
+    calendar = bought.model_copy(update={"expiry_choice": "next_week"})
+    assert desk.save_strategy(straddle(legs=[CE, further, calendar, CE])).version == 1
 
 
 def test_accounts_of_two_venues_are_refused(factory: DeskFactory, desk: Desk) -> None:
