@@ -13,8 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from datetime import date, datetime
-from pathlib import Path
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -22,6 +21,7 @@ from sqlmodel import col, select
 
 from engine.desk import LIVE_FILE, Desk
 from engine.domain.money import rupees
+from engine.paper.command import add_options, serve_with
 from engine.services.errors import ServiceError
 from engine.services.identity import Caller
 from engine.services.views import AccountDraft, CommandView, PreviewView, RunView
@@ -75,16 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(do=_run, json=False)
 
     paper = commands.add_parser("paper", help="serve a paper exchange on OpenAlgo's wire")
-    paper.add_argument("--host", default="127.0.0.1")
-    paper.add_argument("--port", type=int, required=True, help="0 takes a free port")
-    paper.add_argument("--seed", type=int, default=1)
-    paper.add_argument("--state", type=Path, help="file that keeps accounts and books")
-    paper.add_argument("--replay", type=Path, help="CSV of 1-minute index bars")
-    paper.add_argument("--date", type=date.fromisoformat, help="day of the CSV to replay, YYYY-MM-DD")
-    paper.add_argument("--speed", type=float, default=1.0, help="bars a minute")
-    paper.add_argument("--hold-replay", action="store_true", help="wait at the first bar until control starts it")
-    paper.add_argument("--control", action="store_true", help="open /control/ to loopback clients")
-    paper.add_argument("--lifeline-fd", type=int, help="stop when this descriptor reads its end")
+    add_options(paper)
     paper.set_defaults(do=_paper, json=False)
 
     shared = argparse.ArgumentParser(add_help=False)
@@ -154,21 +145,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _paper(options: argparse.Namespace) -> int:
-    from engine.paper.server import serve
-
-    serve(
-        host=options.host,
-        port=options.port,
-        seed=options.seed,
-        state_path=options.state,
-        replay=options.replay,
-        replay_date=options.date,
-        speed=options.speed,
-        control=options.control,
-        control_token=os.environ.get("PAPER_CONTROL_TOKEN") or None,
-        lifeline_fd=options.lifeline_fd,
-        hold_replay=options.hold_replay,
-    )
+    serve_with(options, control_token=os.environ.get("PAPER_CONTROL_TOKEN") or None)
     return DONE
 
 

@@ -1,5 +1,1 @@
 """The paper exchange: a server that speaks OpenAlgo's REST and websocket, with its own market and books."""
-
-from engine.paper.server import serve
-
-__all__ = ["serve"]
