@@ -7,7 +7,6 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from engine.domain.errors import DomainError
 
-
 MOST_RUPEES = Decimal(10) ** 15
 """No amount of a family is larger; what is comes from a typing error or a broken server."""
 

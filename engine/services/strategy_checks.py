@@ -99,9 +99,10 @@ def _leg(place: str, leg: LegDraft, product: str) -> LegDraft:
     if not _UNDERLYING.fullmatch(underlying):
         raise InvalidInput(f"{place}, underlying", "an index or share by its exchange symbol, like NIFTY")
     _one_of(f"{place}, action", leg.action, [str(item) for item in Action])
-    _one_of(f"{place}, type", leg.instrument_type, [str(item) for item in InstrumentType])
     if leg.instrument_type not in TRADED_TYPES:
-        raise InvalidInput(f"{place}, type", "the engine trades options only so far: choose CE or PE")
+        raise InvalidInput(
+            f"{place}, type", f"{leg.instrument_type!r}: the engine trades options only so far, choose CE or PE"
+        )
     if leg.price_type != PriceType.MARKET:
         raise InvalidInput(f"{place}, price type", "MARKET is the one kind that entries use")
     if not 1 <= leg.ratio <= MOST_RATIO:
@@ -195,6 +196,8 @@ def _trailing(limits: LimitsDraft) -> None:
 
 def _within(field: str, amount: float, most: float, of: str) -> None:
     """Refuse what is no figure, what rounds to nothing and what is beyond every real one."""
+    if amount <= 0:
+        raise InvalidInput(field, "more than 0")
     if not math.isfinite(amount) or not LEAST <= amount <= most or paise(amount) <= 0:
         raise InvalidInput(field, f"{LEAST} to {most:,.0f} {of}")
 

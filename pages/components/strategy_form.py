@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from engine.services.strategy_checks import MOST_LOTS, MOST_PRICE, MOST_RATIO, MOST_RUPEES
 from engine.services.views import AccountView, LegDraft, LimitsDraft, StrategyDraft
 from pages.components.words import CONDITIONS, EXPIRIES, POLICIES, STRIKES, TRAILING, UNITS
 
@@ -80,7 +81,7 @@ def _head(draft: StrategyDraft, accounts: Sequence[AccountView], key: str) -> di
     fixed = fourth.number_input(
         "Fixed lots",
         min_value=1,
-        max_value=1000,
+        max_value=MOST_LOTS,
         value=draft.fixed_lots,
         step=1,
         key=f"{key}-fixed",
@@ -134,9 +135,13 @@ def _legs(legs: Sequence[LegDraft], key: str) -> list[LegDraft]:
                 "Strike", options=list(STRIKES.values()), required=True, default=STRIKES["atm"]
             ),
             "strike_value": columns.NumberColumn(
-                "Value", min_value=0.0, default=0.0, help="Strikes from the money, the strike, or the premium in ₹"
+                "Value",
+                min_value=0.0,
+                max_value=MOST_PRICE,
+                default=0.0,
+                help="Strikes from the money, the strike, or the premium in ₹",
             ),
-            "ratio": columns.NumberColumn("Lots", min_value=1, max_value=50, step=1, default=1),
+            "ratio": columns.NumberColumn("Lots", min_value=1, max_value=MOST_RATIO, step=1, default=1),
         },
     )
     return [_leg(row) for row in edited.to_dict("records") if _text(row.get("underlying"))]
@@ -189,7 +194,10 @@ def _limits(limits: LimitsDraft, key: str) -> LimitsDraft:
 
 
 def _amount(place: Any, label: str, value: float | None, key: str) -> float | None:
-    amount: float | None = place.number_input(label, min_value=0.0, value=value, step=1.0, key=key, placeholder="none")
+    shown = None if value is None else min(value, MOST_RUPEES)  # what an earlier release stored may be beyond
+    amount: float | None = place.number_input(
+        label, min_value=0.0, max_value=MOST_RUPEES, value=shown, step=1.0, key=key, placeholder="none"
+    )
     return amount
 
 
