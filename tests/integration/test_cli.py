@@ -131,7 +131,7 @@ def test_halt_closes_what_is_open_and_rearm_allows_entries_again(say: Console, h
     run = say("execute", "Straddle", "--wait", "30", "--json").document["id"]
     halted = say("halt")
     assert halted.code == 0
-    assert "1 runs are being closed" in halted.out
+    assert "1 open run is being closed" in halted.out
     house.until_closed(run)
     refused = say("execute", "Straddle")
     assert refused.code == 1
