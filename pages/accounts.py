@@ -22,7 +22,7 @@ def live() -> None:
     now = read_now(fragment_desk())
     if now.live.problem:
         st.warning(now.live.problem, icon=":material/history:")
-    accounts_table(now.live.accounts, now.at, key="accounts")
+    accounts_table(now.live.accounts, now.at, halted=now.live.halted, key="accounts")
 
 
 def change(desk: Desk, accounts: list[AccountView]) -> None:

@@ -15,12 +15,12 @@ from pages.components.shell import require_desk
 from pages.components.tables import accounts_table, history_table
 
 
-def first_steps(desk: Desk) -> None:
-    """Lead a new user from nothing to a running strategy; gone when a run was made."""
+def first_steps(desk: Desk) -> bool:
+    """Lead a new user from nothing to a running strategy; gone, and False, when a run was made."""
     has_accounts = any(account.active for account in desk.accounts())
     has_strategies = bool(desk.strategies())
     if has_accounts and has_strategies and (desk.engine().open_runs or desk.run_history(limit=1)):
-        return
+        return False
     with st.container(border=True):
         st.subheader("First steps", anchor=False)
         st.caption(
@@ -42,6 +42,7 @@ def first_steps(desk: Desk) -> None:
             with st.container(gap="small"):
                 step("3", "Preview, then Execute", done=False)
                 st.page_link(places.STRATEGIES, label="Strategies", icon=":material/send:", disabled=not has_strategies)
+    return True
 
 
 def step(number: str, title: str, *, done: bool) -> None:
@@ -63,11 +64,11 @@ def start_with_paper_accounts(desk: Desk) -> None:
 
 
 @st.fragment(run_every=1.0)
-def live() -> None:
+def live(*, steps_open: bool) -> None:
     """Show what moves."""
     desk = fragment_desk()
     now = read_now(desk)
-    show_matters(now, may_trade=desk.may_trade)
+    show_matters(now, first_steps=steps_open)
     if not now.live.accounts:
         return
     unknown = now.live.funds_unknown
@@ -91,8 +92,7 @@ def live() -> None:
         st.subheader("Ended in the last day", anchor=False)
         history_table(now.live.ended_runs, key="desk-ended")
     st.subheader("Accounts", anchor=False)
-    accounts_table(now.live.accounts, now.at, key="desk-accounts")
+    accounts_table(now.live.accounts, now.at, halted=now.live.halted, key="desk-accounts")
 
 
-first_steps(require_desk())
-live()
+live(steps_open=first_steps(require_desk()))

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from typing import NamedTuple
-from uuid import uuid4
 
 import streamlit as st
 
 from pages.components import formats
 from pages.components.live import Now
-from pages.components.orders import send_rearm
-
-REARM_KEY = "attention-rearm-key"
 
 
 class Matter(NamedTuple):
@@ -45,26 +41,17 @@ def matters(now: Now) -> list[Matter]:
     return sorted(found, key=lambda matter: not matter.urgent)
 
 
-def show_matters(now: Now, *, may_trade: bool) -> None:
-    """Show what needs a person, or that nothing does."""
+def show_matters(now: Now, *, first_steps: bool) -> None:
+    """Show what needs a person, or that nothing does; open first steps are something to do."""
     if now.live.halted:
         with st.container(border=True):
             st.markdown(
-                ":red[**The kill switch was pressed.**] No strategy starts on any account until you re-arm.",
+                ":red[**The kill switch was pressed.**] No strategy starts on any account until you re-arm "
+                "at the top of the page.",
             )
-            key = st.session_state.setdefault(REARM_KEY, uuid4().hex)
-            if st.button(
-                "Re-arm",
-                key="rearm",
-                icon=":material/lock_open:",
-                on_click=send_rearm,
-                args=(key,),
-                disabled=not may_trade,
-            ):
-                st.session_state.pop(REARM_KEY, None)
     found = matters(now)
     if not found:
-        if not now.live.halted:
+        if not now.live.halted and not first_steps:
             st.caption(":green[:material/check_circle:] Nothing needs you now.")
         return
     with st.container(border=True, gap="small"):

@@ -7,6 +7,7 @@ from uuid import uuid4
 import streamlit as st
 
 from engine.desk import Desk, Role, Unavailable, open_desk
+from pages.components.links import same_tab_link
 
 
 def provide() -> Desk | None:
@@ -28,7 +29,7 @@ def checked_desk(role: Role = Role.VIEWER) -> Desk:
     desk = _provided()
     if desk is None:
         st.warning("Your session has ended. Log in to go on; nothing that trades depends on it.", title="Logged out")
-        st.link_button("Log in", "/login", type="primary", icon=":material/login:")
+        same_tab_link("Log in", "/login", icon=":material/login:")
         st.stop()
     if role is not Role.VIEWER and not desk.may_trade:
         st.error("Your role may look, not trade.", title="Not permitted")

@@ -23,6 +23,7 @@ from pages.components.tables import exit_orders_table
 ASKED = "orders-asked"
 FOLLOWED = "orders-followed"
 PROBLEM = "orders-problem"
+REARM_KEY = "orders-rearm-key"
 SHOWN_FOR = timedelta(seconds=15)
 WAITING = ("pending", "taken")
 
@@ -34,6 +35,14 @@ class Asked:
     key: str
     run_id: int | None = None
     account_id: int | None = None
+    account: str = ""
+
+    @property
+    def title(self) -> str:
+        """What was asked for, in words."""
+        if self.run_id is None:
+            return "Kill switch"
+        return f"Close run {self.run_id}" + (f" on {self.account}" if self.account_id is not None else "")
 
 
 @dataclass(frozen=True)
@@ -50,9 +59,9 @@ def ask_kill_switch() -> None:
     st.session_state[ASKED] = Asked(key=uuid4().hex)
 
 
-def ask_close(run_id: int, account_id: int | None = None) -> None:
+def ask_close(run_id: int, account_id: int | None = None, account: str = "") -> None:
     """Note that a run, or its part on one account, shall be closed."""
-    st.session_state[ASKED] = Asked(key=uuid4().hex, run_id=run_id, account_id=account_id)
+    st.session_state[ASKED] = Asked(uuid4().hex, run_id, account_id, account)
 
 
 def close_run_buttons(run: RunView, *, where: str, enabled: bool) -> None:
@@ -71,7 +80,7 @@ def close_run_buttons(run: RunView, *, where: str, enabled: bool) -> None:
                 disabled=not enabled,
             )
             if chosen is not None:
-                ask_close(run.id, chosen)
+                ask_close(run.id, chosen, held.get(chosen, "this account"))
                 st.rerun()
 
 
@@ -88,7 +97,9 @@ def open_asked_dialog(desk: Desk) -> None:
     if run is None:
         st.toast("This run has ended.", icon=":material/info:")
         return
-    _close_dialog(asked, run, live)
+    # the title says whether all of the run is meant: it is not known before
+    dialog = st.dialog(formats.plain(asked.title), icon=":material/logout:", width="medium")
+    dialog(_close_dialog)(asked, run, live)
 
 
 @st.dialog("Kill switch", icon=":material/emergency_home:", width="medium")
@@ -96,6 +107,13 @@ def _kill_dialog(asked: Asked, live: LiveView) -> None:
     positions = [position for run in live.open_runs for position in run.positions if position.exit_quantity]
     accounts = {position.account_id for position in positions}
     runs = formats.count(len(live.open_runs), "open run")
+    if live.halted and not live.open_runs and not live.problem:
+        st.markdown("**It was pressed already**: no strategy starts on any account, and no run is open to take out.")
+        with st.container(horizontal=True):
+            rearm_button(enabled=True, where="dialog")
+            if st.button("Stay halted", key=f"keep-{asked.key}"):
+                st.rerun()
+        return
     if live.open_runs:
         st.markdown(
             f"Takes **{runs}** out on **{formats.count(len(accounts), 'account')}** with at least "
@@ -108,10 +126,9 @@ def _kill_dialog(asked: Asked, live: LiveView) -> None:
     st.caption("Positions that were opened outside of AlgoMirror are left alone.")
     if positions:
         exit_orders_table(positions, key="kill-orders")
-    _confirm("Take everything out", asked, send_halt)
+    _confirm("Take everything out" if live.open_runs else "Stop all entries", asked, send_halt)
 
 
-@st.dialog("Close run", icon=":material/logout:", width="medium")
 def _close_dialog(asked: Asked, run: RunView, live: LiveView) -> None:
     positions = [
         position
@@ -120,20 +137,24 @@ def _close_dialog(asked: Asked, run: RunView, live: LiveView) -> None:
     ]
     accounts = {position.account_id: position.account for position in positions}
     names = ", ".join(formats.plain(name) for name in accounts.values()) or "no account"
+    if asked.account_id is None:
+        what = f"Closes **{formats.plain(run.strategy)}** (run {run.id}) on **{names}**"
+    else:
+        what = f"Closes run {run.id} ({formats.plain(run.strategy)}) on **{formats.plain(asked.account)}** only"
     st.markdown(
-        f"Closes **{formats.plain(run.strategy)}** (run {run.id}) on **{names}** with at least "
+        f"{what} with at least "
         f"**{formats.count(len(positions), 'order')}** at market, sold legs first, in slices where the exchange's "
         "freeze quantity asks for them."
     )
+    others = {position.account for position in run.positions if position.exit_quantity} - {asked.account}
+    if asked.account_id is not None and others:
+        st.markdown(f"It stays open on **{formats.plain(', '.join(sorted(others)))}**.")
     _say_when_engine_is_away(live)
     if positions:
         exit_orders_table(positions, key="close-orders")
     else:
         st.info("Nothing is open here as far as the engine knows; entry orders that still work are cancelled.")
-    if asked.account_id is None:
-        label = f"Close run {run.id} everywhere"
-    else:
-        label = f"Close run {run.id} on {accounts.get(asked.account_id, 'this account')}"
+    label = f"{asked.title} everywhere" if asked.account_id is None else formats.plain(asked.title)
     _confirm(label, asked, send_close)
 
 
@@ -161,7 +182,24 @@ def send_close(asked: Asked) -> None:
     if run_id is None:
         return
     account_ids = None if asked.account_id is None else [asked.account_id]
-    _send(f"Close run {run_id}", lambda desk: desk.close_run(run_id, account_ids, asked.key))
+    _send(asked.title, lambda desk: desk.close_run(run_id, account_ids, asked.key))
+
+
+def rearm_button(*, enabled: bool, where: str = "top") -> None:
+    """Show the way back from a halt."""
+    key = st.session_state.setdefault(REARM_KEY, uuid4().hex)
+    if st.button(
+        "Re-arm",
+        key=f"rearm-{where}",
+        icon=":material/lock_open:",
+        help="Strategies may start again on armed accounts",
+        on_click=send_rearm,
+        args=(key,),
+        disabled=not enabled,
+    ):
+        st.session_state.pop(REARM_KEY, None)
+        if where == "dialog":
+            st.rerun()
 
 
 def send_rearm(key: str) -> None:
@@ -202,7 +240,7 @@ def show_followed(desk: Desk) -> None:
             text = "Waiting for the engine to take it." if command.state == "pending" else "The engine is at it."
             st.info(
                 f"{text} Asked {formats.since(command.created_at, desk.now)}.",
-                title=item.title,
+                title=formats.plain(item.title),
                 icon=":material/hourglass_top:",
             )
             kept.append(item)
@@ -211,7 +249,10 @@ def show_followed(desk: Desk) -> None:
         if command.state == "done":
             if desk.now - ended_at > SHOWN_FOR:
                 continue
-            st.success(f"**{item.title}** · {formats.plain(command.message or 'Done.')}", icon=":material/check:")
+            st.success(
+                f"**{formats.plain(item.title)}** · {formats.plain(command.message or 'Done.')}",
+                icon=":material/check:",
+            )
         else:
             st.error(command.message or "The engine refused it.", title=item.title)
             st.button(

@@ -7,8 +7,9 @@ import streamlit as st
 from engine.desk import Desk, Role
 from pages.components import gate, places
 from pages.components.freshness import engine_badge, freshness_badge
+from pages.components.links import same_tab_link
 from pages.components.live import read_now
-from pages.components.orders import ask_kill_switch, open_asked_dialog, show_followed
+from pages.components.orders import ask_kill_switch, open_asked_dialog, rearm_button, show_followed
 
 FRAMED = "page-is-framed"
 
@@ -16,17 +17,18 @@ FRAMED = "page-is-framed"
 def main() -> None:
     """Run the page that the browser asks for, inside the frame."""
     st.set_page_config(page_title="AlgoMirror", page_icon=places.ICON, layout="wide")
+    pages = [
+        st.Page(places.DESK, title="Desk", icon=":material/space_dashboard:", default=True),
+        st.Page(places.STRATEGIES, title="Strategies", icon=":material/account_tree:"),
+        st.Page(places.POSITIONS, title="Positions", icon=":material/stacked_line_chart:"),
+        st.Page(places.ACCOUNTS, title="Accounts", icon=":material/family_restroom:"),
+        st.Page(places.RISK_EVENTS, title="Risk events", icon=":material/shield:"),
+    ]
+    page = st.navigation(pages, position="hidden")  # Streamlit's own menu is a sidebar over the page on a phone
     desk = gate.checked_desk()
-    page = st.navigation(
-        [
-            st.Page(places.DESK, title="Desk", icon=":material/space_dashboard:", default=True),
-            st.Page(places.STRATEGIES, title="Strategies", icon=":material/account_tree:"),
-            st.Page(places.POSITIONS, title="Positions", icon=":material/stacked_line_chart:"),
-            st.Page(places.ACCOUNTS, title="Accounts", icon=":material/family_restroom:"),
-            st.Page(places.RISK_EVENTS, title="Risk events", icon=":material/shield:"),
-        ],
-        position="top",
-    )
+    with st.container(horizontal=True, gap="xxsmall", key="places"):
+        for place in pages:
+            st.page_link(place)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         with st.container(width="stretch"):
             st.title(page.title, anchor=False)
@@ -40,7 +42,7 @@ def main() -> None:
         )
         with st.popover(desk.caller.username, icon=":material/person:"):
             st.caption(f"Role: {desk.caller.role.value}")
-            st.link_button("Log out", "/logout", icon=":material/logout:", width="stretch")
+            same_tab_link("Log out", "/logout", icon=":material/logout:")
     _heartbeat()
     open_asked_dialog(desk)
     st.session_state[FRAMED] = True
@@ -71,4 +73,5 @@ def _heartbeat() -> None:
         freshness_badge(now.live.as_of, now.at, now.live.problem)
         if now.live.halted:
             st.badge("Halted: no entries", icon=":material/block:", color="red")
+            rearm_button(enabled=desk.may_trade)
     show_followed(desk)

