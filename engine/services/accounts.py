@@ -6,6 +6,7 @@ API keys go into the vault and nowhere else.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -16,6 +17,7 @@ from engine.services.commands import ENDED_RUNS, enqueue_reload
 from engine.services.connection import Probe, clean_host, clean_ws_url, probe
 from engine.services.errors import ConnectionFailed, InvalidInput, NotFound, Refused
 from engine.services.identity import Caller, require
+from engine.services.strategy_checks import plain_text
 from engine.services.views import AccountDraft, AccountView, ConnectionReport
 from engine.store.database import Database
 from engine.store.tables import (
@@ -30,6 +32,7 @@ from engine.store.vault import Vault, VaultError
 
 GRADES = ("A", "B", "C")
 LIVE_HOST_TAKEN = "{name} already uses this server; one OpenAlgo server is one account"
+KEY_TAKEN = "{name} already uses this server with the same API key; a second account needs a key of its own"
 
 
 def add_account(
@@ -66,24 +69,23 @@ def add_account(
 
 def check_draft(draft: AccountDraft) -> AccountDraft:
     """Return the draft with cleaned text; raises InvalidInput naming the field."""
-    name = draft.name.strip()
+    name, relation, group = (plain_text(field, getattr(draft, field)) for field in ("name", "relation", "group"))
     if not 1 <= len(name) <= 80:
         raise InvalidInput("name", "1 to 80 characters")
     api_key = draft.api_key.strip()
-    if not 1 <= len(api_key) <= 256 or any(character.isspace() for character in api_key):
-        raise InvalidInput("api_key", "1 to 256 characters without spaces, as OpenAlgo shows it")
+    if not 1 <= len(api_key) <= 256 or not all("!" <= character <= "~" for character in api_key):
+        raise InvalidInput("api_key", "1 to 256 letters, digits and signs without spaces, as OpenAlgo shows it")
     if draft.grade not in GRADES:
         raise InvalidInput("grade", "A, B or C")
     if draft.max_lots is not None and not 1 <= draft.max_lots <= 10_000:
         raise InvalidInput("max_lots", "1 to 10,000, or empty for no cap")
-    if len(draft.relation) > 40 or len(draft.group) > 80:
-        raise InvalidInput("relation" if len(draft.relation) > 40 else "group", "too long")
+    if len(relation) > 40 or len(group) > 80:
+        raise InvalidInput("relation" if len(relation) > 40 else "group", "too long")
     host = clean_host(draft.host)
     clean_ws_url(draft.ws_url, host=host, broker="")
     return draft.model_copy(
         update={
-            "name": name, "api_key": api_key, "host": host,
-            "relation": draft.relation.strip(), "group": draft.group.strip(),
+            "name": name, "api_key": api_key, "host": host, "relation": relation, "group": group,
         }
     )  # fmt: skip
 
@@ -91,7 +93,11 @@ def check_draft(draft: AccountDraft) -> AccountDraft:
 def insert_account(
     session: Session, vault: Vault, caller: Caller, draft: AccountDraft, report: ConnectionReport, *, now: datetime
 ) -> TradingAccount:
-    """Add a tested account to the transaction; one live server is one account, a paper exchange holds many."""
+    """Add a tested account to the transaction.
+
+    One live server is one account; a paper exchange holds many, each with a key of its own.
+    """
+    _refuse_taken_key(session, vault, caller, draft)
     if not report.venue.startswith("paper:"):
         taken = session.exec(
             select(TradingAccount).where(
@@ -277,6 +283,21 @@ def _refuse_taken_name(session: Session, caller: Caller, name: str) -> None:
     if taken is not None:
         state = "" if taken.active else " (it is not active)"
         raise InvalidInput("name", f"you already have an account {name!r}{state}")
+
+
+def _refuse_taken_key(session: Session, vault: Vault, caller: Caller, draft: AccountDraft) -> None:
+    """Two accounts with one key are one account counted twice: in funds, in sizing and in every exit."""
+    rows = session.exec(
+        select(TradingAccount).where(TradingAccount.owner_id == caller.user_id, TradingAccount.host == draft.host)
+    )
+    for row in rows:
+        try:
+            known = vault.decrypt(row.api_key_encrypted).get_secret_value()
+        except VaultError:
+            continue  # its key is lost, so nobody can trade with it
+        if secrets.compare_digest(known.encode(), draft.api_key.encode()):
+            state = "" if row.active else " (it is not active)"
+            raise InvalidInput("api_key", KEY_TAKEN.format(name=f"{row.name}{state}"))
 
 
 def _group_id(session: Session, caller: Caller, name: str) -> int | None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from collections.abc import Callable
-from urllib.parse import urlsplit
+from typing import NoReturn
+from urllib.parse import SplitResult, urlsplit
 
 import httpx
 
@@ -26,59 +29,110 @@ from engine.services.views import ConnectionReport
 
 PAPER_BROKER = "paper"
 LIVE_WS_PORT = 8765
+NO_OPENALGO = "There is no OpenAlgo server at {host}: something else answers there. Check address and port."
+LONGEST_HOST = 255
+LONGEST_WS_URL = 300
+_DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 Probe = Callable[[str, str], ConnectionReport]
 """(host, api key) → what the server said; replaced in tests that need no server."""
 
 
 def clean_host(host: str) -> str:
-    """Return the address of an OpenAlgo server without a trailing slash.
+    """Return the address of an OpenAlgo server in the one way it is stored: scheme, name in lower case, odd port.
 
-    Raises InvalidInput for other schemes than http and https, credentials, queries and addresses without a host name.
+    One server has one address, so that accounts of the same server are known as such. A path is dropped. Raises
+    InvalidInput for other schemes than http and https, credentials, queries, and names or ports that cannot be.
 
-    >>> clean_host(" http://127.0.0.1:5000/ ")
-    'http://127.0.0.1:5000'
+    >>> clean_host(" HTTP://Algo.Example.:5000/login "), clean_host("https://algo.example:443")
+    ('http://algo.example:5000', 'https://algo.example')
     """
-    text = host.strip().rstrip("/")
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError as error:
-        raise InvalidInput("host", "this is not an address; example: http://127.0.0.1:5000") from error
-    if parts.scheme not in {"http", "https"}:
-        raise InvalidInput("host", "begin with http:// or https://; example: http://127.0.0.1:5000")
-    if parts.username is not None or parts.password is not None:
-        raise InvalidInput("host", "no user name or password in the address")
-    if not parts.hostname or any(character.isspace() for character in text):
-        raise InvalidInput("host", "the address has no host name; example: http://127.0.0.1:5000")
-    if parts.query or parts.fragment or port == 0:
-        raise InvalidInput("host", "only scheme, host name and port; example: http://127.0.0.1:5000")
-    return text
+    parts = _split("host", host, ("http", "https"), example="http://127.0.0.1:5000", longest=LONGEST_HOST)
+    return f"{parts.scheme}://{_place('host', parts)}"
 
 
 def clean_ws_url(ws_url: str, *, host: str, broker: str) -> str:
     """Return the address of the price stream; an empty one is derived from the host.
 
-    The paper exchange serves both on one port; OpenAlgo's own WebSocket server listens on 8765.
+    The paper exchange serves both on one port; OpenAlgo's own WebSocket server listens on 8765. A path stays: proxies
+    in front of OpenAlgo publish the stream as ``/ws``.
 
     >>> clean_ws_url("", host="http://127.0.0.1:5056", broker="paper")
     'ws://127.0.0.1:5056/'
     >>> clean_ws_url("", host="https://algo.example:5000", broker="zerodha")
     'ws://algo.example:8765'
+    >>> clean_ws_url("WSS://Algo.Example.:443/ws", host="https://algo.example", broker="zerodha")
+    'wss://algo.example/ws'
     """
-    text = ws_url.strip()
-    if not text:
-        parts = urlsplit(host)
-        name = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else parts.hostname
-        if broker == PAPER_BROKER:
-            return f"ws://{_netloc(host)}/"
-        return f"ws://{name}:{LIVE_WS_PORT}"
-    parts = urlsplit(text)
-    if parts.scheme not in {"ws", "wss"} or not parts.hostname:
-        raise InvalidInput("ws_url", "begin with ws:// or wss://, or leave it empty")
-    if parts.username is not None or parts.password is not None:
-        raise InvalidInput("ws_url", "no user name or password in the address")
-    return text
+    if ws_url.strip():
+        parts = _split("ws_url", ws_url, ("ws", "wss"), example="ws://127.0.0.1:8765", longest=LONGEST_WS_URL)
+        return f"{parts.scheme}://{_place('ws_url', parts)}{parts.path}"
+    if broker == PAPER_BROKER:
+        return f"ws://{_netloc(host)}/"
+    name = urlsplit(host).hostname or ""
+    return f"ws://{f'[{name}]' if ':' in name else name}:{LIVE_WS_PORT}"
+
+
+def _split(field: str, address: str, schemes: tuple[str, ...], *, example: str, longest: int) -> SplitResult:
+    """Take an address apart; raises InvalidInput for what does not belong into one."""
+    text = address.strip()
+    if len(text) > longest:
+        raise InvalidInput(field, f"at most {longest} characters")
+    # urlsplit drops tabs and line ends silently: what it sees must be what was typed.
+    if any(character.isspace() or not character.isprintable() for character in text) or "\\" in text:
+        raise InvalidInput(field, "no spaces, backslashes or unseen characters in the address")
+    try:
+        parts = urlsplit(text)
+    except ValueError as error:
+        raise InvalidInput(field, f"this is not an address; example: {example}") from error
+    if parts.scheme not in schemes:
+        raise InvalidInput(field, f"begin with {schemes[0]}:// or {schemes[1]}://; example: {example}")
+    if "@" in parts.netloc:
+        raise InvalidInput(field, "no user name or password in the address")
+    if "?" in text or "#" in text:
+        raise InvalidInput(field, f"no question mark and nothing behind a #; example: {example}")
+    if not parts.path.isascii():
+        raise InvalidInput(field, "only plain letters, digits and signs in the path")
+    return parts
+
+
+def _place(field: str, parts: SplitResult) -> str:
+    """Return name and port in the one way they are written, the scheme's own port left out."""
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise InvalidInput(field, "the port is a number from 1 to 65535") from error
+    name = _name(field, parts.hostname or "")
+    before, _, typed_port = parts.netloc.rpartition("]")[2].partition(":")
+    if name.startswith("[") and before:
+        _no_name(field)
+    if port == 0 or not typed_port.isascii():
+        raise InvalidInput(field, "the port is a number from 1 to 65535")
+    return name if port in {None, _DEFAULT_PORTS[parts.scheme]} else f"{name}:{port}"
+
+
+def _name(field: str, hostname: str) -> str:
+    """Return a host name as the name service knows it, an IPv6 address in brackets."""
+    try:
+        if ":" in hostname:
+            return f"[{ipaddress.IPv6Address(hostname).compressed}]" if "%" not in hostname else _no_name(field)
+        name = httpx.URL(f"http://{hostname}").raw_host.decode("ascii").lower().removesuffix(".")
+        labels = name.split(".")
+        if _NUMBER.fullmatch(labels[-1]):
+            return str(ipaddress.IPv4Address(name))  # 127.1 and 2130706433 are other spellings of 127.0.0.1
+        for label in labels:
+            _ = httpx.URL(f"http://{label}").host  # reads what xn-- stands for, or fails
+    except (httpx.InvalidURL, ValueError) as error:
+        raise InvalidInput(field, f"{hostname!r} is no host name or IP address") from error
+    if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
+        return _no_name(field)
+    return name
+
+
+def _no_name(field: str) -> NoReturn:
+    raise InvalidInput(field, "the address has no host name that can be; example: http://127.0.0.1:5000")
 
 
 def venue_of(host: str, broker: str) -> str:
@@ -134,14 +188,16 @@ def _words(error: BrokerError, host: str) -> str:
             return f"The server at {host} took the connection but did not answer in time."
         case RateLimitedError():
             return f"The server at {host} is asked too often at the moment; test again in a few seconds."
+        case BadAnswerError():
+            return NO_OPENALGO.format(host=host)
+        case ServerFailedError() | RefusedError() if error.status_code in {404, 405, 501}:
+            return NO_OPENALGO.format(host=host)
         case ServerFailedError():
             return f"The server at {host} failed with {error.status_code}. Its log says why."
-        case RefusedError() if error.status_code == 404:
-            return f"A server answers at {host}, but it is not OpenAlgo. Check address and port."
         case RefusedError():
             return f"The server at {host} refused the test ({error.status_code}): {error.message}"
         case _:
-            return f"A server answers at {host}, but not as OpenAlgo does. Check address and port."
+            return f"The test of {host} failed: {error.what}"
 
 
 def _netloc(host: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from engine.services.strategy_checks import MOST_LOTS, MOST_PRICE, MOST_RATIO, MOST_RUPEES
+from engine.services.strategy_checks import LEAST, MOST_LOTS, MOST_PRICE, MOST_RATIO, MOST_RUPEES
 from engine.services.views import AccountView, LegDraft, LimitsDraft, StrategyDraft
 from pages.components.words import CONDITIONS, EXPIRIES, POLICIES, STRIKES, TRAILING, UNITS
 
@@ -70,7 +70,7 @@ def _head(draft: StrategyDraft, accounts: Sequence[AccountView], key: str) -> di
         condition = _choice("Starts on", CONDITIONS, draft.market_condition, f"{key}-condition")
     percentage = third.number_input(
         "Percentage of funds",
-        min_value=1.0,
+        min_value=LEAST,
         max_value=100.0,
         value=draft.sizing_percentage,
         step=1.0,

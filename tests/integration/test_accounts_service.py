@@ -75,6 +75,14 @@ def test_the_first_account_of_each_venue_is_its_primary(factory: DeskFactory) ->
         ("ws_url", {"ws_url": "http://127.0.0.1:8765"}),
         ("api_key", {"api_key": ""}),
         ("api_key", {"api_key": "two words"}),
+        ("api_key", {"api_key": "key\u200b"}),
+        ("api_key", {"api_key": "key\ud800"}),
+        ("api_key", {"api_key": "schlüssel"}),
+        ("name", {"name": "Asha\u202e"}),
+        ("name", {"name": "Asha\ud800"}),
+        ("group", {"group": "Fam\x00ily"}),
+        ("relation", {"relation": "self\u2066"}),
+        ("ws_url", {"ws_url": "ws://h/" + "a" * 300}),
         ("grade", {"grade": "D"}),
         ("max_lots", {"max_lots": 0}),
     ],
@@ -101,6 +109,23 @@ def test_one_broker_server_is_one_account(factory: DeskFactory) -> None:
     desk.add_account(draft(api_key="live-key"))
     with pytest.raises(InvalidInput, match="Asha already uses this server"):
         desk.add_account(draft(name="Ravi", api_key="live-other"))
+
+
+@pytest.mark.parametrize("key", ["paper-key", "live-key"])
+def test_one_key_of_a_server_is_one_account(factory: DeskFactory, key: str) -> None:
+    desk = factory.desk(factory.person())
+    first = desk.add_account(draft(api_key=key, host="http://Algo.Example:80/"))
+    again = draft(name="Ravi", api_key=f" {key} ", host="http://algo.example.")
+    with pytest.raises(InvalidInput, match="Asha already uses this server with the same API key") as caught:
+        desk.add_account(again)
+    assert caught.value.field == "api_key"
+    assert key not in str(caught.value)
+    desk.deactivate_account(first.id)
+    with pytest.raises(InvalidInput, match=r"Asha \(it is not active\) already uses this server"):
+        desk.add_account(again)
+    assert [row.name for row in desk.accounts()] == ["Asha"]
+    desk.add_account(again.model_copy(update={"host": "http://algo.example:5001"}))
+    assert factory.desk(factory.person("ravi")).add_account(again).name == "Ravi"  # another person's own affair
 
 
 def test_the_key_is_stored_encrypted_and_appears_nowhere_else(factory: DeskFactory) -> None:
