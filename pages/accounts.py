@@ -22,7 +22,7 @@ def live() -> None:
     now = read_now(fragment_desk())
     if now.live.problem:
         st.warning(now.live.problem, icon=":material/history:")
-    accounts_table(now.live.accounts, now.at, halted=now.live.halted, key="accounts")
+    accounts_table(now.live.accounts, now.at, halted=now.live.halted)
 
 
 def change(desk: Desk, accounts: list[AccountView]) -> None:
@@ -145,4 +145,4 @@ add(desk)
 retired = [account for account in accounts if not account.active]
 if retired:
     with st.expander(formats.count(len(retired), "account that is not active", "accounts that are not active")):
-        accounts_table(retired, desk.now, key="retired-accounts")
+        accounts_table(retired, desk.now)

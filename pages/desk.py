@@ -90,9 +90,9 @@ def live(*, steps_open: bool) -> None:
                 close_run_buttons(run, where="desk", enabled=desk.may_trade)
     if now.live.ended_runs:
         st.subheader("Ended in the last day", anchor=False)
-        history_table(now.live.ended_runs, key="desk-ended")
+        history_table(now.live.ended_runs)
     st.subheader("Accounts", anchor=False)
-    accounts_table(now.live.accounts, now.at, halted=now.live.halted, key="desk-accounts")
+    accounts_table(now.live.accounts, now.at, halted=now.live.halted)
 
 
 live(steps_open=first_steps(require_desk()))

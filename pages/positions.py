@@ -28,15 +28,15 @@ def live() -> None:
         with st.container(border=True, gap="small", key=f"run-{run.id}"):
             run_head(run, now.at)
             limits_line(run.limits, now.at)
-            run_accounts_table(run.accounts, key=f"run-accounts-{run.id}")
+            run_accounts_table(run.accounts)
             if run.positions:
-                positions_table(run.positions, behind=lag(now.live.as_of, now.at), key=f"run-positions-{run.id}")
+                positions_table(run.positions, behind=lag(now.live.as_of, now.at))
             else:
                 st.caption("Nothing is filled yet.")
             close_run_buttons(run, where="positions", enabled=desk.may_trade)
     if now.live.ended_runs:
         st.subheader("Ended in the last day", anchor=False)
-        history_table(now.live.ended_runs, key="ended-runs")
+        history_table(now.live.ended_runs)
 
 
 desk = require_desk()
@@ -44,4 +44,4 @@ live()
 history = desk.run_history()
 if history:
     with st.expander("All runs that ended", icon=":material/history:"):
-        history_table(history, key="run-history")
+        history_table(history)

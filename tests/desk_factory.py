@@ -110,11 +110,19 @@ class DeskFactory:
                     action="close_all", threshold_paise=-500_000, value_paise=-512_350,
                     message="P −₹5,123.50 reached the limit of −₹5,000.00; exit of 2 accounts ordered.",
                     knew={
-                        "profit_paise": -512_350, "also_breached": ["trailing_sl"],
-                        "prices": {
-                            "NIFTY23NOV2626000CE": {"ltp": 182.4, "age_seconds": 0.3},
-                            "NIFTY23NOV2626000PE": {"ltp": 41.15, "age_seconds": 0.8},
-                        },
+                        "profit": -5_123.5, "peak": 1_20_400.0, "stop": None, "premium_value": 56_062.5,
+                        "also_breached": ["trailing_sl"], "books_age_seconds": {"Asha": 1.24, "Ravi": None},
+                        "legs": [
+                            {
+                                "account": account, "account_id": number, "symbol": symbol, "quantity": -195,
+                                "open_value": -195 * average, "realised": 0.0, "ltp": ltp, "tick_age_seconds": 0.3,
+                                "quote_age_seconds": 4.2, "confirmed": ltp is not None,
+                            }
+                            for number, account in enumerate(("Asha", "Ravi"), start=1)
+                            for symbol, average, ltp in (
+                                ("NIFTY23NOV2626000CE", 148.35, 182.4), ("NIFTY23NOV2626000PE", 139.1, None),
+                            )
+                        ],
                     },
                 )
             )  # fmt: skip

@@ -125,7 +125,7 @@ def _kill_dialog(asked: Asked, live: LiveView) -> None:
     _say_when_engine_is_away(live)
     st.caption("Positions that were opened outside of AlgoMirror are left alone.")
     if positions:
-        exit_orders_table(positions, key="kill-orders")
+        exit_orders_table(positions)
     _confirm("Take everything out" if live.open_runs else "Stop all entries", asked, send_halt)
 
 
@@ -151,7 +151,7 @@ def _close_dialog(asked: Asked, run: RunView, live: LiveView) -> None:
         st.markdown(f"It stays open on **{formats.plain(', '.join(sorted(others)))}**.")
     _say_when_engine_is_away(live)
     if positions:
-        exit_orders_table(positions, key="close-orders")
+        exit_orders_table(positions)
     else:
         st.info("Nothing is open here as far as the engine knows; entry orders that still work are cancelled.")
     label = f"{asked.title} everywhere" if asked.account_id is None else formats.plain(asked.title)

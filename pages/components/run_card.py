@@ -8,13 +8,14 @@ import streamlit as st
 
 from engine.services.views import LimitsDraft, LimitView, RunView
 from pages.components import formats
-from pages.components.words import TRAILING, TRAILING_SHORT, UNITS, run_state_badge, word
+from pages.components.words import TRAILING, TRAILING_SHORT, UNITS, run_state_badge, venue_badge, word
 
 
 def run_head(run: RunView, now: datetime) -> None:
     """Show name, state and P of a run."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f"**{formats.plain(run.strategy)}**", width="content")
+        venue_badge(run.venue)
         run_state_badge(run.state)
         if run.unknown_orders:
             st.badge(f"{run.unknown_orders} unknown", icon=":material/help:", color="red")
@@ -72,4 +73,4 @@ def accounts_line(run: RunView) -> None:
         f"{formats.coloured_profit(account.profit_paise)}"
         for account in run.accounts
     ]
-    st.caption(" · ".join(parts))
+    st.markdown(" · ".join(parts))

@@ -146,15 +146,15 @@ def _show_preview(desk: Desk, strategy: StrategyView, sending: Sending, preview:
         st.badge(f"Read {formats.age(max(0.0, seconds))}", color="orange" if old else "green")
         if preview.expiry_day:
             st.badge("Expiry day", icon=":material/event:", color="orange")
-    preview_legs_table(preview, key="preview-legs")
-    preview_accounts_table(preview, behind=max(0.0, seconds), key="preview-accounts")
+    preview_legs_table(preview)
+    preview_accounts_table(preview, behind=max(0.0, seconds))
     for account in preview.accounts:
         if not account.lots:
             reason = formats.plain(account.reason or account.bound_by)
             st.caption(f":orange[:material/block: {formats.plain(account.account)} takes no part:] {reason}")
     if orders:
         with st.expander(f"{formats.count(orders, 'order')} in the order they would go", icon=":material/list:"):
-            preview_orders_table(preview, key="preview-orders")
+            preview_orders_table(preview)
     halted = read_now(desk).live.halted
     if halted:
         st.warning("The kill switch was pressed: re-arm at the top of the page first.", title="Halted: no entries")

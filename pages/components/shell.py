@@ -10,6 +10,7 @@ from pages.components.freshness import engine_badge, freshness_badge
 from pages.components.links import same_tab_link
 from pages.components.live import read_now
 from pages.components.orders import ask_kill_switch, open_asked_dialog, rearm_button, show_followed
+from pages.components.words import is_paper, venue_badge
 
 FRAMED = "page-is-framed"
 
@@ -71,6 +72,8 @@ def _heartbeat() -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         engine_badge(now.engine)
         freshness_badge(now.live.as_of, now.at, now.live.problem)
+        if now.live.accounts and all(is_paper(account.venue) for account in now.live.accounts):
+            venue_badge(now.live.accounts[0].venue)
         if now.live.halted:
             st.badge("Halted: no entries", icon=":material/block:", color="red")
             rearm_button(enabled=desk.may_trade)

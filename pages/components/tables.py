@@ -9,23 +9,34 @@ from typing import Any, Literal
 import pandas as pd
 import streamlit as st
 
-from engine.services.views import AccountView, PositionView, PreviewView, RiskEventView, RunAccountView, RunView
+from engine.services.views import (
+    AccountView,
+    PositionView,
+    PreviewAccount,
+    PreviewView,
+    RiskEventView,
+    RunAccountView,
+    RunView,
+)
 from pages.components import formats
 from pages.components.freshness import FRESH_SECONDS
-from pages.components.words import ACCOUNT_STATES, ACTIONS, BOUNDS, EVENTS, HEALTH, RUN_STATES, word
+from pages.components.words import ACCOUNT_STATES, ACTIONS, BOUNDS, EVENTS, HEALTH, RUN_STATES, venue_word, word
 
 WHOLE_ROWS = 40
 """Tables up to this many rows are shown whole; longer ones scroll."""
+SCROLLED_HEIGHT = 900
 
 RIGHT = st.column_config.Column(alignment="right")
+RIGHT_CELLS = {"text-align": "right !important", "white-space": "nowrap !important"}
 PROFIT_COLOURS = {"light": ("#166534", "#b91c1c"), "dark": ("#4ade80", "#f87171")}
 
 
-def accounts_table(accounts: Sequence[AccountView], now: datetime, *, halted: bool = False, key: str) -> None:
+def accounts_table(accounts: Sequence[AccountView], now: datetime, *, halted: bool = False) -> None:
     """Show accounts with health, what they wait for, funds with their age, and P of the day."""
     rows = [
         {
             "Account": _name(account),
+            "At": venue_word(account.venue),
             "State": _account_state(account, halted=halted),
             "P": formats.profit(account.profit_paise),
             "Available": formats.rupees(account.available_paise, decimals=False),
@@ -33,35 +44,35 @@ def accounts_table(accounts: Sequence[AccountView], now: datetime, *, halted: bo
             "Funds read": formats.since(account.funds_at, now),
             "Health": word(HEALTH, account.health),
             "Grade": account.grade,
-            "Broker": account.broker,
+            "Broker": formats.plain(account.broker),
         }
         for account in accounts
     ]
-    _table(rows, key=key, alt="Accounts", pinned="Account", right=("Available", "Used"))
+    _table(rows, alt="Accounts", right=("Available", "Used"))
 
 
-def run_accounts_table(accounts: Sequence[RunAccountView], *, key: str) -> None:
+def run_accounts_table(accounts: Sequence[RunAccountView]) -> None:
     """Show a run's accounts: lots, what bound them, state and P."""
     rows = [
         {
-            "Account": account.account,
+            "Account": formats.plain(account.account),
             "Lots": account.lots,
             "State": word(ACCOUNT_STATES, account.state),
             "P": formats.profit(account.profit_paise),
             "Bound by": word(BOUNDS, account.bound_by),
-            "Why": account.reason,
+            "Why": formats.plain(account.reason),
         }
         for account in accounts
     ]
-    _table(rows, key=key, alt="Accounts of the run", pinned="Account")
+    _table(rows, alt="Accounts of the run")
 
 
-def positions_table(positions: Sequence[PositionView], *, behind: float, key: str) -> None:
+def positions_table(positions: Sequence[PositionView], *, behind: float) -> None:
     """Show positions by account and leg, each price with its age; the view itself is ``behind`` seconds old."""
     rows = [
         {
-            "Account": position.account,
-            "Contract": position.symbol,
+            "Account": formats.plain(position.account),
+            "Contract": formats.plain(position.symbol),
             "P": formats.profit(position.profit_paise),
             "Quantity": formats.quantity(position.quantity),
             "Average": formats.price(position.average_price),
@@ -72,29 +83,29 @@ def positions_table(positions: Sequence[PositionView], *, behind: float, key: st
         }
         for position in sorted(positions, key=lambda row: (row.account, row.leg_index, row.symbol))
     ]
-    _table(rows, key=key, alt="Positions", right=("Quantity", "Average", "LTP"))
+    _table(rows, alt="Positions", right=("Quantity", "Average", "LTP"))
 
 
-def exit_orders_table(positions: Sequence[PositionView], *, key: str) -> None:
+def exit_orders_table(positions: Sequence[PositionView]) -> None:
     """Show the orders that would take positions off, sold legs first (RULES 7)."""
     open_positions = [position for position in positions if position.exit_quantity]
     rows = [
         {
-            "Account": position.account,
+            "Account": formats.plain(position.account),
             "Side": position.exit_action,
             "Quantity": formats.grouped(position.exit_quantity),
-            "Contract": position.symbol,
+            "Contract": formats.plain(position.symbol),
         }
         for position in sorted(open_positions, key=lambda row: (row.quantity > 0, row.account, row.leg_index))
     ]
-    _table(rows, key=key, alt="Exit orders", right=("Quantity",))
+    _table(rows, alt="Exit orders", right=("Quantity",))
 
 
-def preview_legs_table(preview: PreviewView, *, key: str) -> None:
+def preview_legs_table(preview: PreviewView) -> None:
     """Show the resolved contracts with their prices."""
     rows = [
         {
-            "Contract": leg.symbol,
+            "Contract": formats.plain(leg.symbol),
             "Side": leg.action,
             "LTP": formats.price(leg.ltp),
             "Bid": formats.price(leg.bid),
@@ -103,18 +114,18 @@ def preview_legs_table(preview: PreviewView, *, key: str) -> None:
             "Lots a structure": leg.ratio,
             "Expiry": f"{leg.expiry:%d %b %Y}",
             "Freeze": formats.UNKNOWN if leg.freeze_quantity is None else formats.grouped(leg.freeze_quantity),
-            "Lot and freeze from": leg.source,
+            "Lot and freeze from": formats.plain(leg.source),
         }
         for leg in preview.legs
     ]
-    _table(rows, key=key, alt="Resolved contracts", pinned="Contract", right=("LTP", "Bid", "Ask", "Freeze"))
+    _table(rows, alt="Resolved contracts", right=("LTP", "Bid", "Ask", "Freeze"))
 
 
-def preview_accounts_table(preview: PreviewView, *, behind: float, key: str) -> None:
+def preview_accounts_table(preview: PreviewView, *, behind: float) -> None:
     """Show the sizing of each account, from funds to lots; the preview itself is ``behind`` seconds old."""
     rows = [
         {
-            "Account": account.account,
+            "Account": formats.plain(account.account),
             "Lots": account.lots,
             "Bound by": word(BOUNDS, account.bound_by),
             "Orders": len(account.orders),
@@ -123,49 +134,50 @@ def preview_accounts_table(preview: PreviewView, *, behind: float, key: str) -> 
             "Usable": formats.rupees(account.usable_paise, decimals=False),
             "Margin of one": formats.rupees(account.structure_margin_paise, decimals=False),
             "Funds read": formats.age(_older(account.funds_age_seconds, behind)),
-            "Why": account.reason,
+            "Why": formats.plain(account.reason),
         }
         for account in preview.accounts
         for percent in [formats.percent(account.percentage)]
     ]
     money = ("Available", "Grade and share", "Usable", "Margin of one")
-    _table(rows, key=key, alt="Sizing per account", pinned="Account", right=money)
+    _table(rows, alt="Sizing per account", right=money)
 
 
-def preview_orders_table(preview: PreviewView, *, key: str) -> None:
+def preview_orders_table(preview: PreviewView) -> None:
     """Show each child order in the order it would go."""
     names = {account.account_id: account.account for account in preview.accounts}
     rows = [
         {
-            "Account": names.get(order.account_id, ""),
-            "Stage": order.stage,
+            "Account": formats.plain(names.get(order.account_id, "")),
+            "Stage": _stage(order.stage, account),
             "Side": order.action,
             "Quantity": formats.grouped(order.quantity),
-            "Contract": order.symbol,
+            "Contract": formats.plain(order.symbol),
             "Slice": order.slice_index + 1,
         }
         for account in preview.accounts
         for order in account.orders
     ]
-    _table(rows, key=key, alt="Orders", right=("Quantity",))
+    _table(rows, alt="Orders", right=("Quantity",))
 
 
-def history_table(runs: Sequence[RunView], *, key: str) -> None:
+def history_table(runs: Sequence[RunView]) -> None:
     """Show runs that ended."""
     rows = [
         {
             "Run": run.id,
-            "Strategy": run.strategy,
+            "Strategy": formats.plain(run.strategy),
+            "At": venue_word(run.venue),
             "P": formats.profit(run.profit_paise),
             "State": RUN_STATES.get(run.state, (run.state, ""))[0],
-            "Left because": word(EVENTS, run.exit_reason) or run.reason,
+            "Left because": word(EVENTS, run.exit_reason) or formats.plain(run.reason),
             "Began": formats.clock(run.created_at),
             "Ended": formats.clock(run.closed_at),
-            "Lots": ", ".join(f"{account.account} {account.lots}" for account in run.accounts),
+            "Lots": ", ".join(f"{formats.plain(account.account)} {account.lots}" for account in run.accounts),
         }
         for run in runs
     ]
-    _table(rows, key=key, alt="Runs that ended")
+    _table(rows, alt="Runs that ended")
 
 
 def events_table(events: Sequence[RiskEventView], *, key: str) -> list[int]:
@@ -183,6 +195,7 @@ def events_table(events: Sequence[RiskEventView], *, key: str) -> list[int]:
         }
         for event in events
     ]
+    st.space("medium")  # the table's toolbar, always there on a touch screen, lies over what stands above it
     chosen = st.dataframe(
         pd.DataFrame(rows),
         key=key,
@@ -195,18 +208,22 @@ def events_table(events: Sequence[RiskEventView], *, key: str) -> list[int]:
     return list(chosen.selection.rows)
 
 
-def _table(
-    rows: list[dict[str, Any]], *, key: str, alt: str, pinned: str | None = None, right: Sequence[str] = ()
-) -> None:
+def _table(rows: list[dict[str, Any]], *, alt: str, right: Sequence[str] = ()) -> None:
+    """Show rows whole, without the toolbar that st.dataframe lays over what stands above it on a touch screen."""
     frame = pd.DataFrame(rows)
     if "Why" in frame and not frame["Why"].any():
         frame = frame.drop(columns="Why")
-    config: dict[str, Any] = dict.fromkeys((*right, "P"), RIGHT)
-    if pinned is not None:
-        config[pinned] = st.column_config.TextColumn(pinned=True)
-    shown = frame.style.map(_profit_style, subset=["P"]) if "P" in frame else frame
-    height: Literal["content", "auto"] = "content" if len(rows) <= WHOLE_ROWS else "auto"
-    st.dataframe(shown, key=key, hide_index=True, alt=alt, column_config=config, height=height)
+    shown = frame.style.set_properties(subset=[name for name in (*right, "P") if name in frame], **RIGHT_CELLS)
+    if "P" in frame:
+        shown = shown.map(_profit_style, subset=["P"])
+    height: int | Literal["content"] = "content" if len(rows) <= WHOLE_ROWS else SCROLLED_HEIGHT
+    st.table(shown, border="horizontal", hide_index=True, height=height, alt=alt)
+
+
+def _stage(stage: str, account: PreviewAccount) -> str:
+    """Return the stage in words; there is no "then" where nothing goes before."""
+    stages = {order.stage for order in account.orders}
+    return stage if len(stages) > 1 else stage.removeprefix("then ").removesuffix(" first")
 
 
 def _profit_style(text: str) -> str:
@@ -218,7 +235,7 @@ def _profit_style(text: str) -> str:
 
 def _name(account: AccountView) -> str:
     relation = f" · {account.relation}" if account.relation else ""
-    return f"{'★ ' if account.is_primary else ''}{account.name}{relation}"
+    return formats.plain(f"{'★ ' if account.is_primary else ''}{account.name}{relation}")
 
 
 def _account_state(account: AccountView, *, halted: bool) -> str:

@@ -99,6 +99,24 @@ TRAILING_SHORT = {
 POLICIES = {"unwind": "Unwind the account", "hold": "Hold and alert"}
 
 
+def is_paper(venue: str) -> bool:
+    """Whether a venue is a paper exchange, where no money moves."""
+    return venue.startswith("paper")
+
+
+def venue_word(venue: str) -> str:
+    """Return PAPER or LIVE."""
+    return "PAPER" if is_paper(venue) else "LIVE"
+
+
+def venue_badge(venue: str) -> None:
+    """Show whether money moves there."""
+    if is_paper(venue):
+        st.badge("PAPER", icon=":material/science:", color="violet", help="A paper exchange: no money moves")
+    else:
+        st.badge("LIVE", icon=":material/currency_rupee:", color="blue", help="A broker: real money")
+
+
 def run_state_badge(state: str) -> None:
     """Show a run's state."""
     label, colour = RUN_STATES.get(state, (state, "gray"))

@@ -346,7 +346,16 @@ def test_a_risk_event_shows_what_the_engine_knew(scene: Scene) -> None:
     at.run()
     assert "Max loss · Exit all" in texts(at)
     assert {metric.label: metric.value for metric in at.metric}["Value"] == "−₹5,123.50"
-    assert "NIFTY23NOV2626000CE" in tables(at)
+    legs = next(table.value for table in at.table if "Confirmed" in table.value)
+    assert legs.iloc[0].to_dict() == {
+        "Account": "Asha", "Contract": "NIFTY23NOV2626000CE", "Quantity": "−195", "Average": "148.35",
+        "Open value": "−₹28,928.25", "LTP": "182.40", "Age": "0.3 s", "Confirmed": "yes", "Realised": "₹0.00",
+    }  # fmt: skip
+    assert (legs.iloc[1]["LTP"], legs.iloc[1]["Confirmed"]) == ("–", "no")
+    shown = tables(at)
+    assert "+₹1,20,400.00" in shown
+    assert "Asha 1.2 s, Ravi –" in shown
+    assert "{" not in shown
 
 
 def test_the_kill_switch_without_runs_still_stops_entries(scene: Scene) -> None:
