@@ -11,7 +11,7 @@ from pages.components.gate import provide
 from pages.components.run_card import limits_words
 from pages.components.send_panel import send_panel
 from pages.components.shell import require_desk
-from pages.components.strategy_form import strategy_form
+from pages.components.strategy_form import strategy_form, warn_of_twins
 
 CHOSEN = "chosen-strategy"
 TAB = "strategies-tab"
@@ -84,6 +84,7 @@ def mine(desk: Desk, strategies: list[StrategyView], accounts: list[AccountView]
         + (f" · {formats.plain(strategy.description)}" if strategy.description else "")
     )
     st.caption(limits_words(strategy.draft.limits))
+    warn_of_twins(strategy.draft.legs)
     with st.container(border=True):
         send_panel(desk, strategy, accounts)
     with st.expander("Edit", icon=":material/edit:", key=f"edit-open-{strategy.id}"):
@@ -105,6 +106,9 @@ def mine(desk: Desk, strategies: list[StrategyView], accounts: list[AccountView]
 
 def save(desk: Desk, typed: StrategyDraft, strategy: StrategyView | None) -> None:
     """Store what was typed, or say which leg and field is wrong; what was typed stays."""
+    if strategy is not None and _cleaned(typed) == _cleaned(strategy.draft):
+        st.info("Nothing changed.")
+        return
     try:
         if strategy is None:
             saved = desk.save_strategy(typed)
@@ -117,6 +121,16 @@ def save(desk: Desk, typed: StrategyDraft, strategy: StrategyView | None) -> Non
     else:
         st.session_state["strategies-saved"] = saved.id
         st.rerun()
+
+
+def _cleaned(draft: StrategyDraft) -> StrategyDraft:
+    return draft.model_copy(
+        update={
+            "name": draft.name.strip(),
+            "description": draft.description.strip(),
+            "account_ids": sorted(draft.account_ids),
+        }
+    )
 
 
 desk = require_desk()

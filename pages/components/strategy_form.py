@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from engine.services.strategy_checks import LEAST, MOST_LOTS, MOST_PRICE, MOST_RATIO, MOST_RUPEES
+from engine.services.strategy_checks import MOST_PRICE, MOST_RATIO, MOST_RUPEES
 from engine.services.views import AccountView, LegDraft, LimitsDraft, StrategyDraft
 from pages.components.words import CONDITIONS, EXPIRIES, POLICIES, STRIKES, TRAILING, UNITS
 
@@ -38,7 +38,12 @@ def strategy_form(
     with st.form(key, enter_to_submit=False, border=False):
         head = _head(draft, accounts, key)
         st.markdown("**Legs**")
-        st.caption("Lots is the ratio inside one structure: 1 and 2 make a 1:2 spread. Bought legs are entered first.")
+        st.caption(
+            "Lots is the ratio inside one structure: 1 and 2 make a 1:2 spread. Bought legs are entered first. "
+            "To delete a leg, tick the box at the left of its row, then press the bin above the table."
+        )
+        warn_of_twins(draft.legs)
+        st.space("medium")  # the editor's toolbar lies over what stands above it on a touch screen
         legs = _legs(draft.legs, key)
         st.markdown("**Limits of a run**")
         limits = _limits(draft.limits, key)
@@ -49,6 +54,21 @@ def strategy_form(
     if not sent:
         return None
     return StrategyDraft(**head, legs=legs, limits=limits, hedge_failure=hedge_failure, sold_leg_failure=sold_failure)
+
+
+def warn_of_twins(legs: Sequence[LegDraft]) -> None:
+    """Say which legs are the same contract on the same side: seldom meant, and one leg with more lots does it."""
+    places: dict[tuple[object, ...], list[int]] = {}
+    for number, leg in enumerate(legs, start=1):
+        same = leg.model_dump(exclude={"ratio", "price_type"})
+        places.setdefault(tuple(same.values()), []).append(number)
+    for numbers in places.values():
+        if len(numbers) > 1:
+            named = " and ".join(map(str, numbers))
+            st.warning(
+                f"Legs {named} are the same: side, type, expiry and strike. Raise Lots of one of them, or delete one.",
+                icon=":material/content_copy:",
+            )
 
 
 def _head(draft: StrategyDraft, accounts: Sequence[AccountView], key: str) -> dict[str, Any]:
@@ -70,8 +90,6 @@ def _head(draft: StrategyDraft, accounts: Sequence[AccountView], key: str) -> di
         condition = _choice("Starts on", CONDITIONS, draft.market_condition, f"{key}-condition")
     percentage = third.number_input(
         "Percentage of funds",
-        min_value=LEAST,
-        max_value=100.0,
         value=draft.sizing_percentage,
         step=1.0,
         key=f"{key}-percentage",
@@ -80,8 +98,6 @@ def _head(draft: StrategyDraft, accounts: Sequence[AccountView], key: str) -> di
     )
     fixed = fourth.number_input(
         "Fixed lots",
-        min_value=1,
-        max_value=MOST_LOTS,
         value=draft.fixed_lots,
         step=1,
         key=f"{key}-fixed",
@@ -175,9 +191,20 @@ def _limits(limits: LimitsDraft, key: str) -> LimitsDraft:
     trailing = _amount(two, "Trailing value", limits.trailing_value, f"{key}-trailing-value")
     activate = _amount(three, "Counts from a profit of ₹", limits.trailing_activate_at, f"{key}-activate")
     one, two = st.columns(2)
-    exit_time = one.time_input("Leave at (IST)", value=_time(limits.exit_time), step=300, key=f"{key}-exit")
+    exit_time = one.time_input(
+        "Leave at (IST)",
+        value=_time(limits.exit_time),
+        step=300,
+        key=f"{key}-exit",
+        help="When you want to be out: the run leaves by itself at this time of its day. Empty: no such time",
+    )
     square_off = two.time_input(
-        "Square off at (IST)", value=_time(limits.square_off_time), step=300, key=f"{key}-square"
+        "Square off at (IST)",
+        value=_time(limits.square_off_time),
+        step=300,
+        key=f"{key}-square",
+        help="The latest time, before the broker squares off itself: whatever is still open is taken off. "
+        "Intraday (MIS) without one gets 15:10. The earlier of both times counts",
     )
     trails = kind != NO_TRAILING
     return LimitsDraft(
@@ -194,10 +221,9 @@ def _limits(limits: LimitsDraft, key: str) -> LimitsDraft:
 
 
 def _amount(place: Any, label: str, value: float | None, key: str) -> float | None:
+    # no bounds here: the browser keeps an amount beyond them to itself, and Save would not say what is wrong
     shown = None if value is None else min(value, MOST_RUPEES)  # what an earlier release stored may be beyond
-    amount: float | None = place.number_input(
-        label, min_value=0.0, max_value=MOST_RUPEES, value=shown, step=1.0, key=key, placeholder="none"
-    )
+    amount: float | None = place.number_input(label, value=shown, step=1.0, key=key, placeholder="none")
     return amount
 
 

@@ -239,6 +239,31 @@ def test_a_wrong_field_is_named_and_what_was_typed_stays(scene: Scene) -> None:
     assert saved.draft.legs == strategy.draft.legs
 
 
+def test_saving_says_when_nothing_changed_and_what_is_wrong_with_an_amount(scene: Scene) -> None:
+    accounts = scene.family_with_runs()
+    strategy = scene.desk.create_from_template("short_strangle", [account.id for account in accounts])
+    at = scene.open("strategies")
+    key = f"edit-{strategy.id}-1"
+    at.button(key=f"{key}-save").click().run()
+    assert "Nothing changed." in texts(at)
+    assert scene.desk.strategy(strategy.id).version == 1
+    at.number_input(key=f"{key}-loss").set_value(-5.0)
+    at.button(key=f"{key}-save").click().run()
+    assert "Nothing changed." not in texts(at)
+    assert len(at.error) == 1
+    assert scene.desk.strategy(strategy.id).version == 1
+
+
+def test_two_legs_that_are_the_same_are_said(scene: Scene) -> None:
+    accounts = scene.family_with_runs()
+    strategy = scene.desk.create_from_template("short_straddle", [account.id for account in accounts])
+    legs = [*strategy.draft.legs, strategy.draft.legs[0]]
+    draft = strategy.draft.model_copy(update={"legs": legs})
+    scene.desk.save_strategy(draft, strategy_id=strategy.id, expected_version=1)
+    at = scene.open("strategies")
+    assert {warning.value.split(":")[0] for warning in at.warning} == {"Legs 1 and 3 are the same"}
+
+
 def test_the_kill_switch_asks_and_says_what_it_sends(scene: Scene) -> None:
     scene.family_with_runs()
     at = scene.open()
