@@ -5,12 +5,17 @@ A Desk holds no state of its own. Each method checks the caller in the service b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import inspect
+import logging
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from functools import lru_cache
-from typing import NamedTuple
+from functools import lru_cache, wraps
+from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy.exc import SQLAlchemyError
+from pydantic import BaseModel
+from sqlalchemy.exc import DBAPIError, DisconnectionError, PendingRollbackError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from engine.services import accounts, commands, desk_live, events, paper_family, runs, strategies, users
 from engine.services.connection import Probe, probe
@@ -60,9 +65,57 @@ __all__ = [
     "open_desk",
 ]
 
+log = logging.getLogger(__name__)
+
 LIVE_FILE = "live.db"
+LARGEST_ID = 2**63 - 1
+DATABASE_SILENT = "The database does not answer; nothing was taken. Press again."
+
+_DATABASE_ERRORS = (DBAPIError, DisconnectionError, PendingRollbackError, PoolTimeoutError, sqlite3.Error)
+_T = TypeVar("_T")
 
 
+def _at_the_door(desk: type[_T]) -> type[_T]:
+    """Let every public method of a class check what it is given, and tell of a silent database in words."""
+    for name, method in list(vars(desk).items()):
+        if inspect.isfunction(method) and not name.startswith("_"):
+            setattr(desk, name, _checking(method))
+    return desk
+
+
+def _checking(method: Callable[..., Any]) -> Callable[..., Any]:
+    signature = inspect.signature(method)
+
+    @wraps(method)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        given = signature.bind(*args, **kwargs).arguments
+        _storable((name, value) for name, value in given.items() if name != "self")
+        try:
+            return method(*args, **kwargs)
+        except _DATABASE_ERRORS as error:
+            log.error("%s: the database does not answer (%s)", method.__name__, type(error).__name__)  # noqa: TRY400 - its text may hold what was typed
+            raise Unavailable(DATABASE_SILENT) from error
+
+    return checked
+
+
+def _storable(given: Iterable[tuple[str, Any]]) -> None:
+    """Refuse what no database can hold: NotFound for ids no row can have, InvalidInput for text of no letters."""
+    for name, value in given:
+        if isinstance(value, str):
+            if any(character == "\0" or "\ud800" <= character <= "\udfff" for character in value):
+                raise InvalidInput(name, "it holds half a letter or a zero that cannot be stored; type it anew")
+        elif isinstance(value, int):
+            if name.endswith(("_id", "_ids")) and not 1 <= value <= LARGEST_ID:
+                thing = name.removesuffix("s").removesuffix("_id").rpartition("_")[2]
+                raise NotFound(f"There is no {thing} of this number.")
+        elif isinstance(value, BaseModel):
+            _storable(value)
+        elif isinstance(value, list | tuple):
+            _storable((name, item) for item in value)
+
+
+@_at_the_door
 class Desk:
     """One caller's desk. ``clock`` gives aware UTC; ``connect`` tests a connection (replaced where no server runs)."""
 
@@ -239,7 +292,7 @@ class Desk:
 
     def run_history(self, limit: int = 50) -> list[RunView]:
         """Return the caller's runs that ended, newest first."""
-        return runs.ended_runs(self._database, self.caller, limit=limit)
+        return runs.ended_runs(self._database, self.caller, limit=max(1, min(limit, 1_000)))
 
 
 class _Resources(NamedTuple):

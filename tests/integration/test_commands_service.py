@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from sqlmodel import select
 
+from engine.desk import Desk
 from engine.services import commands, events
-from engine.services.errors import InvalidInput, NotFound, Refused
+from engine.services.errors import InvalidInput, NotFound, Refused, ServiceError, Unavailable
 from engine.services.identity import NotAllowed
+from engine.services.views import AccountDraft, LegDraft, StrategyDraft
+from engine.store.database import Database
 from engine.store.tables import ActivityLog, Command, CommandState, Role
 from tests.desk_factory import NOW, DeskFactory
 
@@ -99,11 +104,13 @@ def test_execute_carries_what_the_page_showed(factory: DeskFactory) -> None:
     desk = factory.desk(caller)
     accounts = [row.id for row in factory.family(desk)]
     strategy = desk.create_from_template("short_straddle", accounts)
-    view = desk.execute(strategy.id, 1, accounts[:2], [], "k")
+    symbols = ["NIFTY23NOV2626000CE", "NIFTY23NOV2626000PE"]
+    view = desk.execute(strategy.id, 1, accounts[:2], [], "k", contracts=symbols)
     with factory.database.read() as session:
         row = session.get_one(Command, view.id)
     assert row.payload == {
         "strategy_id": strategy.id, "version": 1, "account_ids": accounts[:2], "seen_run_ids": [], "again": False,
+        "contracts": symbols,
     }  # fmt: skip
     assert row.valid_until == NOW + timedelta(seconds=15)
 
@@ -165,3 +172,111 @@ def test_risk_events_are_own_only(factory: DeskFactory) -> None:
     assert events.risk_events(factory.database, ravi) == []
     with pytest.raises(NotFound):
         events.risk_event(factory.database, ravi, event_id=1)
+
+
+CALLS: dict[str, Callable[[Desk], object]] = {
+    "engine": lambda desk: desk.engine(),
+    "live": lambda desk: desk.live(),
+    "accounts": lambda desk: desk.accounts(),
+    "add_account": lambda desk: desk.add_account(AccountDraft(name="A", host="http://h:1", api_key="k")),
+    "test_account": lambda desk: desk.test_account(1),
+    "deactivate_account": lambda desk: desk.deactivate_account(1),
+    "set_primary": lambda desk: desk.set_primary(1),
+    "start_with_paper_accounts": lambda desk: desk.start_with_paper_accounts(),
+    "strategies": lambda desk: desk.strategies(),
+    "strategy": lambda desk: desk.strategy(1),
+    "save_strategy": lambda desk: desk.save_strategy(
+        StrategyDraft(name="S", account_ids=[], legs=[LegDraft(underlying="NIFTY", action="BUY", instrument_type="CE")])
+    ),
+    "create_from_template": lambda desk: desk.create_from_template("short_straddle", []),
+    "archive_strategy": lambda desk: desk.archive_strategy(1),
+    "request_preview": lambda desk: desk.request_preview(1),
+    "command": lambda desk: desk.command(1),
+    "execute": lambda desk: desk.execute(1, 1, None, [], "key"),
+    "close_run": lambda desk: desk.close_run(1, None, "key"),
+    "halt": lambda desk: desk.halt("key"),
+    "rearm": lambda desk: desk.rearm("key"),
+    "risk_events": lambda desk: desk.risk_events(),
+    "run_history": lambda desk: desk.run_history(),
+}
+
+
+def test_every_method_of_the_desk_is_called_below() -> None:
+    public = {name for name, _ in inspect.getmembers(Desk, inspect.isfunction) if not name.startswith("_")}
+    assert public == CALLS.keys() | {"templates"}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_database_without_tables_is_told_in_words(factory: DeskFactory, name: str) -> None:
+    desk = factory.desk(factory.person())
+    with factory.database.write() as session:
+        tables = session.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'")).scalars().all()
+        session.execute(text("PRAGMA defer_foreign_keys=ON"))
+        for table in tables:
+            if not table.startswith("sqlite_"):
+                session.execute(text(f'ALTER TABLE "{table}" RENAME TO "gone_{table}"'))
+    with pytest.raises(Unavailable, match=r"^The database does not answer; nothing was taken\. Press again\.$"):
+        CALLS[name](desk)
+
+
+def test_a_locked_database_is_told_in_words_and_takes_nothing(factory: DeskFactory) -> None:
+    caller = factory.person()
+    factory.database = Database(factory.settings.database_url, busy_timeout_ms=50)
+    desk = factory.desk(caller)
+    with factory.database.write() as session:
+        session.execute(text("SELECT 1"))  # begins, and holds the one place for writers
+        with pytest.raises(Unavailable) as caught:
+            desk.halt("key")
+    assert isinstance(caught.value, ServiceError)
+    with factory.database.read() as session:
+        assert session.exec(select(Command)).all() == []
+    assert desk.halt("key").state == "pending"
+
+
+@pytest.mark.parametrize("number", [2**63, 10**400, 0, -1, -(2**63) - 1])
+def test_an_id_that_no_row_has_is_not_found(factory: DeskFactory, number: int) -> None:
+    desk = factory.desk(factory.person())
+    strategy = desk.create_from_template("short_straddle", [])
+    calls: list[Callable[[], object]] = [
+        lambda: desk.test_account(number),
+        lambda: desk.set_primary(account_id=number),
+        lambda: desk.deactivate_account(number),
+        lambda: desk.strategy(number),
+        lambda: desk.archive_strategy(number),
+        lambda: desk.save_strategy(strategy.draft, strategy_id=number),
+        lambda: desk.save_strategy(strategy.draft.model_copy(update={"account_ids": [number]})),
+        lambda: desk.create_from_template("short_straddle", [number]),
+        lambda: desk.request_preview(number),
+        lambda: desk.request_preview(strategy.id, [number]),
+        lambda: desk.command(number),
+        lambda: desk.execute(number, 1, None, [], "key"),
+        lambda: desk.execute(strategy.id, 1, [number], [], "key"),
+        lambda: desk.execute(strategy.id, 1, None, [number], "key", again=True),
+        lambda: desk.close_run(number, None, "key"),
+    ]
+    for call in calls:
+        with pytest.raises(NotFound, match=r"There is no (account|strategy|command|run) "):
+            call()
+    assert desk.run_history(number) == desk.risk_events(number) == []
+
+
+@pytest.mark.parametrize("half", ["a\ud800", "\udfff", "nul\0"])
+def test_text_that_no_database_can_hold_is_refused_by_name(factory: DeskFactory, half: str) -> None:
+    desk = factory.desk(factory.person())
+    strategy = desk.create_from_template("short_straddle", [])
+    calls: list[tuple[str, Callable[[], object]]] = [
+        ("key", lambda: desk.halt(half)),
+        ("key", lambda: desk.rearm(half)),
+        ("key", lambda: desk.close_run(1, None, half)),
+        ("key", lambda: desk.execute(strategy.id, 1, None, [], half)),
+        ("contracts", lambda: desk.execute(strategy.id, 1, None, [], "key", contracts=[half])),
+        ("key", lambda: desk.create_from_template(half, [])),
+        ("name", lambda: desk.create_from_template("short_straddle", [], name=half)),
+        ("description", lambda: desk.save_strategy(strategy.draft.model_copy(update={"description": half}))),
+        ("api_key", lambda: desk.add_account(AccountDraft(name="A", host="http://h:1", api_key=half))),
+        ("ws_url", lambda: desk.add_account(AccountDraft(name="A", host="http://h:1", api_key="k", ws_url=half))),
+    ]
+    for field, call in calls:
+        with pytest.raises(InvalidInput) as caught:
+            call()
+        assert caught.value.field == field
