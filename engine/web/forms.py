@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 FORM_COOKIE = "algomirror_form"
 STALE_FORM = "This form was open too long or came from elsewhere. Please send it again."
+CLOSED = "Registration is closed: ask the admin."
 DATABASE_DOWN = "The database does not answer."
 T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]
@@ -85,9 +86,8 @@ async def register(request: Request) -> Response:
     if site.problem:
         return unavailable(site.problem)
     if not await _in_thread(site, users.registration_open, site.database):
-        if request.method != "POST":
-            return _redirect("/login")
-        return _closed()
+        caller = await _in_thread(site, users.caller_from_cookies, site.database, request.cookies, now=now())
+        return _closed(request, site) if caller is None else _redirect("/")
     here = from_this_machine(request)
     page = partial(pages.register, ask_setup_token=not here)
     if request.method != "POST":
@@ -113,7 +113,7 @@ async def register(request: Request) -> Response:
             expected_setup_token=None if here else site.setup_token,
         )
     except RegistrationClosed:
-        return _closed()
+        return _closed(request, site)
     except InvalidInput as error:
         return _show(request, site, page, typed=keep, field=error.field, error=error.reason, status=422)
     return await _enter(request, site, typed, {"username": typed.get("username", ""), "next": "/"})
@@ -244,9 +244,9 @@ async def _in_thread(site: Site, work: Callable[..., T], *args: object, **kwargs
     return await asyncio.get_running_loop().run_in_executor(site.hashing, partial(work, *args, **kwargs))
 
 
-def _closed() -> Response:
-    text = "An admin exists already and adds further users. If that is you, log in."
-    return HTMLResponse(pages.message("Registration is closed", text), 403, headers=_NO_STORE)
+def _closed(request: Request, site: Site) -> Response:
+    """Return the login with the reason why nobody registers here any more."""
+    return _show(request, site, pages.login, error=CLOSED, status=403)
 
 
 def _forget(request: Request, answer: Response) -> Response:

@@ -8,7 +8,7 @@ import importlib.util
 import logging
 import re
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
@@ -135,7 +135,7 @@ class FormSize:
 
 
 class SessionGate:
-    """Lets pages and websockets through only with a live session (DESIGN 9)."""
+    """Lets pages and websockets through only with a live session, websockets only from pages of ours (DESIGN 9)."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -147,6 +147,9 @@ class SessionGate:
             await self.app(scope, receive, send)
             return
         site, connection = get_site(), HTTPConnection(scope)
+        if kind == "websocket" and not _from_a_page_of_ours(connection):
+            await send({"type": "websocket.close", "code": 1008})
+            return
         problem, caller, nobody = site.problem, None, False
         if not problem:
             try:
@@ -194,6 +197,22 @@ def _refusal(connection: HTTPConnection, *, nobody: bool) -> Response:
     wanted = quote(path + query, safe="/")
     target = "/login" if wanted == "/" else f"/login?next={wanted}"
     return RedirectResponse(target, 303, headers={"Cache-Control": "no-store"})
+
+
+def _from_a_page_of_ours(connection: HTTPConnection) -> bool:
+    """Return whether a browser says that a page of this server opens the websocket.
+
+    Browsers send Origin with every websocket, and pages elsewhere may open one to here: no rule of theirs forbids it.
+    Other ports of this machine count as elsewhere, and the session cookie would be sent from there.
+    """
+    origins, hosts = connection.headers.getlist("origin"), connection.headers.getlist("host")
+    if len(origins) != 1 or len(hosts) != 1:
+        return False
+    try:
+        origin = urlsplit(origins[0])
+    except ValueError:
+        return False
+    return origin.scheme in {"http", "https"} and origin.netloc.lower() == hosts[0].lower() != ""
 
 
 def _is_open(path: str) -> bool:

@@ -123,9 +123,14 @@ def log_in(browser: httpx.Client, server: Server, **fields: str) -> httpx.Respon
     return browser.post("/login", data=fields)
 
 
-def websocket_status(server: Server, cookie: str = "", path: str = "/_stcore/stream") -> int:
+def websocket_status(
+    server: Server, cookie: str = "", path: str = "/_stcore/stream", origins: tuple[str, ...] | None = None
+) -> int:
+    """Return how the server answers the opening; by default with the Origin that a page of its own sends."""
+
     async def attempt() -> int:
-        headers = {"Cookie": cookie} if cookie else {}
+        headers = [("Origin", origin) for origin in (origins if origins is not None else (server.url,))]
+        headers += [("Cookie", cookie)] if cookie else []
         target = server.url.replace("http", "ws") + path
         try:
             async with websockets.connect(target, additional_headers=headers, subprotocols=["streamlit"]):
@@ -217,7 +222,14 @@ def test_fifty_registrations_at_once_make_one_admin(server: Server) -> None:
         done = [row for row in session.exec(select(ActivityLog)) if (row.action, row.outcome) == ("register", "done")]
     assert len(done) == 1
     with server.browser() as browser:
-        assert browser.get("/register").headers["location"] == "/login"
+        page = browser.get("/register")
+        assert (page.status_code, "Log in" in page.text) == (403, True)
+        assert "Registration is closed: ask the admin" in page.text
+        answer = browser.post("/register", data={"username": "late", "form_token": form_token(page)})
+        assert (answer.status_code, "Registration is closed: ask the admin" in answer.text) == (403, True)
+        fields = {"username": admin(server), "password": GOOD, "form_token": form_token(page)}
+        assert browser.post("/login", data=fields).headers["location"] == "/"  # the form works
+        assert browser.get("/register").headers["location"] == "/"
 
 
 def test_login_opens_the_pages_and_a_replayed_cookie_after_logout_does_not(server: Server) -> None:
@@ -241,6 +253,31 @@ def test_login_opens_the_pages_and_a_replayed_cookie_after_logout_does_not(serve
     with server.browser(Cookie=f"algomirror_session={stolen}") as thief:
         assert thief.get("/").headers["location"] == "/login"
     assert websocket_status(server, f"algomirror_session={stolen}") == 403
+
+
+def test_a_websocket_opens_only_from_a_page_of_this_server(server: Server) -> None:
+    port = int(server.url.rpartition(":")[2])
+    with server.browser(**{"X-Forwarded-For": "10.15.0.1"}) as browser:
+        log_in(browser, server)
+        cookie = f"algomirror_session={browser.cookies['algomirror_session']}"
+    assert websocket_status(server, cookie) == 101
+    assert websocket_status(server, cookie, origins=(server.url.replace("http", "https"),)) == 101  # TLS ended before
+    for origins in (
+        (),
+        ("",),
+        ("null",),
+        ("https://elsewhere.example",),
+        (f"http://localhost:{port}",),
+        (f"http://127.0.0.1:{port + 1}",),
+        ("http://127.0.0.1",),
+        (f"http://127.0.0.1:{port}.elsewhere.example",),
+        (f"http://u@127.0.0.1:{port}",),
+        (f"file://127.0.0.1:{port}",),
+        ("http://[",),
+    ):
+        assert websocket_status(server, cookie, origins=origins) == 403, origins
+    # Two Origins are no handshake at all: the server's library answers before us.
+    assert websocket_status(server, cookie, origins=(server.url, "https://elsewhere.example")) in {400, 403}
 
 
 def test_a_click_on_log_out_needs_no_second_one(server: Server) -> None:
