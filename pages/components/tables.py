@@ -25,9 +25,10 @@ from pages.components.words import ACCOUNT_STATES, ACTIONS, BOUNDS, EVENTS, HEAL
 WHOLE_ROWS = 40
 """Tables up to this many rows are shown whole; longer ones scroll."""
 SCROLLED_HEIGHT = 900
+SHORT = 24
 
 RIGHT = st.column_config.Column(alignment="right")
-RIGHT_CELLS = {"text-align": "right !important", "white-space": "nowrap !important"}
+RIGHT_CELLS = {"text-align": "right !important"}
 PROFIT_COLOURS = {"light": ("#166534", "#b91c1c"), "dark": ("#4ade80", "#f87171")}
 
 
@@ -134,7 +135,6 @@ def preview_accounts_table(preview: PreviewView, *, behind: float) -> None:
             "Usable": formats.rupees(account.usable_paise, decimals=False),
             "Margin of one": formats.rupees(account.structure_margin_paise, decimals=False),
             "Funds read": formats.age(_older(account.funds_age_seconds, behind)),
-            "Why": formats.plain(account.reason),
         }
         for account in preview.accounts
         for percent in [formats.percent(account.percentage)]
@@ -213,11 +213,23 @@ def _table(rows: list[dict[str, Any]], *, alt: str, right: Sequence[str] = ()) -
     frame = pd.DataFrame(rows)
     if "Why" in frame and not frame["Why"].any():
         frame = frame.drop(columns="Why")
-    shown = frame.style.set_properties(subset=[name for name in (*right, "P") if name in frame], **RIGHT_CELLS)
+    frame = frame.map(_unbroken)
+    to_right = [name for name in (*right, "P") if name in frame]
+    heads = [f"th.col_heading.col{place}" for place, name in enumerate(frame) if name in to_right]
+    shown = frame.style.set_properties(subset=to_right, **RIGHT_CELLS)
+    if heads:
+        shown = shown.set_table_styles([{"selector": head, "props": list(RIGHT_CELLS.items())} for head in heads])
     if "P" in frame:
         shown = shown.map(_profit_style, subset=["P"])
     height: int | Literal["content"] = "content" if len(rows) <= WHOLE_ROWS else SCROLLED_HEIGHT
     st.table(shown, border="horizontal", hide_index=True, height=height, alt=alt)
+
+
+def _unbroken(cell: Any) -> Any:
+    """Keep a short text on one line: on a phone the table scrolls sideways instead of growing tall."""
+    if not isinstance(cell, str) or len(cell) > SHORT:
+        return cell
+    return cell.replace(" ", "\u00a0").replace("₹", "\u2060₹")
 
 
 def _stage(stage: str, account: PreviewAccount) -> str:

@@ -72,7 +72,8 @@ def texts(at: AppTest) -> str:
 
 
 def tables(at: AppTest) -> str:
-    return "\n".join(frame.value.to_string() for frame in (*at.dataframe, *at.table))
+    shown = "\n".join(frame.value.to_string() for frame in (*at.dataframe, *at.table))
+    return shown.replace("\u00a0", " ").replace("\u2060", "")
 
 
 @pytest.mark.parametrize("page", ["desk", "strategies", "positions", "accounts", "risk_events"])
