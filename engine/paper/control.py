@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import hmac
 import ipaddress
 import secrets
 from collections.abc import Awaitable, Callable
@@ -10,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from engine.domain.errors import DomainError
@@ -27,6 +29,8 @@ from engine.paper.storage import PriceControl
 from engine.paper.stream import Stream
 
 Values = dict[str, Any]
+
+NONCE_CHARACTERS = range(16, 129)
 
 ACCOUNTS: Schema = {
     "api_key": Field(schemas.sized(1, 256)),
@@ -76,7 +80,17 @@ class Control:
             self._route("/control/replay", self.replay, REPLAY),
             self._route("/control/books", self.books, None),
             self._route("/control/requests", self.requests, None),
+            Route("/control/whoami", self.whoami, methods=["GET"]),
         ]
+
+    async def whoami(self, request: Request) -> Response:
+        """Prove that this server knows the token, to who must not show it to a stranger: HMAC-SHA256(token, nonce)."""
+        nonce = request.query_params.get("nonce", "")
+        if not self._is_local(request) or self.token is None:
+            return wire.error(403, "The control surface proves its token to loopback clients only, if it has one")
+        if len(nonce) not in NONCE_CHARACTERS or not nonce.isascii():
+            return wire.error(400, {"nonce": ["16 to 128 letters, digits and signs."]})
+        return PlainTextResponse(proof(self.token, nonce), headers={"Cache-Control": "no-store"})
 
     async def accounts(self, values: Values) -> Response:
         """Create an account; the same key again changes nothing."""
@@ -197,10 +211,19 @@ class Control:
             return wire.error(400, problem.errors)
 
     def _may(self, request: Request) -> bool:
+        given = request.headers.get("x-control-token", "")
+        known = self.token is None or secrets.compare_digest(given.encode(), self.token.encode())
+        return known and self._is_local(request)
+
+    @staticmethod
+    def _is_local(request: Request) -> bool:
         host = request.client.host if request.client is not None else ""
         try:
-            local = ipaddress.ip_address(host).is_loopback
+            return ipaddress.ip_address(host).is_loopback
         except ValueError:
             return False
-        given = request.headers.get("x-control-token", "")
-        return local and (self.token is None or secrets.compare_digest(given.encode(), self.token.encode()))
+
+
+def proof(token: str, nonce: str) -> str:
+    """Return what only a holder of the token can answer to the nonce."""
+    return hmac.new(token.encode(), nonce.encode(), hashlib.sha256).hexdigest()

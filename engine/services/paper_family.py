@@ -6,6 +6,8 @@ RULES 2 gives Asha 3 and 3, Ravi 2 and 2, Meera 4 and 5.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import secrets
 from datetime import datetime
 from typing import NamedTuple
@@ -27,6 +29,11 @@ from engine.store.vault import Vault
 
 GROUP = "Family"
 CONTROL_TIMEOUT_SECONDS = 5.0
+SILENT = "The paper exchange does not answer at {host}. Try again in a few seconds; its console says why."
+STRANGER = (
+    "What answers at {host} is not AlgoMirror's own paper exchange; no account was opened there. "
+    "Another program uses this port: end it, or choose another with PAPER_PORT."
+)
 
 
 class Member(NamedTuple):
@@ -93,9 +100,12 @@ def _open_accounts(
     try:
         token = token_file.read_text(encoding="utf-8").strip()
     except OSError:
-        raise ConnectionFailed("The paper exchange has not started yet. Wait a few seconds, then try again.") from None
+        token = ""
+    if not token:
+        raise ConnectionFailed("The paper exchange has not started yet. Wait a few seconds, then try again.")
     prepared = []
     with httpx.Client(base_url=host, timeout=CONTROL_TIMEOUT_SECONDS, trust_env=False, transport=transport) as client:
+        _make_sure_it_is_ours(client, host, token)
         for member in members:
             api_key = secrets.token_hex(32)
             try:
@@ -105,13 +115,11 @@ def _open_accounts(
                     headers={"X-Control-Token": token},
                 )
             except httpx.HTTPError:
-                raise ConnectionFailed(
-                    f"The paper exchange does not answer at {host}. Try again in a few seconds; its console says why."
-                ) from None
+                raise ConnectionFailed(SILENT.format(host=host)) from None
             if answer.status_code >= 400:
                 raise ConnectionFailed(
-                    f"The server at {host} refused to open a paper account ({answer.status_code}). "
-                    "Another program may be using this port; PAPER_PORT chooses another."
+                    f"The paper exchange at {host} refused to open a paper account ({answer.status_code}). "
+                    "Its console says why."
                 )
             report = connect(host, api_key)
             if not report.ok:
@@ -121,6 +129,18 @@ def _open_accounts(
             )
             prepared.append((member, draft, report))
     return prepared
+
+
+def _make_sure_it_is_ours(client: httpx.Client, host: str, token: str) -> None:
+    """Let the listener prove that it knows the token before it is shown: the port may be another program's."""
+    nonce = secrets.token_hex(32)
+    expected = hmac.new(token.encode(), nonce.encode(), hashlib.sha256).hexdigest()
+    try:
+        answer = client.get("/control/whoami", params={"nonce": nonce})
+    except httpx.HTTPError:
+        raise ConnectionFailed(SILENT.format(host=host)) from None
+    if answer.status_code != 200 or not hmac.compare_digest(answer.content.strip(), expected.encode()):
+        raise ConnectionFailed(STRANGER.format(host=host))
 
 
 def _existing(session: Session, caller: Caller, host: str, member: Member) -> TradingAccount | None:

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from sqlmodel import select
 
+from engine.paper.control import proof
 from engine.services import desk_live
 from engine.services.errors import ConnectionFailed, InvalidInput, NotFound, Refused, TooManyRequests
 from engine.services.identity import NotAllowed
@@ -214,6 +215,9 @@ def test_connection_tests_are_limited(factory: DeskFactory) -> None:
 
 def paper_exchange(seen: list[dict[str, object]], *, fail_at: int | None = None) -> httpx.MockTransport:
     def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/control/whoami":
+            assert "X-Control-Token" not in request.headers
+            return httpx.Response(200, text=proof("token-of-the-test", request.url.params["nonce"]))
         assert request.url.path == "/control/accounts"
         assert request.headers["X-Control-Token"] == "token-of-the-test"
         if fail_at == len(seen):
@@ -262,6 +266,46 @@ def test_the_family_is_stored_whole_or_not_at_all(factory: DeskFactory) -> None:
 
 
 def test_without_a_paper_exchange_the_error_says_so(factory: DeskFactory) -> None:
+    with pytest.raises(ConnectionFailed, match="has not started yet"):
+        factory.desk(factory.person()).start_with_paper_accounts()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(200, text=""),
+        httpx.Response(200, text="ok"),
+        httpx.Response(200, text=proof("another-token", "nonce")),
+        httpx.Response(200, text="\u0660" * 64),
+        httpx.Response(302, headers={"Location": "/login"}),
+        httpx.Response(403, json={"status": "error", "message": "no"}),
+        httpx.Response(404, text="<html>not found</html>"),
+        httpx.Response(501, text="<html>Unsupported method</html>"),
+    ],
+)
+def test_a_stranger_on_the_paper_port_never_sees_the_token(factory: DeskFactory, answer: httpx.Response) -> None:
+    caller = factory.person()
+    with_token(factory)
+    seen: list[httpx.Request] = []
+
+    def stranger(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return answer
+
+    with pytest.raises(ConnectionFailed, match="is not AlgoMirror's own paper exchange"):
+        start_with_paper_accounts(
+            factory.database, factory.vault, factory.settings, caller, now=NOW, connect=probe_ok,
+            transport=httpx.MockTransport(stranger),
+        )  # fmt: skip
+    assert [request.url.path for request in seen] == ["/control/whoami"]
+    assert "token-of-the-test" not in repr([(request.url, request.headers.raw, request.content) for request in seen])
+    with factory.database.read() as session:
+        assert session.exec(select(TradingAccount)).all() == []
+
+
+def test_an_empty_token_proves_nothing(factory: DeskFactory) -> None:
+    with_token(factory)
+    (factory.settings.data_dir / "paper" / "control.token").write_text("\n")
     with pytest.raises(ConnectionFailed, match="has not started yet"):
         factory.desk(factory.person()).start_with_paper_accounts()
 

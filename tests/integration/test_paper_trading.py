@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
+from engine.services.connection import probe
+from engine.services.paper_family import start_with_paper_accounts
+from tests.desk_factory import NOW, DeskFactory
 from tests.paper_server import PaperServer, wait_until
 
 KEY = "paper-key"
@@ -331,6 +335,30 @@ def test_control_names_the_bad_field(paper: PaperServer) -> None:
     assert refusal("price", symbol="NIFTY", shift_percent=1) == (400, ["exchange"])
     assert refusal("replay", action="start") == (400, ["action"])
     assert httpx.get(f"{paper.url}/control/books", params={"api_key": "nobody"}).status_code == 400
+
+
+def test_the_exchange_proves_its_token_without_being_shown_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    token, nonce = "token-of-the-test", "n" * 64
+    monkeypatch.setenv("PAPER_CONTROL_TOKEN", token)
+    factory = DeskFactory(tmp_path)
+    (factory.settings.data_dir / "paper").mkdir()
+    (factory.settings.data_dir / "paper" / "control.token").write_text(token)
+    with PaperServer(rate_limits=True) as ours:
+        answer = httpx.get(f"{ours.url}/control/whoami", params={"nonce": nonce})
+        assert (answer.status_code, answer.text) == (200, hmac.digest(token.encode(), nonce.encode(), "sha256").hex())
+        for wrong in ("", "short", "n" * 129, "ä" * 64):
+            assert httpx.get(f"{ours.url}/control/whoami", params={"nonce": wrong}).status_code == 400, wrong
+        assert httpx.post(f"{ours.url}/control/faults", json={"clear": True}).status_code == 403
+        settings = factory.settings.model_copy(update={"paper_port": ours.port})
+        rows = start_with_paper_accounts(
+            factory.database, factory.vault, settings, factory.person(), now=NOW, connect=probe
+        )
+        assert [row.name for row in rows] == ["Asha", "Ravi", "Meera"]
+    factory.close()
+
+
+def test_an_exchange_without_a_token_proves_none(paper: PaperServer) -> None:
+    assert httpx.get(f"{paper.url}/control/whoami", params={"nonce": "n" * 64}).status_code == 403
 
 
 def test_same_account_twice_is_one_account(paper: PaperServer, key: str) -> None:
