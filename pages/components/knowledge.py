@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.components import formats
+from pages.components.words import EVENTS, word
 
 PROFITS = frozenset({"profit", "peak", "stop", "realised"})
 AMOUNTS = frozenset({"premium_value", "open_value"})
@@ -98,7 +99,7 @@ def _words(key: str, value: Any) -> str:
         return ", ".join(parts) or formats.UNKNOWN
     if isinstance(value, list | tuple):
         return ", ".join(_words(key, one) for one in value) or formats.UNKNOWN
-    return str(value).replace("_", " ") if key == "also_breached" else str(value)
+    return word(EVENTS, str(value)) if key == "also_breached" else str(value)
 
 
 def _number(key: str, value: float) -> str:

@@ -192,6 +192,30 @@ def test_preview_then_execute_writes_one_command_and_shows_what_became_of_it(sce
     assert [success.value for success in at.success] == ["Run 7 has begun on 2 accounts."]
 
 
+def test_a_run_that_was_refused_says_why_and_stages_without_hedges_have_no_then(scene: Scene) -> None:
+    accounts = scene.family_with_runs()
+    strategy = scene.desk.create_from_template("short_straddle", [account.id for account in accounts])
+    at = scene.open("strategies")
+    assert any("PAPER" in str(badge.value) for badge in at.markdown)
+    at.button(key="preview").click().run()
+    outcome = sample_preview(accounts, as_of=NOW, strategy_id=strategy.id).model_dump(mode="json")
+    for account in outcome["accounts"]:
+        account["orders"] = [order | {"stage": "then sold legs"} for order in account["orders"]]
+    scene.answer("preview", {"preview": outcome})
+    at.run()
+    assert "sold legs" in tables(at)
+    assert "then sold legs" not in tables(at)
+    at.button(key="execute").click().run()
+    view = sample_live(accounts, as_of=NOW)
+    refused = view.runs[0].model_copy(update={"state": "refused", "reason": "The strikes moved."})
+    scene.factory.write_live(scene.caller, view.model_copy(update={"runs": [refused]}))
+    scene.answer("execute", {"run_id": 1, "message": "Run 1 has begun."})
+    st.cache_resource.clear()
+    at.run()
+    assert [error.value for error in at.error] == ["The strikes moved."]
+    assert not at.success
+
+
 def test_a_refusal_of_the_engine_is_shown_in_its_words(scene: Scene) -> None:
     accounts = scene.family_with_runs()
     scene.desk.create_from_template("short_straddle", [account.id for account in accounts])
@@ -381,6 +405,7 @@ def test_a_risk_event_shows_what_the_engine_knew(scene: Scene) -> None:
     shown = tables(at)
     assert "+₹1,20,400.00" in shown
     assert "Asha 1.2 s, Ravi –" in shown
+    assert "Trailing stop" in shown
     assert "{" not in shown
 
 
