@@ -216,6 +216,7 @@ def test_a_recorded_transcript_is_told_price_by_price_and_push_by_push(
     def sent(kind: str) -> list[Message]:
         return [message for message in server.sent if message.get("type") == kind]
 
+    until(lambda: bool(heard.told(OrdersSubscribed)) == transcript.wants_orders)
     until(lambda: len(heard.ticks) == len(sent("market_data")) and len(heard.orders) == len(sent("order_update")))
     for price, message in zip(heard.ticks, sent("market_data"), strict=True):
         assert (price.symbol, price.exchange) == (message["symbol"], message["exchange"])
@@ -236,7 +237,6 @@ def test_a_recorded_transcript_is_told_price_by_price_and_push_by_push(
     assert [(state.instrument, state.reason) for state in heard.told(NotSubscribed)] == [
         ((row["symbol"], row["exchange"]), row["message"]) for row in refused
     ]
-    assert bool(heard.told(OrdersSubscribed)) == transcript.wants_orders
     assert not heard.told(Down)
 
 
