@@ -15,7 +15,7 @@ from engine.services.views import AccountView, LegDraft, LimitsDraft, StrategyDr
 from pages.components.words import CONDITIONS, EXPIRIES, POLICIES, STRIKES, TRAILING, UNITS
 
 UNDERLYINGS = ["NIFTY", "BANKNIFTY", "SENSEX", "FINNIFTY", "MIDCPNIFTY", "BANKEX"]
-PRODUCTS = {"NRML": "NRML · carried", "MIS": "MIS · intraday", "CNC": "CNC · delivery"}
+PRODUCTS = {"NRML": "NRML · carried", "MIS": "MIS · intraday"}
 NO_TRAILING = "none"
 
 _COLUMNS = {
@@ -142,7 +142,7 @@ def _legs(legs: Sequence[LegDraft], key: str) -> list[LegDraft]:
             "underlying": columns.SelectboxColumn("Underlying", options=underlyings, required=True, default="NIFTY"),
             "action": columns.SelectboxColumn("Side", options=["SELL", "BUY"], required=True, default="SELL"),
             "instrument_type": columns.SelectboxColumn(
-                "Type", options=["CE", "PE", "FUT", "EQ"], required=True, default="CE"
+                "Type", options=["CE", "PE"], required=True, default="CE"
             ),
             "expiry_choice": columns.SelectboxColumn(
                 "Expiry", options=list(EXPIRIES.values()), required=True, default=EXPIRIES["current_week"]
