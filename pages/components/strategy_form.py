@@ -141,9 +141,7 @@ def _legs(legs: Sequence[LegDraft], key: str) -> list[LegDraft]:
         column_config={
             "underlying": columns.SelectboxColumn("Underlying", options=underlyings, required=True, default="NIFTY"),
             "action": columns.SelectboxColumn("Side", options=["SELL", "BUY"], required=True, default="SELL"),
-            "instrument_type": columns.SelectboxColumn(
-                "Type", options=["CE", "PE"], required=True, default="CE"
-            ),
+            "instrument_type": columns.SelectboxColumn("Type", options=["CE", "PE"], required=True, default="CE"),
             "expiry_choice": columns.SelectboxColumn(
                 "Expiry", options=list(EXPIRIES.values()), required=True, default=EXPIRIES["current_week"]
             ),

@@ -213,8 +213,8 @@ def _table(rows: list[dict[str, Any]], *, alt: str, right: Sequence[str] = ()) -
     frame = pd.DataFrame(rows)
     if "Why" in frame and not frame["Why"].any():
         frame = frame.drop(columns="Why")
-    frame = frame.map(_unbroken)
-    to_right = [name for name in (*right, "P") if name in frame]
+    frame = frame.map(_unbroken).rename(columns=_unbroken)
+    to_right = [name for name in map(_unbroken, (*right, "P")) if name in frame]
     heads = [f"th.col_heading.col{place}" for place, name in enumerate(frame) if name in to_right]
     shown = frame.style.set_properties(subset=to_right, **RIGHT_CELLS)
     if heads:
