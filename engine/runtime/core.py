@@ -253,12 +253,12 @@ class Core:
             _log.exception(text)
 
     def _act(self, changes: Pass) -> None:
-        _log_changes(changes)
         for act in changes.after_commit:
             try:
                 act()
             except Exception:  # noqa: BLE001 - committed is committed: one act that fails keeps none of the others back
                 _log.exception("an act after a commit failed")
+        _log_changes(changes)  # last: no order waits for a log line
 
     def _take(self, changes: Pass, message: Message) -> str:
         world = self._world

@@ -100,7 +100,12 @@ class AccountHands:
             if boot_seconds() > licence.expires_boot:
                 raise LicenceExpired("the licence to send ran out before the first byte")
 
+        # A pool that gets no thread raises, yet keeps the work for another worker: who holds this answers, and only he.
+        one_answer = threading.Lock()
+
         def work() -> None:
+            if not one_answer.acquire(blocking=False):
+                return
             outcome: PlacementOutcome
             try:
                 request = OrderRequest(
@@ -126,8 +131,9 @@ class AccountHands:
 
         try:
             self._workers.submit(work).add_done_callback(dropped)
-        except RuntimeError:  # the pool is closed
-            self._inbox.put(Answered(order.id, NotSent("the account's connection was closed before")))
+        except RuntimeError as error:  # the pool is closed, or the system gives no thread
+            if one_answer.acquire(blocking=False):
+                self._inbox.put(Answered(order.id, NotSent(f"no worker took it: {error}")))
 
     def cancel(self, order: Order) -> None:
         """Ask to cancel a working order."""

@@ -16,6 +16,8 @@ from engine.services.messages import Answered, CancelAnswered, Pushed
 from engine.services.world import Account, World, trading_day
 
 ABSENT_READS_APART = timedelta(seconds=2)
+SEMI_AUTO = "an order waits for approval: the account is in semi-auto mode"
+"""Why an account with a queued order is quarantined, also after a restart, until a person says what became of it."""
 UNKNOWN_AFTER = timedelta(seconds=3)
 ANSWER_REPEATED = timedelta(seconds=10)
 
@@ -48,7 +50,7 @@ def on_answered(changes: Pass, world: World, message: Answered) -> None:
                 words = f"queued for approval at the server (request {pending})"
                 changes.put_order(moved(order, OrderState.QUEUED, now, words=words, answered_at=now))
             if account is not None:
-                account.quarantine = "an order waits for approval: the account is in semi-auto mode"
+                account.quarantine = SEMI_AUTO
                 account.disarm(account.quarantine)
         case OutcomeOpen(detail=words):
             _in_doubt(changes, order, words, now + world.quiet_answered)

@@ -12,7 +12,7 @@ from engine.domain.orders import IN_DOUBT, Order, OrderState, Purpose
 from engine.domain.runs import Charge
 from engine.services.ledger import Pass
 from engine.services.messages import BooksRead, Connected, FundsRead
-from engine.services.outcomes import on_valid_books, unclaimed_trades
+from engine.services.outcomes import SEMI_AUTO, on_valid_books, unclaimed_trades
 from engine.services.world import Account, World, trading_day
 
 BOOKS_AGAIN = timedelta(seconds=0.4)
@@ -143,7 +143,8 @@ def _judge_mode(changes: Pass, account: Account, books: AccountBooks) -> None:
         return
     account.mode_changed = changed
     if not changed:
-        account.quarantine = ""
+        doubtful = any(order.state is OrderState.QUEUED for order in _orders_on(changes, account.id))
+        account.quarantine = SEMI_AUTO if doubtful else ""
         return
     account.quarantine = f"its server is in {books.mode} mode, it was armed in {account.facts.mode} mode"
     account.disarm(account.quarantine)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from engine.broker.answers import NotSent, OutcomeOpen, Placed, Refused
+from engine.broker.answers import NotSent, OutcomeOpen, Placed, Queued, Refused
 from engine.domain.evidence import SeenOrder
 from engine.domain.instruments import Action
 from engine.domain.orders import OrderState
@@ -20,6 +20,7 @@ from engine.services import monitor
 from engine.services.journal import LeaseLostError
 from engine.services.ledger import Pass
 from engine.services.messages import Answered
+from engine.services.outcomes import SEMI_AUTO
 from engine.store import tables
 from tests.stage import (
     CALL,
@@ -818,6 +819,21 @@ def test_order_sent_before_the_crash_is_found_and_not_sent_again(tmp_path: Path)
     stage.hands[1].usual = fill_at_once
     stage.restart()
     closed(stage, run)
+    assert stage.hands[1].sent == []
+
+
+def test_account_with_an_order_waiting_for_approval_is_quarantined_after_a_restart_too(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    run = stage.enter()
+    stage.hands[1].placements = [lambda _hands, _order: Queued("8")]
+    stage.hands[1].usual = lose
+    stage.close(run)
+    stage.until(lambda: "queued" in states(stage, run), 5, by=0.05)
+    assert stage.world.accounts[1].quarantine == SEMI_AUTO
+    stage.hands[1].usual = fill_at_once
+    stage.restart()
+    stage.play(5)
+    assert stage.world.accounts[1].quarantine == SEMI_AUTO
     assert stage.hands[1].sent == []
 
 

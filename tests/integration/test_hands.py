@@ -250,3 +250,31 @@ def test_order_on_its_way_when_the_key_changed_is_called_unknown_after_three_sec
     stage.world.accounts[1] = fresh
     stage.play(4)
     assert {str(o.state) for o in stage.orders(run) if o.purpose == "exit"} == {"unknown"}
+
+
+@pytest.mark.parametrize("worker_is_first", [True, False])
+def test_pool_that_refuses_and_still_runs_the_order_gives_one_true_answer(
+    hands: AccountHands, server: Server, inbox: Inbox, worker_is_first: bool
+) -> None:
+    kept: list[Any] = []
+
+    class NoThreads:
+        """A pool without a thread for its work, as when the system gives none: it raises, and keeps the work."""
+
+        def submit(self, work: Any) -> None:
+            kept.append(work)
+            if worker_is_first:
+                work()
+            raise RuntimeError("can't start new thread")
+
+        def shutdown(self, **_: object) -> None:
+            """Nothing runs here."""
+
+    hands._workers = NoThreads()  # type: ignore[assignment]
+    hands.send(order(), licence(1.0))
+    if not worker_is_first:
+        kept[0]()  # another worker comes by, within the licence
+    answers = [answer.outcome for answer in heard(inbox, Answered)]
+    assert len(answers) == 1
+    assert isinstance(answers[0], Placed if worker_is_first else NotSent)
+    assert server.calls == (["placeorder"] if worker_is_first else [])
