@@ -24,11 +24,13 @@ from engine.paper.orders import NORMAL, Treatment
 from engine.paper.stream import Stream
 
 PREFIX = "/api/v1/"
-ENDPOINTS: dict[str, Endpoint] = {
-    endpoint.name: endpoint
-    for module in (account_calls, order_calls, data_calls, calendar_calls)
-    for endpoint in module.ENDPOINTS
-}
+MODULES = (
+    account_calls,
+    order_calls,
+    data_calls,
+    calendar_calls,
+)
+ENDPOINTS: dict[str, Endpoint] = {endpoint.name: endpoint for module in MODULES for endpoint in module.ENDPOINTS}
 LOGGED_CALLS = 50_000
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 
@@ -63,12 +65,13 @@ class Rest:
 
     async def serve(self, request: Request) -> Response:
         """Answer one request."""
-        path = request.url.path
+        path = request.scope["path"]
         endpoint = ENDPOINTS.get(path.removeprefix(PREFIX).rstrip("/")) if path.startswith(PREFIX) else None
-        if endpoint is None or request.method != "POST":
+        if endpoint is None or request.method != endpoint.method:
             return wire.not_found(path)
+        asked_in_query = endpoint.method == "GET"
         try:
-            body: object = await wire.read_json(request)
+            body: object = _query(request, endpoint) if asked_in_query else await wire.read_json(request)
         except wire.Unreadable:
             body = None
         except ClientDisconnect:
@@ -81,7 +84,7 @@ class Rest:
         limit = self.limits.refused(address, endpoint.name, known, time.monotonic())
         if limit is not None:
             response = wire.too_many(limit)
-        elif not request.headers.get("content-type", "").startswith("application/json"):
+        elif not (asked_in_query or request.headers.get("content-type", "").startswith("application/json")):
             response = wire.unexpected(order_call=endpoint.is_order)
         elif body is None:
             response = wire.unreadable()
@@ -118,6 +121,12 @@ class Rest:
         if endpoint.is_order:
             self.log.append(call)
         return call
+
+
+def _query(request: Request, endpoint: Endpoint) -> dict[str, Any]:
+    """Return the fields of a GET: the first text of each known name, null where a required one is missing."""
+    given = dict(reversed(request.query_params.multi_items()))
+    return {name: given.get(name) for name, wanted in endpoint.schema.items() if wanted.required or name in given}
 
 
 async def _unexpected(request: Request, _: Exception) -> Response:

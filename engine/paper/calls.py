@@ -48,7 +48,8 @@ class Endpoint:
     """A path below /api/v1/: fields, form of its validation errors, handler.
 
     ``is_order`` marks calls that may change orders: they are logged for the test oracle. ``tagged`` ones put the mode
-    beside a refusal.
+    beside a refusal. A ``method`` of GET takes its fields from the query: texts, null for a required one that is
+    missing, nothing for names that the schema does not know.
     """
 
     name: str
@@ -57,3 +58,4 @@ class Endpoint:
     shape: ErrorShape = ErrorShape.OBJECT
     is_order: bool = False
     tagged: bool = False
+    method: str = "POST"
