@@ -4,14 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 from engine.domain.instruments import Action, Contract, Exchange, Product
+from engine.paper.gtt import Gtt
+from engine.paper.holdings import Holding
 from engine.paper.margins import Exposure, Margin, margin_of
 from engine.paper.orders import WORKING, PaperOrder, Trade
 
 DEFAULT_FUNDS = 10_000_000_00
 """Starting funds in paise: OpenAlgo's sandbox gives 10,000,000 rupees."""
+
+
+ANALYZE, LIVE = "analyze", "live"
+"""The two modes of an account, which are also the names of its faces."""
+
+
+class Token(StrEnum):
+    """The broker's session behind an account: good, expired (dead), or revoked with the API key's login."""
+
+    GOOD = "good"
+    DEAD = "dead"
+    REVOKED = "revoked"
+
+
+class Liquidity(StrEnum):
+    """What an arriving order meets: the whole quantity at bid and ask, or the quantities that depth displays."""
+
+    TOUCH = "touch"
+    DISPLAYED = "displayed"
+
+
+DEFAULT_LIQUIDITY = {ANALYZE: Liquidity.TOUCH, LIVE: Liquidity.DISPLAYED}
 
 
 class PositionKey(NamedTuple):
@@ -96,7 +121,11 @@ class Position:
 
 @dataclass(slots=True)
 class Account:
-    """One account: funds it began with (paise), its face on the wire, its books in the order of events."""
+    """One account in one mode: funds it began with (paise), its face, its books in the order of events.
+
+    ``semi_auto`` queues new orders for approval. ``token`` is the broker's session: with ``dead`` the broker refuses,
+    with ``revoked`` the API key itself is refused. Switches are changed through ``PaperExchange.change_account``.
+    """
 
     api_key: str
     name: str
@@ -108,6 +137,30 @@ class Account:
     trades: list[Trade] = field(default_factory=list)
     positions: dict[PositionKey, Position] = field(default_factory=dict)
     calls: int = 0
+    semi_auto: bool = False
+    token: Token = Token.GOOD
+    liquidity: Liquidity = Liquidity.TOUCH
+    holdings: dict[tuple[str, Exchange], Holding] = field(default_factory=dict)
+    gtts: dict[str, Gtt] = field(default_factory=dict)
+    hidden: dict[str, PaperOrder] = field(default_factory=dict)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether this is the account of live mode."""
+        return self.face == LIVE
+
+    @property
+    def book(self) -> str:
+        """Return what its books are stored under: the modes of one key have books of their own."""
+        return f"{self.api_key}\n{self.face}" if self.is_live else self.api_key
+
+    def visible_orders(self, at: float) -> list[PaperOrder]:
+        """Orders that books and status show at that time, in the order of events."""
+        return [order for order in self.orders.values() if not order.is_hidden(at)]
+
+    def visible_trades(self, at: float) -> list[Trade]:
+        """Trades that the trade book shows at that time, in the order of events."""
+        return [trade for trade in self.trades if trade.visible_at <= at]
 
     @property
     def realised(self) -> int:
@@ -116,8 +169,8 @@ class Account:
 
     @property
     def reserved(self) -> int:
-        """Paise blocked for working orders."""
-        return sum(order.blocked for order in self.working.values())
+        """Paise blocked for working orders and active GTT orders."""
+        return sum(order.blocked for order in self.working.values()) + sum(gtt.blocked for gtt in self.gtts.values())
 
     def remember(self, order: PaperOrder) -> None:
         """Keep an order, among the working ones if it is one."""
@@ -126,6 +179,10 @@ class Account:
             self.working[order.order_id] = order
         else:
             self.working.pop(order.order_id, None)
+        if order.visible_at:
+            self.hidden[order.order_id] = order
+        else:
+            self.hidden.pop(order.order_id, None)
 
     def position(self, key: PositionKey) -> Position:
         """Return the position under a key, flat if there was none."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from engine.paper.accounts import Account, Position, PositionKey
 from engine.paper.orders import PaperOrder, Trade
@@ -29,6 +30,9 @@ CREATE TABLE IF NOT EXISTS position (
 CREATE TABLE IF NOT EXISTS price_control (
     sequence INTEGER PRIMARY KEY, kind TEXT NOT NULL, symbol TEXT NOT NULL, exchange TEXT NOT NULL,
     value REAL NOT NULL, at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS document (
+    sequence INTEGER PRIMARY KEY, kind TEXT NOT NULL, api_key TEXT NOT NULL, id TEXT NOT NULL, document TEXT NOT NULL,
+    UNIQUE (kind, api_key, id));
 """
 
 
@@ -101,6 +105,23 @@ class Storage:
             "INSERT OR REPLACE INTO position VALUES (?, ?, ?, ?, ?)",
             (api_key, position.symbol, position.exchange, position.product, json.dumps(position.document())),
         )
+
+    def save_document(self, kind: str, api_key: str, name: str, document: dict[str, Any]) -> None:
+        """Insert or update a document of a kind (gtt, holding, mode, queued) under a key and a name of its own."""
+        self._db.execute(
+            "INSERT INTO document (kind, api_key, id, document) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (kind, api_key, id) DO UPDATE SET document = excluded.document",
+            (kind, api_key, name, json.dumps(document)),
+        )
+
+    def delete_document(self, kind: str, api_key: str, name: str) -> None:
+        """Forget a document, if it is there."""
+        self._db.execute("DELETE FROM document WHERE kind = ? AND api_key = ? AND id = ?", (kind, api_key, name))
+
+    def documents(self, kind: str) -> list[tuple[str, str, dict[str, Any]]]:
+        """Key, name and document of all of a kind, oldest first."""
+        rows = self._db.execute("SELECT api_key, id, document FROM document WHERE kind = ? ORDER BY sequence", (kind,))
+        return [(api_key, name, json.loads(document)) for api_key, name, document in rows]
 
     def save_control(self, control: PriceControl) -> None:
         """Append a price set from outside."""
