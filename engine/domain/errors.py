@@ -4,6 +4,7 @@ DomainError
 ├── SymbolError        a symbol that does not follow OpenAlgo's form
 ├── ContractError      a contract, lot, freeze or quantity that cannot be traded
 ├── CalendarError      a date or session that the calendar does not know
+├── CandleError        a bar, interval or candle setting that makes no sense
 ├── SizingError        figures from which no lots can be derived
 ├── RuleError          a limit or exit rule that makes no sense
 └── TransitionError    an order state that may not follow the present one
@@ -31,6 +32,10 @@ class ContractError(DomainError):
 
 class CalendarError(DomainError):
     """A date or session that the calendar does not know."""
+
+
+class CandleError(DomainError):
+    """A bar, interval or candle setting that makes no sense."""
 
 
 class SizingError(DomainError):
