@@ -18,7 +18,9 @@ from engine.paper import account_calls, calendar_calls, data_calls, order_calls,
 from engine.paper.calls import Call, Endpoint
 from engine.paper.exchange import PaperExchange
 from engine.paper.faces import DEFAULT_FACE, FACES
-from engine.paper.faults import KINDS, FaultBook, InHand
+from engine.paper.fault_script import FaultBook, InHand
+from engine.paper.faults import KINDS
+from engine.paper.history import BOOKS, History
 from engine.paper.limits import RateLimits
 from engine.paper.orders import NORMAL, Treatment
 from engine.paper.stream import Stream
@@ -61,6 +63,7 @@ class Rest:
     exchange: PaperExchange
     limits: RateLimits = field(default_factory=RateLimits)
     faults: FaultBook = field(default_factory=FaultBook)
+    history: History = field(default_factory=History)
     log: deque[LoggedCall] = field(default_factory=lambda: deque(maxlen=LOGGED_CALLS))
 
     async def serve(self, request: Request) -> Response:
@@ -94,10 +97,18 @@ class Rest:
         return response
 
     async def _answer(self, request: Request, endpoint: Endpoint, api_key: str, body: object) -> Response:
-        fault = self.faults.take(endpoint.name, api_key)
+        fault = self.faults.take(endpoint.name, api_key, body if isinstance(body, dict) else {})
         if fault is None:
             return self._carry_out(endpoint, api_key, body, NORMAL)
-        call = InHand(request, endpoint.name, lambda treatment: self._carry_out(endpoint, api_key, body, treatment))
+        call = InHand(
+            request,
+            endpoint,
+            _read(endpoint, body),
+            self.exchange.accounts.get(api_key),
+            self.exchange,
+            self.history,
+            lambda treatment: self._carry_out(endpoint, api_key, body, treatment),
+        )
         return await KINDS[fault.kind](call, fault)
 
     def _carry_out(self, endpoint: Endpoint, api_key: str, body: object, treatment: Treatment) -> Response:
@@ -110,10 +121,13 @@ class Rest:
         except schemas.Invalid as problem:
             return wire.invalid(problem.errors, endpoint.shape, mode=tag.get("mode"))
         try:
-            return endpoint.handler(Call(self.exchange, values, treatment))
+            response = endpoint.handler(Call(self.exchange, values, treatment))
         except wire.Refusal as refusal:
             marked = tag if endpoint.tagged and refusal.message != wire.BAD_KEY else {}
             return wire.error(refusal.status_code, refusal.message, **marked, **refusal.fields)
+        if account is not None and endpoint.name in BOOKS:
+            self.history.keep(api_key, endpoint.name, bytes(response.body), self.exchange.clock())
+        return response
 
     def _logged(self, endpoint: Endpoint, api_key: str, row: dict[str, Any]) -> LoggedCall:
         body = {name: value for name, value in row.items() if name != "apikey"}
@@ -121,6 +135,14 @@ class Rest:
         if endpoint.is_order:
             self.log.append(call)
         return call
+
+
+def _read(endpoint: Endpoint, body: object) -> dict[str, Any] | None:
+    """Return the values of a body, None if it does not fit the endpoint's schema."""
+    try:
+        return schemas.check(endpoint.schema, body)
+    except schemas.Invalid:
+        return None
 
 
 def _query(request: Request, endpoint: Endpoint) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from engine.paper import schemas, wire
 from engine.paper.accounts import DEFAULT_FUNDS, Account
 from engine.paper.app import Rest
 from engine.paper.faces import DEFAULT_FACE, FACES
-from engine.paper.faults import ANY, KINDS, STREAM_KINDS, Fault
+from engine.paper.faults import FAULTS, STREAM_KINDS, scripted
 from engine.paper.limits import SCOPES
 from engine.paper.schemas import Field, Schema
 from engine.paper.storage import PriceControl
@@ -43,16 +43,6 @@ PRICE: Schema = {
     "exchange": Field(schemas.one_of(schemas.EXCHANGE_ORDER), required=False),
     "shift_percent": Field(schemas.number, required=False),
     "ltp": Field(schemas.price, required=False),
-    "clear": Field(schemas.boolean, required=False, default=False),
-}
-FAULTS: Schema = {
-    "kind": Field(schemas.one_of((*KINDS, *STREAM_KINDS))),
-    "endpoint": Field(schemas.sized(1, 50), required=False, default=ANY),
-    "api_key": Field(schemas.sized(1, 256), required=False),
-    "count": Field(schemas.whole(1, 1_000_000), required=False, default=1),
-    "seconds": Field(schemas.price, required=False, default=0.0),
-    "fraction": Field(schemas.price, required=False, default=0.5),
-    "message": Field(schemas.text, required=False, default=""),
     "clear": Field(schemas.boolean, required=False, default=False),
 }
 RATE_LIMITS: Schema = {
@@ -122,13 +112,11 @@ class Control:
         """Let a fault wait for its calls; stream faults happen at once. ``clear`` forgets those that wait."""
         if values["clear"]:
             self.rest.faults.clear()
-        if values["kind"] == "stream_silence":
-            self.stream.silence(values["api_key"], values["seconds"])
-        elif values["kind"] == "stream_cut":
-            await self.stream.cut(values["api_key"], values["seconds"])
+        fault = scripted(values)
+        if fault.kind in STREAM_KINDS:
+            await self.stream.suffer(fault)
         else:
-            fields = ("kind", "endpoint", "api_key", "count", "seconds", "fraction", "message")
-            self.rest.faults.add(Fault(**{name: values[name] for name in fields}))
+            self.rest.faults.add(fault)
         return JSONResponse({"status": "success", "waiting": len(self.rest.faults.waiting)})
 
     async def rate_limits(self, values: Values) -> Response:

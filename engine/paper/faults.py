@@ -1,199 +1,94 @@
 """Fault scripts: what can go wrong between a client and its broker, on request, call by call.
 
-One registry: a kind is a coroutine that gets the call in hand and answers in its own way. Kinds that concern the
-websocket are carried out by the stream.
+``POST /control/faults`` takes a kind, the calls it concerns and the kind's own fields (``FAULTS``). A kind of a call is
+a coroutine that gets the call in hand and answers in its own way; of a call that carries several orders (basket, split,
+multi-leg) it befalls each of them. Kinds of the websocket happen at once.
+
+====================  ========================================================  =======================================
+kind                  what happens                                              what the client sees
+====================  ========================================================  =======================================
+drop_before           nothing                                                   connection cut
+drop_after            everything                                                connection cut
+delay                 everything, ``seconds`` later                             the answer, late
+late                  everything, ``seconds`` after the client left             no answer (the answer if it stays)
+bad_gateway           everything                                                502 with a proxy's page
+garbage               everything                                                200, half of a JSON text
+wrong_content_type    everything                                                200 with a page of a login
+slow_body             everything                                                headers at once, body over ``seconds``
+half_body             everything                                                cut in the middle of the body
+rate_limit_429        nothing                                                   429 of OpenAlgo, without ``status``
+broker_429            nothing                                                   429 of the broker (``message``)
+error_500             nothing                                                   500 (``message``)
+broker_error          nothing                                                   500, the broker's text (``message``)
+broker_error_after    everything                                                500, "internal error" (``message``)
+null_orderid          everything                                                200 with null for each order id
+reject                the order is recorded as rejected (``message``)           400 with an order id; live: 200
+clip                  ``fraction`` of it fills, the rest is held                200
+duplicate             two orders                                                200, the id of the first
+late_visibility       the order; books, status, pushes show it ``seconds``      200
+                      later, the position at once
+market_as_limit       the order, shown as LIMIT at its protected price          200
+moving_timestamp      the order, shown with the time of each look               200
+validation            the order waits ``seconds`` before it is matched          200
+stale_status          as ``validation``; a live row meanwhile repeats the       200
+                      status of the row before it
+mode_toggled          the account's server is switched to its other mode,       the answer of that mode
+                      then everything
+queued                the call waits for approval, which comes after            200, ``pending_order_id``, no order id
+                      ``seconds`` (0: never by itself)
+empty_book            everything                                                200 without rows
+smaller_book          everything                                                200 without the last row
+old_book              everything                                                200, the rows of ``seconds`` ago
+stream_silence        ticks and pushes are lost for ``seconds``                 sockets stay open and say nothing
+stream_cut            sockets are reset; with ``code`` closed with it;          a cut; BROKER_ERROR when it comes back
+                      authentication is refused for ``seconds``
+====================  ========================================================  =======================================
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Any
 
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.types import Receive, Scope, Send
-
-from engine.paper.orders import NORMAL, Treatment
-from engine.paper.wire import error, too_many
-
-TRANSPORT = "paper.transport"
-"""Where the server puts a connection's transport into the scope."""
-STREAM_KINDS = frozenset({"stream_silence", "stream_cut"})
-ANY = "*"
-OK = 200
-
-
-@dataclass(slots=True)
-class Fault:
-    """A fault for the next ``count`` calls of an endpoint (``*``: any), of one account or of all.
-
-    ``seconds`` is how long a delay, a late arrival or a silence takes; ``fraction`` is what a clipped order fills;
-    ``message`` is the reason of a rejection.
-    """
-
-    kind: str
-    endpoint: str
-    api_key: str | None
-    count: int
-    seconds: float
-    fraction: float
-    message: str
-
-
-@dataclass(slots=True)
-class InHand:
-    """A call that a fault decides about. ``answer`` carries it out and gives the regular response."""
-
-    request: Request
-    endpoint: str
-    answer: Callable[[Treatment], Response]
-
-
-class Cut(Response):
-    """No answer: the connection is reset."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
-        """Abort the transport and let the server notice."""
-        scope[TRANSPORT].abort()
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-
-
-Kind = Callable[[InHand, Fault], Awaitable[Response]]
-
-
-async def drop_before(_: InHand, __: Fault) -> Response:
-    """Nothing happens and the connection is cut."""
-    return Cut()
-
-
-async def drop_after(call: InHand, _: Fault) -> Response:
-    """Everything happens and the connection is cut."""
-    call.answer(NORMAL)
-    return Cut()
-
-
-async def delay(call: InHand, fault: Fault) -> Response:
-    """Carry the call out ``seconds`` later."""
-    await asyncio.sleep(fault.seconds)
-    return call.answer(NORMAL)
-
-
-async def late(call: InHand, fault: Fault) -> Response:
-    """Carry the call out ``seconds`` after the client left; one that stays so long gets its answer."""
-    try:
-        await asyncio.wait_for(call.request.receive(), fault.seconds)
-    except TimeoutError:
-        return call.answer(NORMAL)
-    await asyncio.sleep(fault.seconds)
-    return call.answer(NORMAL)
-
-
-async def reject(call: InHand, fault: Fault) -> Response:
-    """Record the order as rejected: 400 with an order id."""
-    return call.answer(Treatment(reject=fault.message or "Order rejected by the exchange"))
-
-
-async def clip(call: InHand, fault: Fault) -> Response:
-    """Only whole lots within ``fraction`` fill, never all; the rest waits until it is modified or cancelled."""
-    return call.answer(Treatment(clip=fault.fraction))
-
-
-async def error_500(_: InHand, fault: Fault) -> Response:
-    """Nothing happens: 500 in OpenAlgo's JSON, which does not say so."""
-    return error(500, fault.message or "Failed to place order: the broker did not answer")
-
-
-async def bad_gateway(call: InHand, _: Fault) -> Response:
-    """Everything happens and a proxy answers 502 with its page."""
-    call.answer(NORMAL)
-    return HTMLResponse("<html><head><title>502 Bad Gateway</title></head><body>502 Bad Gateway</body></html>", 502)
-
-
-async def null_orderid(call: InHand, _: Fault) -> Response:
-    """Everything happens and the answer names no order."""
-    response = call.answer(NORMAL)
-    if response.status_code != OK:
-        return response
-    return JSONResponse({**json.loads(bytes(response.body)), "orderid": None})
-
-
-async def empty_book(call: InHand, _: Fault) -> Response:
-    """Show a book with nothing in it: 200, as plugins answer when the broker refused."""
-    response = call.answer(NORMAL)
-    if response.status_code != OK:
-        return response
-    return JSONResponse(_emptied(json.loads(bytes(response.body))))
-
-
-async def garbage(call: InHand, _: Fault) -> Response:
-    """Everything happens and the body cannot be read."""
-    call.answer(NORMAL)
-    return Response('{"status": "succ', media_type="application/json")
-
-
-async def rate_limit_429(_: InHand, __: Fault) -> Response:
-    """Nothing happens: too many calls."""
-    return too_many("10 per 1 second")
-
+from engine.paper import book_faults, order_faults, schemas, wire_faults
+from engine.paper.fault_script import ANY, Fault, Kind
+from engine.paper.schemas import Field, Invalid, Schema
 
 KINDS: dict[str, Kind] = {
-    kind.__name__: kind
-    for kind in (
-        drop_before,
-        drop_after,
-        delay,
-        late,
-        reject,
-        clip,
-        error_500,
-        bad_gateway,
-        null_orderid,
-        empty_book,
-        garbage,
-        rate_limit_429,
-    )
+    kind.__name__: kind for module in (wire_faults, order_faults, book_faults) for kind in module.KINDS
+}
+STREAM_KINDS = frozenset({"stream_silence", "stream_cut"})
+LONGEST_SECONDS = 86_400.0
+CLOSE_CODES = (1000, 4999)
+
+
+def _seconds(given: Any) -> float:
+    value = schemas.price(given)
+    if value > LONGEST_SECONDS:
+        raise Invalid([f"Must be at most {LONGEST_SECONDS:.0f}."])
+    return value
+
+
+def _close_code(given: Any) -> int:
+    low, high = CLOSE_CODES
+    return 0 if given == 0 else schemas.whole(low, high)(given)
+
+
+FAULTS: Schema = {
+    "kind": Field(schemas.one_of((*KINDS, *sorted(STREAM_KINDS)))),
+    "endpoint": Field(schemas.sized(1, 50), required=False, default=ANY),
+    "api_key": Field(schemas.sized(1, 256), required=False),
+    "count": Field(schemas.whole(1, 1_000_000), required=False, default=1),
+    "after": Field(schemas.whole(0, 1_000_000), required=False, default=0),
+    "symbol": Field(schemas.sized(1, 50), required=False),
+    "action": Field(schemas.one_of(("BUY", "SELL")), required=False),
+    "seconds": Field(_seconds, required=False, default=0.0),
+    "fraction": Field(schemas.price, required=False, default=0.5),
+    "message": Field(schemas.text, required=False, default=""),
+    "code": Field(_close_code, required=False, default=0),
+    "clear": Field(schemas.boolean, required=False, default=False),
 }
 
 
-@dataclass(slots=True)
-class FaultBook:
-    """Faults that wait for their calls, first come first served."""
-
-    waiting: list[Fault] = field(default_factory=list)
-
-    def add(self, fault: Fault) -> None:
-        """Let a fault wait."""
-        self.waiting.append(fault)
-
-    def clear(self) -> None:
-        """Forget all."""
-        self.waiting.clear()
-
-    def take(self, endpoint: str, api_key: str) -> Fault | None:
-        """Return the fault for this call, counted down, or None."""
-        for fault in self.waiting:
-            if fault.endpoint in (ANY, endpoint) and fault.api_key in (None, api_key):
-                fault.count -= 1
-                if fault.count <= 0:
-                    self.waiting.remove(fault)
-                return fault
-        return None
-
-
-def _emptied(body: dict[str, Any]) -> dict[str, Any]:
-    data = body.get("data")
-    match data:
-        case list():
-            body["data"] = []
-        case {"orders": _, "statistics": statistics}:
-            body["data"] = {"orders": [], "statistics": dict.fromkeys(statistics, 0)}
-        case dict():
-            body["data"] = {}
-    for name in body:
-        if name.startswith("total_"):
-            body[name] = 0.0
-    return body
+def scripted(values: dict[str, Any]) -> Fault:
+    """Return the fault of a request that ``FAULTS`` read."""
+    return Fault(**{name: value for name, value in values.items() if name != "clear"})

@@ -20,11 +20,11 @@ from engine.paper.app import Rest, build
 from engine.paper.catalogue import INDICES
 from engine.paper.control import Control
 from engine.paper.exchange import PaperExchange
-from engine.paper.faults import TRANSPORT
 from engine.paper.market import Market
 from engine.paper.replay import Replay, read_day
 from engine.paper.storage import Storage
 from engine.paper.stream import Stream
+from engine.paper.wire_faults import TRANSPORT
 
 TICK_SECONDS = 0.5
 REPLAY_TICK_SECONDS = 0.1

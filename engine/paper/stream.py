@@ -18,6 +18,7 @@ from engine.paper.calls import BROKER
 from engine.paper.clock import milliseconds
 from engine.paper.exchange import PaperExchange
 from engine.paper.faces import FACES
+from engine.paper.fault_script import Fault
 from engine.paper.frames import Frame, error, symbols_of, unsubscribed
 from engine.paper.orders import Push
 
@@ -79,6 +80,13 @@ class Stream:
                 if text is None:
                     text = frames[key] = json.dumps(ticks.frame(self._exchange.quotes, contract, key[2], at))
                 client.outbox.put_nowait(text)
+
+    async def suffer(self, fault: Fault) -> None:
+        """Carry out a fault of the websocket, now."""
+        if fault.kind == "stream_silence":
+            self.silence(fault.api_key, fault.seconds)
+        else:
+            await self.cut(fault.api_key, fault.seconds)
 
     def silence(self, api_key: str | None, seconds: float) -> None:
         """Send neither ticks nor pushes to an account (None: to anybody) for some seconds; sockets stay open."""
