@@ -5,6 +5,7 @@ DomainError
 ├── ContractError      a contract, lot, freeze or quantity that cannot be traded
 ├── CalendarError      a date or session that the calendar does not know
 ├── CandleError        a bar, interval or candle setting that makes no sense
+├── IndicatorError     bars or settings from which no indicator can be computed
 ├── SizingError        figures from which no lots can be derived
 ├── RuleError          a limit or exit rule that makes no sense
 └── TransitionError    an order state that may not follow the present one
@@ -36,6 +37,10 @@ class CalendarError(DomainError):
 
 class CandleError(DomainError):
     """A bar, interval or candle setting that makes no sense."""
+
+
+class IndicatorError(DomainError):
+    """Bars or settings from which no indicator can be computed; of bars the reason names the index."""
 
 
 class SizingError(DomainError):
