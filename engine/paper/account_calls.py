@@ -6,10 +6,19 @@ from starlette.responses import Response
 
 from engine.domain.instruments import Action, Exchange, PriceType, Product
 from engine.paper import schemas
+from engine.paper.accounts import PositionKey
 from engine.paper.calls import BROKER, Call, Endpoint
 from engine.paper.margins import Exposure, margin_of
-from engine.paper.schemas import Invalid
+from engine.paper.schemas import Field, Invalid, Schema
 from engine.paper.wire import ErrorShape, Refusal, success
+
+OPEN_POSITION: Schema = {
+    "apikey": schemas.KEY,
+    "strategy": schemas.STRATEGY,
+    "symbol": schemas.SYMBOL,
+    "exchange": schemas.EXCHANGE,
+    "product": Field(schemas.one_of(schemas.PRODUCTS)),
+}
 
 
 def ping(call: Call) -> Response:
@@ -53,11 +62,25 @@ def trade_book(call: Call) -> Response:
 
 def order_status(call: Call) -> Response:
     """One order. ``strategy`` is required and not compared."""
-    order_id = call.values["orderid"]
-    order = call.account.orders.get(order_id)
-    if order is None:
-        raise Refusal(404, f"Order {order_id} not found")
-    return success(data=call.face.status_row(order), **call.face.tag())
+    row = call.face.order_status(call.account, call.values["orderid"], call.exchange.clock())
+    return success(data=row, **call.face.tag())
+
+
+def open_position(call: Call) -> Response:
+    """Signed quantity of one position; an unknown symbol has none, which is a success."""
+    values = call.values
+    key = PositionKey(values["symbol"], Exchange(values["exchange"]), Product(values["product"]))
+    return success(quantity=call.face.open_quantity(call.account, key), **call.face.tag())
+
+
+def holdings(call: Call) -> Response:
+    """Shares of earlier days and what they are worth."""
+    return success(data=call.face.holdings(call.exchange, call.account), **call.face.tag())
+
+
+def profit_by_symbol(call: Call) -> Response:
+    """P of the day, position by position."""
+    return success(**call.face.profit_by_symbol(call.exchange, call.account), **call.face.tag())
 
 
 def margin(call: Call) -> Response:
@@ -104,5 +127,8 @@ ENDPOINTS = (
     Endpoint("orderbook", schemas.KEY_ONLY, order_book),
     Endpoint("tradebook", schemas.KEY_ONLY, trade_book),
     Endpoint("orderstatus", schemas.ORDER_REFERENCE, order_status, ErrorShape.TEXT_WITH_MODE, tagged=True),
+    Endpoint("openposition", OPEN_POSITION, open_position, ErrorShape.TEXT_WITH_MODE, tagged=True),
+    Endpoint("holdings", schemas.KEY_ONLY, holdings),
+    Endpoint("pnl/symbols", schemas.KEY_ONLY, profit_by_symbol),
     Endpoint("margin", schemas.MARGIN, margin, ErrorShape.TEXT),
 )

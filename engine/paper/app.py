@@ -13,8 +13,9 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.types import Receive, Scope, Send
 
-from engine.paper import account_calls, calendar_calls, data_calls, order_calls, schemas, wire
+from engine.paper import account_calls, bodies, calendar_calls, data_calls, order_calls, schemas, wire
 from engine.paper.calls import Call, Endpoint
 from engine.paper.exchange import PaperExchange
 from engine.paper.faces import DEFAULT_FACE, FACES
@@ -34,7 +35,6 @@ MODULES = (
 )
 ENDPOINTS: dict[str, Endpoint] = {endpoint.name: endpoint for module in MODULES for endpoint in module.ENDPOINTS}
 LOGGED_CALLS = 50_000
-METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,31 +66,40 @@ class Rest:
     history: History = field(default_factory=History)
     log: deque[LoggedCall] = field(default_factory=lambda: deque(maxlen=LOGGED_CALLS))
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request of any method: a route for functions would know a few only."""
+        response = await self.serve(Request(scope, receive))
+        await response(scope, receive, send)
+
     async def serve(self, request: Request) -> Response:
         """Answer one request."""
         path = request.scope["path"]
-        endpoint = ENDPOINTS.get(path.removeprefix(PREFIX).rstrip("/")) if path.startswith(PREFIX) else None
+        endpoint = _endpoint(path)
         if endpoint is None or request.method != endpoint.method:
             return wire.not_found(path)
-        asked_in_query = endpoint.method == "GET"
+        problem: Response | None = None
+        body: object = None
         try:
-            body: object = _query(request, endpoint) if asked_in_query else await wire.read_json(request)
+            body = _query(request, endpoint) if endpoint.method == "GET" else await bodies.read_json(request)
         except wire.Unreadable:
-            body = None
+            problem = wire.unreadable()
+        except bodies.TooLarge:
+            problem = bodies.too_large()
         except ClientDisconnect:
             return wire.unreadable()  # gone before the body came: nothing was asked
         row = body if isinstance(body, dict) else {}
-        api_key = str(row.get("apikey", ""))
+        api_key = row.get("apikey", "")
+        api_key = api_key if isinstance(api_key, str) else ""
         logged = self._logged(endpoint, api_key, row)
         address = request.client.host if request.client is not None else ""
         known = api_key if api_key in self.exchange.accounts else ""
         limit = self.limits.refused(address, endpoint.name, known, time.monotonic())
         if limit is not None:
             response = wire.too_many(limit)
-        elif not (asked_in_query or request.headers.get("content-type", "").startswith("application/json")):
+        elif endpoint.method != "GET" and not _is_json(request):
             response = wire.unexpected(order_call=endpoint.is_order)
-        elif body is None:
-            response = wire.unreadable()
+        elif problem is not None:
+            response = problem
         else:
             response = await self._answer(request, endpoint, api_key, body)
         logged.answered.append(response.status_code)
@@ -145,6 +154,15 @@ def _read(endpoint: Endpoint, body: object) -> dict[str, Any] | None:
         return None
 
 
+def _endpoint(path: str) -> Endpoint | None:
+    return ENDPOINTS.get(path.removeprefix(PREFIX).rstrip("/")) if path.startswith(PREFIX) else None
+
+
+def _is_json(request: Request) -> bool:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+
+
 def _query(request: Request, endpoint: Endpoint) -> dict[str, Any]:
     """Return the fields of a GET: the first text of each known name, null where a required one is missing."""
     given = dict(reversed(request.query_params.multi_items()))
@@ -153,7 +171,7 @@ def _query(request: Request, endpoint: Endpoint) -> dict[str, Any]:
 
 async def _unexpected(request: Request, _: Exception) -> Response:
     """Answer 500 in OpenAlgo's JSON; the server logs what happened."""
-    endpoint = ENDPOINTS.get(request.url.path.removeprefix(PREFIX).rstrip("/"))
+    endpoint = _endpoint(request.scope["path"])
     return wire.unexpected(order_call=endpoint is not None and endpoint.is_order)
 
 
@@ -170,7 +188,7 @@ def build(rest: Rest, stream: Stream, control: list[BaseRoute]) -> Starlette:
             *control,
             WebSocketRoute("/", stream.serve),
             WebSocketRoute("/ws", stream.serve),
-            Route("/{path:path}", rest.serve, methods=METHODS),
+            Route("/{path:path}", rest),
         ],
         exception_handlers={Exception: _unexpected},
         lifespan=lifespan,
