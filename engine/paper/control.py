@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute, Route
 from engine.domain.errors import DomainError
 from engine.domain.instruments import Exchange
 from engine.domain.money import paise
-from engine.paper import schemas, wire
+from engine.paper import bodies, schemas, wire
 from engine.paper.accounts import DEFAULT_FUNDS, Account
 from engine.paper.app import Rest
 from engine.paper.faces import DEFAULT_FACE, FACES
@@ -188,13 +188,15 @@ class Control:
         try:
             if schema is None:
                 return await handler(dict(request.query_params))
-            body = await wire.read_json(request)
+            body = await bodies.read_json(request)
             if schema is FAULTS and isinstance(body, dict) and set(body) == {"clear"}:
                 self.rest.faults.clear()
                 return JSONResponse({"status": "success", "waiting": 0})
             return await handler(schemas.check(schema, body))
         except wire.Unreadable:
             return wire.unreadable()
+        except bodies.TooLarge:
+            return bodies.too_large()
         except schemas.Invalid as problem:
             return wire.error(400, problem.errors)
 

@@ -15,6 +15,7 @@ EXCHANGE_ORDER = (
 )  # fmt: skip
 DERIVATIVE_ORDER = ("NFO", "BFO", "MCX", "CDS", "NCO", "BCD", "NCDEX", "CRYPTO")
 MISSING = "Missing data for required field."
+LARGEST_NUMBER = 1e15
 
 Reader = Callable[[Any], Any]
 
@@ -100,15 +101,19 @@ def one_of(choices: tuple[str, ...]) -> Reader:
 
 
 def number(given: Any) -> float:
-    """Read a finite number or its text."""
+    """Read a finite number or its text, up to a quadrillion: more is no amount of anything."""
     if isinstance(given, bool) or not isinstance(given, int | float | str):
         raise Invalid(["Not a valid number."])
     try:
         value = float(given)
     except ValueError as problem:
         raise Invalid(["Not a valid number."]) from problem
+    except OverflowError as problem:
+        raise Invalid(["Number too large."]) from problem
     if not math.isfinite(value):
         raise Invalid(["Special numeric values (nan or infinity) are not permitted."])
+    if abs(value) > LARGEST_NUMBER:
+        raise Invalid(["Number too large."])
     return value
 
 
