@@ -15,7 +15,18 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
-from engine.paper import account_calls, bodies, bulk_calls, calendar_calls, data_calls, order_calls, schemas, wire
+from engine.paper import (
+    account_calls,
+    bodies,
+    bulk_calls,
+    calendar_calls,
+    data_calls,
+    option_order_calls,
+    order_calls,
+    schemas,
+    smart_calls,
+    wire,
+)
 from engine.paper.calls import Call, Endpoint
 from engine.paper.exchange import PaperExchange
 from engine.paper.faces import DEFAULT_FACE, FACES
@@ -31,6 +42,8 @@ MODULES = (
     account_calls,
     order_calls,
     bulk_calls,
+    smart_calls,
+    option_order_calls,
     data_calls,
     calendar_calls,
 )

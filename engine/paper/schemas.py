@@ -30,11 +30,12 @@ class Invalid(Exception):  # noqa: N818 - carries what is wrong, is no fault of 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field: how it is read, whether it must be there, what stands for it if it is not."""
+    """One field: how it is read, whether it must be there, what stands for it if it is not (or null, if it may be)."""
 
     read: Reader
     required: bool = True
     default: Any = None
+    nullable: bool = False
 
 
 Schema = Mapping[str, Field]
@@ -55,7 +56,10 @@ def check(schema: Schema, body: object) -> dict[str, Any]:
             continue
         given = body[name]
         if given is None:
-            errors[name] = ["Field may not be null."]
+            if field.nullable:
+                values[name] = field.default
+            else:
+                errors[name] = ["Field may not be null."]
             continue
         try:
             values[name] = field.read(given)
