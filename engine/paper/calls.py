@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from engine.paper.accounts import Account
+from engine.paper.accounts import Account, Token
 from engine.paper.exchange import PaperExchange
 from engine.paper.faces import FACES, Face
 from engine.paper.orders import NORMAL, Treatment
@@ -28,9 +28,9 @@ class Call:
 
     @property
     def account(self) -> Account:
-        """The account of the key. Raises Refusal (403) if there is none."""
+        """The account of the key. Raises Refusal (403) if there is none, and if its session is revoked."""
         account = self.exchange.accounts.get(self.values["apikey"])
-        if account is None:
+        if account is None or account.token is Token.REVOKED:
             raise Refusal(403, BAD_KEY)
         return account
 
