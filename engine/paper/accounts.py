@@ -154,6 +154,22 @@ class Account:
         """Return what its books are stored under: the modes of one key have books of their own."""
         return f"{self.api_key}\n{self.face}" if self.is_live else self.api_key
 
+    def switches(self) -> dict[str, Any]:
+        """Return the switches as JSON, with the time the account was made."""
+        return {
+            "created_at": self.created_at,
+            "semi_auto": self.semi_auto,
+            "token": self.token,
+            "liquidity": self.liquidity,
+        }
+
+    def set_switches(self, row: dict[str, Any]) -> None:
+        """Set the switches to those that ``switches`` gave."""
+        self.created_at = row["created_at"]
+        self.semi_auto = row["semi_auto"]
+        self.token = Token(row["token"])
+        self.liquidity = Liquidity(row["liquidity"])
+
     def visible_orders(self, at: float) -> list[PaperOrder]:
         """Orders that books and status show at that time, in the order of events."""
         return [order for order in self.orders.values() if not order.is_hidden(at)]
@@ -171,6 +187,23 @@ class Account:
     def reserved(self) -> int:
         """Paise blocked for working orders and active GTT orders."""
         return sum(order.blocked for order in self.working.values()) + sum(gtt.blocked for gtt in self.gtts.values())
+
+    @property
+    def delivered_cost(self) -> int:
+        """Paise that the holdings were bought for."""
+        return sum(holding.cost for holding in self.holdings.values())
+
+    def sellable(self, symbol: str, exchange: Exchange) -> int:
+        """Shares that can be sold with CNC: holding and position, less what working orders already sell."""
+        holding = self.holdings.get((symbol, exchange))
+        position = self.position(PositionKey(symbol, exchange, Product.CNC))
+        selling = sum(
+            order.pending
+            for order in self.working.values()
+            if (order.symbol, order.exchange, order.product) == (symbol, exchange, Product.CNC)
+            and order.action is Action.SELL
+        )
+        return (holding.quantity if holding is not None else 0) + position.quantity - selling
 
     def remember(self, order: PaperOrder) -> None:
         """Keep an order, among the working ones if it is one."""

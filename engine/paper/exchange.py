@@ -1,40 +1,39 @@
-"""The exchange: takes orders, matches them against its own quotes, books fills."""
+"""The exchange: accounts and their modes over one market, and what time does to them."""
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable
-from datetime import date
+from typing import Any
 
-from engine.domain.instruments import Action, Contract, Exchange, PriceType
-from engine.paper import admission, matching, settlement
-from engine.paper.accounts import Account, Position, PositionKey
+from engine.paper import settlement
+from engine.paper.accounts import ANALYZE, DEFAULT_LIQUIDITY, LIVE, Account, Liquidity, Position, Token
+from engine.paper.approvals import Approvals, Queued
+from engine.paper.bands import Bands
+from engine.paper.booking import Booking
 from engine.paper.clock import trading_day
+from engine.paper.crossing import Crossing
+from engine.paper.gtt import GttRequest
+from engine.paper.gtt_book import GttBook
+from engine.paper.holdings import Holding
+from engine.paper.liquidity import DisplayedLiquidity
 from engine.paper.listing import Listing
 from engine.paper.market import Market
-from engine.paper.orders import (
-    NORMAL,
-    WORKING,
-    OrderRequest,
-    PaperOrder,
-    Push,
-    Status,
-    Trade,
-    Treatment,
-    new_order_id,
-    new_trade_id,
-)
+from engine.paper.orders import LIVE_DIGITS, NORMAL, SANDBOX_DIGITS, OrderRequest, PaperOrder, Push, Treatment
+from engine.paper.orders import new_order_id as order_id_at
 from engine.paper.prices import PriceControls
 from engine.paper.quotes import Quotes
 from engine.paper.storage import Storage
+from engine.paper.trading import Trading
 from engine.paper.wire import Refusal
 
 
 class PaperExchange:
     """Accounts, books and matching over one market. Not thread-safe: one event loop owns it.
 
-    ``on_push`` is called with every order update, before the call that caused it returns.
+    ``accounts`` has every key's account in its present mode, ``parked`` that of its other mode, once it had one: books
+    of their own, whose orders and expiries go on without pushes. ``on_push`` is called with every order update, before
+    the call that caused it returns. ``trading``, ``gtts`` and ``approvals`` are its desks.
     """
 
     def __init__(
@@ -50,229 +49,185 @@ class PaperExchange:
         self.on_push = on_push
         self.listing = Listing(market, clock)
         self.quotes = Quotes(market, self.listing.close_of)
+        self.bands = Bands(market, self.quotes, self.listing.close_of)
+        self.liquidity = DisplayedLiquidity(self.quotes)
         self._storage = storage
-        self.accounts = storage.accounts()
+        self.accounts, self.parked = storage.accounts()
         self.prices = PriceControls(market, self.quotes, self.listing, storage)
-        for account in self.accounts.values():
-            for key in account.positions:
-                self.listing.keep(key.symbol, key.exchange)
-            for order in account.working.values():
-                self.listing.keep(order.symbol, order.exchange)
+        self._booking = Booking(storage=storage, quotes=self.quotes, clock=clock, announce=self._announce)
+        self.trading = Trading(
+            clock=clock,
+            listing=self.listing,
+            quotes=self.quotes,
+            bands=self.bands,
+            crossing=Crossing(quotes=self.quotes, bands=self.bands, liquidity=self.liquidity, booking=self._booking),
+            booking=self._booking,
+            storage=storage,
+            new_id=self._new_order_id,
+        )
+        self.gtts = GttBook(self.trading, storage, clock)
+        self.approvals = Approvals(storage)
+        self.approvals.register("place", self._place_queued)
+        self.approvals.register("gtt", self._place_queued_gtt)
+        for account in self.everyone():
+            self._keep_contracts(account)
+
+    def everyone(self) -> list[Account]:
+        """All accounts in both modes."""
+        return [*self.accounts.values(), *self.parked.values()]
 
     def open_account(self, *, api_key: str, name: str, funds: int, face: str) -> tuple[Account, bool]:
         """Return the account of a key, and whether it is new. An existing one is left as it is."""
         known = self.accounts.get(api_key)
         if known is not None:
             return known, False
-        account = Account(api_key, name, funds, face, self.clock())
+        account = self._new_account(api_key, name, funds, face)
         with self._storage.transaction():
             self._storage.save_account(account)
         self.accounts[api_key] = account
         return account, True
 
+    def change_account(
+        self,
+        api_key: str,
+        *,
+        face: str | None = None,
+        semi_auto: bool | None = None,
+        token: str | None = None,
+        liquidity: str | None = None,
+    ) -> Account:
+        """Set switches of a key; returns its account in its mode. ``None`` leaves a switch as it is.
+
+        ``semi_auto`` and ``token`` belong to the server and the broker's session: both modes share them. ``liquidity``
+        is that of the mode the key is in, after ``face`` was switched. Raises Refusal (400) for an unknown key,
+        ValueError for a value that a switch does not have.
+        """
+        given_token = None if token is None else Token(token)
+        given_liquidity = None if liquidity is None else Liquidity(liquidity)
+        account = self._known(api_key) if face is None else self.switch_mode(api_key, face)
+        for one in (account, self.parked.get(api_key)):
+            if one is not None:
+                one.semi_auto = one.semi_auto if semi_auto is None else semi_auto
+                one.token = given_token or one.token
+        account.liquidity = given_liquidity or account.liquidity
+        with self._storage.transaction():
+            for one in (account, self.parked.get(api_key)):
+                if one is not None:
+                    self._storage.save_switches(one)
+        return account
+
+    def switch_mode(self, api_key: str, face: str) -> Account:
+        """Put a key into analyzer or live mode; returns the account of that mode. Repeating it changes nothing.
+
+        Each mode has books of its own. The first time the other mode begins with the same name and starting funds,
+        empty books and its mode's liquidity. Raises Refusal (400) for an unknown key, ValueError for an unknown mode.
+        """
+        present = self._known(api_key)
+        if face == present.face:
+            return present
+        account = self.parked.get(api_key)
+        if account is None:
+            account = self._new_account(api_key, present.name, present.funds, face)
+            account.semi_auto, account.token = present.semi_auto, present.token
+        account.calls = present.calls
+        with self._storage.transaction():
+            self._storage.save_account(account)
+        self.accounts[api_key], self.parked[api_key] = account, present
+        return account
+
     def available(self, account: Account) -> int:
         """Cash that is free for new orders, in paise."""
-        return account.funds + account.realised - self.used(account) - account.reserved
+        return self.trading.available(account)
 
     def used(self, account: Account) -> int:
-        """Paise blocked for positions."""
-        return account.margin(self.listing.contract).total
+        """Paise blocked for positions and holdings."""
+        return self.trading.used(account)
+
+    def holdings(self, account: Account) -> list[Holding]:
+        """Shares of earlier days (see holdings.py)."""
+        return list(account.holdings.values())
 
     def place(self, account: Account, request: OrderRequest, treatment: Treatment = NORMAL) -> PaperOrder:
         """Take an order and match it at once. Raises Refusal, with an order id if a rejected order was recorded."""
-        contract = self._contract(request.symbol, request.exchange)
-        admission.check_order(contract, request)
-        at = self.clock()
-        order = self._new_order(account, request, contract, at)
-        if treatment.reject is None:
-            order.blocked = self._reserve(account, contract, order)
-        held = account.position(PositionKey(request.symbol, request.exchange, request.product)).quantity
-        reason = treatment.reject or admission.delivery_problem(request, held)
-        with self._storage.transaction():
-            if reason is not None:
-                order.status, order.reason, order.blocked = Status.REJECTED, reason, 0
-            account.remember(order)
-            self.listing.keep(order.symbol, order.exchange)
-            self._push(order)
-            if order.status in WORKING:
-                at_market = order.price_type is PriceType.MARKET
-                self._match(account, order, contract, at, clip=treatment.clip, arriving=True, at_market=at_market)
-            self._storage.save_order(order)
-        if reason is not None:
-            raise Refusal(400, reason, orderid=order.order_id)
-        return order
+        return self.trading.place(account, request, treatment)
 
     def modify(self, account: Account, order_id: str, request: OrderRequest) -> PaperOrder:
-        """Change quantity, price and trigger of a working order; the price type stays what it was. Raises Refusal."""
-        order = self._working(account, order_id, verb="modify")
-        contract = self._contract(order.symbol, order.exchange)
-        admission.check_change(contract, order, request)
-        changed = copy.copy(order)
-        changed.quantity = request.quantity
-        changed.price = request.price or order.price
-        changed.trigger_price = request.trigger_price or order.trigger_price
-        changed.held = False
-        order.blocked, kept = 0, order.blocked
-        try:
-            changed.blocked = self._reserve(account, contract, changed)
-        except Refusal:
-            order.blocked = kept
-            raise
-        with self._storage.transaction():
-            account.remember(changed)
-            at_market = changed.price_type is PriceType.MARKET and not request.price
-            self._match(account, changed, contract, self.clock(), arriving=True, at_market=at_market)
-            self._storage.save_order(changed)
-        return changed
+        """Change quantity, price and trigger of a working order, in live mode its price type too. Raises Refusal."""
+        return self.trading.modify(account, order_id, request)
 
     def cancel(self, account: Account, order_id: str) -> PaperOrder:
         """Cancel a working order. Raises Refusal."""
-        order = self._working(account, order_id, verb="cancel")
-        with self._storage.transaction():
-            self._finish(account, order, Status.CANCELLED)
-            self._storage.save_order(order)
-        return order
+        return self.trading.cancel(account, order_id)
+
+    def queue(self, account: Account, kind: str, payload: dict[str, Any], approve_after: float | None = None) -> int:
+        """Keep an order call for approval; returns its pending id.
+
+        Kinds are those registered with ``approvals``: ``place`` (payload ``OrderRequest.document()``) and ``gtt``
+        (``GttRequest.document()``) from the beginning. After ``approve_after`` seconds it is approved by itself.
+        """
+        return self.approvals.queue(
+            account.api_key, account.face, kind, payload, at=self.clock(), approve_after=approve_after
+        )
+
+    def approve(self, api_key: str, pending_id: int) -> Queued:
+        """Carry a queued call out as if it came now, in the mode it came in. Raises Refusal (404) if none waits."""
+        return self.approvals.approve(api_key, pending_id)
+
+    def reject_pending(self, api_key: str, pending_id: int) -> Queued:
+        """Decline a queued call. Raises Refusal (404) if none waits."""
+        return self.approvals.reject(api_key, pending_id)
 
     def sweep(self) -> None:
-        """Match every resting order against the present quotes; settle what has expired, end orders of past days."""
+        """Let time pass: approvals that are due, resting orders, GTT triggers, expiries, the change of the day."""
         at = self.clock()
-        today = trading_day(at)
-        for account in self.accounts.values():
-            if account.working:
-                with self._storage.transaction():
-                    self._sweep_orders(account, at, today)
+        everyone = self.everyone()
+        self.approvals.sweep(at)
+        self.trading.sweep(everyone, at)
+        self.gtts.sweep(everyone, at)
+        for account in everyone:
             for position in account.positions.values():
                 if position.quantity:
                     self._settle_if_expired(account, position, at)
 
-    def _sweep_orders(self, account: Account, at: float, today: date) -> None:
-        for order in list(account.working.values()):
-            if trading_day(order.placed_at) != today:
-                self._finish(account, order, Status.CANCELLED)
-                self._storage.save_order(order)
-            elif not order.held and self._match(account, order, self._contract(order.symbol, order.exchange), at):
-                self._storage.save_order(order)
+    def account_of(self, api_key: str, face: str) -> Account:
+        """Return a key's account of a mode, whichever mode it is in now. Raises Refusal (400) if there is none."""
+        for account in (self.accounts.get(api_key), self.parked.get(api_key)):
+            if account is not None and account.face == face:
+                return account
+        raise Refusal(400, f"There is no account with this key in {face} mode")
 
-    def _contract(self, symbol: str, exchange: Exchange) -> Contract:
-        contract = self.listing.resolve(symbol, exchange)
-        if contract is None:
-            raise Refusal(400, f"Symbol {symbol} not found on {exchange}")
-        return contract
+    def _known(self, api_key: str) -> Account:
+        account = self.accounts.get(api_key)
+        if account is None:
+            raise Refusal(400, "There is no account with this key")
+        return account
 
-    def _new_order(self, account: Account, request: OrderRequest, contract: Contract, at: float) -> PaperOrder:
-        order_id = new_order_id(at)
-        while any(order_id in other.orders for other in self.accounts.values()):
-            order_id = new_order_id(at)
-        waits = request.price_type in (PriceType.SL, PriceType.SL_M)
-        price = 0 if request.price_type is PriceType.SL_M else request.price
-        return PaperOrder(
-            order_id=order_id,
-            api_key=account.api_key,
-            strategy=request.strategy,
-            symbol=request.symbol,
-            exchange=request.exchange,
-            action=request.action,
-            quantity=request.quantity,
-            price_type=request.price_type,
-            product=request.product,
-            price=self.quotes.last(contract, at) if request.price_type is PriceType.MARKET else price,
-            trigger_price=request.trigger_price if waits else 0,
-            placed_at=at,
-            status=Status.TRIGGER_PENDING if waits else Status.OPEN,
-        )
+    def _new_account(self, api_key: str, name: str, funds: int, face: str) -> Account:
+        if face not in DEFAULT_LIQUIDITY:
+            raise ValueError(f"there is no mode {face}; modes are {ANALYZE} and {LIVE}")
+        return Account(api_key, name, funds, face, self.clock(), liquidity=DEFAULT_LIQUIDITY[face])
 
-    def _reserve(self, account: Account, contract: Contract, order: PaperOrder) -> int:
-        """Paise that the order blocks until it is filled. Raises Refusal if they are not there."""
-        at = self.clock()
-        _, bid, ask = self.quotes.touch(contract, at)
-        price = ask if order.action is Action.BUY else bid
-        if order.price_type in (PriceType.LIMIT, PriceType.SL):
-            price = order.price
-        elif order.price_type is PriceType.SL_M:
-            price = max(order.trigger_price, price)
-        key = PositionKey(order.symbol, order.exchange, order.product)
-        after = copy.copy(account.position(key))
-        before = account.margin(self.listing.contract).total
-        underlying = self.quotes.underlying_paise(contract, at)
-        after.apply(order.action, order.pending, price=price, underlying=underlying, day=after.day)
-        needed = max(account.margin(self.listing.contract, instead=after).total - before, 0)
-        free = account.funds + account.realised - before - account.reserved
-        if needed > free and needed:
-            message = "Insufficient funds. Required: ₹{:.2f}, Available: ₹{:.2f}, Shortage: ₹{:.2f}"
-            raise Refusal(400, message.format(needed / 100, free / 100, (needed - free) / 100))
-        return needed
+    def _keep_contracts(self, account: Account) -> None:
+        for key in account.positions:
+            self.listing.keep(key.symbol, key.exchange)
+        for order in account.working.values():
+            self.listing.keep(order.symbol, order.exchange)
+        for gtt in self.gtts.active(account):
+            self.listing.keep(gtt.request.symbol, gtt.request.exchange)
 
-    def _working(self, account: Account, order_id: str, *, verb: str) -> PaperOrder:
-        order = account.orders.get(order_id)
-        if order is None:
-            raise Refusal(404, f"Order {order_id} not found")
-        if order.status not in WORKING:
-            raise Refusal(400, f"Cannot {verb} order in {order.status} status")
-        return order
+    def _new_order_id(self, account: Account, at: float) -> str:
+        while True:
+            order_id = order_id_at(at, digits=LIVE_DIGITS if account.is_live else SANDBOX_DIGITS)
+            if not any(order_id in other.orders for other in self.everyone()):
+                return order_id
 
-    def _match(
-        self,
-        account: Account,
-        order: PaperOrder,
-        contract: Contract,
-        at: float,
-        *,
-        clip: float | None = None,
-        arriving: bool = False,
-        at_market: bool = False,
-    ) -> bool:
-        """Fill what the quotes allow. Returns whether anything about the order changed."""
-        last, bid, ask = self.quotes.touch(contract, at)
-        triggered = False
-        if order.status is Status.TRIGGER_PENDING:
-            if not matching.is_triggered(order, last):
-                return False
-            order.status, order.triggered, triggered = Status.OPEN, True, True
-        price = matching.fill_price(order, bid=bid, ask=ask, arriving=arriving or triggered, at_market=at_market)
-        if price is None:
-            if triggered:
-                self._push(order)
-            return triggered
-        quantity = order.pending if clip is None else matching.clipped(order.pending, clip, contract.lot_size)
-        if quantity:
-            self._fill(account, order, contract, quantity=quantity, price=price, at=at)
-        if order.pending:
-            order.held = True
-            order.price = price if order.price_type is PriceType.MARKET else order.price
-            self._push(order)
-        return True
+    def _place_queued(self, call: Queued) -> str:
+        account = self.account_of(call.api_key, call.face)
+        return self.place(account, OrderRequest.from_document(call.payload)).order_id
 
-    def _fill(
-        self, account: Account, order: PaperOrder, contract: Contract, *, quantity: int, price: int, at: float
-    ) -> None:
-        trade = Trade(
-            trade_id=new_trade_id(at),
-            order_id=order.order_id,
-            api_key=account.api_key,
-            strategy=order.strategy,
-            symbol=order.symbol,
-            exchange=order.exchange,
-            product=order.product,
-            action=order.action,
-            quantity=quantity,
-            price=price,
-            at=at,
-        )
-        self._book(account, trade, self.quotes.underlying_paise(contract, at))
-        order.blocked = order.blocked * (order.pending - quantity) // order.pending
-        order.filled += quantity
-        order.filled_value += trade.value
-        if not order.pending:
-            self._finish(account, order, Status.COMPLETE, price=price)
-
-    def _book(self, account: Account, trade: Trade, underlying: int) -> None:
-        position = account.position(PositionKey(trade.symbol, trade.exchange, trade.product))
-        day = trading_day(trade.at).isoformat()
-        position.apply(trade.action, trade.quantity, price=trade.price, underlying=underlying, day=day)
-        account.positions[PositionKey(trade.symbol, trade.exchange, trade.product)] = position
-        account.trades.append(trade)
-        self._storage.save_trade(trade)
-        self._storage.save_position(account.api_key, position)
+    def _place_queued_gtt(self, call: Queued) -> str:
+        account = self.account_of(call.api_key, call.face)
+        return self.gtts.place(account, GttRequest.from_document(call.payload)).trigger_id
 
     def _settle_if_expired(self, account: Account, position: Position, at: float) -> None:
         contract = self.listing.contract(position.symbol, position.exchange)
@@ -281,12 +236,9 @@ class PaperExchange:
         close = self.market.closing(contract.underlying, self.listing.close_of(contract), at)
         spot = round(close * 100)
         with self._storage.transaction():
-            self._book(account, settlement.settle(account.api_key, position, contract, spot=spot, at=at), spot)
+            trade = settlement.settle(account.api_key, position, contract, spot=spot, at=at)
+            self._booking.trade(account, trade, spot)
 
-    def _finish(self, account: Account, order: PaperOrder, status: Status, *, price: int | None = None) -> None:
-        order.status, order.blocked, order.held = status, 0, False
-        account.remember(order)
-        self._push(order, price if order.price_type is PriceType.MARKET else None)
-
-    def _push(self, order: PaperOrder, price: int | None = None) -> None:
-        self.on_push(Push(copy.copy(order), order.price if price is None else price))
+    def _announce(self, account: Account, push: Push) -> None:
+        if self.accounts.get(account.api_key) is account:
+            self.on_push(push)

@@ -45,7 +45,7 @@ def margin_of(exposures: Iterable[Exposure]) -> Margin:
     Bought options cost their premium and futures and sold options span and exposure on the underlying's value. Sold
     options with bought ones of the same underlying and kind beside them need less span, unit for unit; of calls and
     puts sold on one underlying only the dearer side needs span, as one move cannot hurt both. Shares cost their value
-    (CNC) or a fifth of it (MIS).
+    (CNC) or a fifth of it (MIS); those sold out of holdings cost nothing.
     """
     premium = span = exposure = 0
     bought: dict[tuple[str, InstrumentType], int] = {}
@@ -58,6 +58,8 @@ def margin_of(exposures: Iterable[Exposure]) -> Margin:
     for row in rows:
         kind: tuple[str, InstrumentType] = (row.contract.underlying, row.contract.instrument_type)
         match row.contract.instrument_type:
+            case InstrumentType.EQ | InstrumentType.INDEX if row.product is Product.CNC and row.quantity < 0:
+                pass  # sold out of holdings, which stand for it until they are delivered
             case InstrumentType.EQ | InstrumentType.INDEX:
                 share = 100 if row.product is Product.CNC else SHARE_MIS_PERCENT
                 premium += row.cost * share // 100

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import assert_never
 
 from engine.domain.instruments import Action, PriceType
 from engine.paper.orders import PaperOrder
+from engine.paper.quotes import Level
+
+PROTECTION_PERCENT = 1
+PROTECTION_TICKS = 10
+"""How far from the touch a market order may trade: 1 % of it, at least ten ticks. Brokers on NSE and BSE protect market
+orders likewise; the figure is this exchange's own."""
 
 
 def is_triggered(order: PaperOrder, last: int) -> bool:
@@ -15,26 +22,48 @@ def is_triggered(order: PaperOrder, last: int) -> bool:
     return last <= order.trigger_price
 
 
-def fill_price(order: PaperOrder, *, bid: int, ask: int, arriving: bool, at_market: bool) -> int | None:
-    """Return the price at which the order fills now, None if it does not.
+def protected_price(action: Action, other_side: int, tick: int) -> int:
+    """Return the worst price at which a market order may trade, from the touch at its arrival; whole ticks.
 
-    ``at_market`` and triggered SL-M orders take the other side of the quote. A limit that is marketable on arrival
-    (new, triggered or modified) takes it too; a resting one fills at its own price when the market comes to it. What is
-    left of a clipped MARKET order is a limit at its protected price.
+    >>> protected_price(Action.BUY, 20_005, 5), protected_price(Action.SELL, 19_995, 5)
+    (20205, 19800)
+    >>> protected_price(Action.BUY, 10, 5), protected_price(Action.SELL, 10, 5)
+    (60, 5)
     """
-    other_side = ask if order.action is Action.BUY else bid
+    width = max(other_side * PROTECTION_PERCENT // 100 // tick, PROTECTION_TICKS) * tick
+    return max((other_side + action.sign * width) // tick * tick, tick)
+
+
+def limit_of(order: PaperOrder) -> int:
+    """Return the worst price that an order accepts: its limit, or the protected price of one without a limit."""
     match order.price_type:
-        case PriceType.SL_M:
-            return other_side
-        case PriceType.MARKET if at_market:
-            return other_side
-        case PriceType.LIMIT | PriceType.SL | PriceType.MARKET:
-            crosses = other_side <= order.price if order.action is Action.BUY else other_side >= order.price
-            if not crosses:
-                return None
-            return other_side if arriving else order.price
+        case PriceType.MARKET | PriceType.SL_M:
+            return order.protected or order.price
+        case PriceType.LIMIT | PriceType.SL:
+            return order.price
         case _:
             assert_never(order.price_type)
+
+
+def crosses(order: PaperOrder, price: int) -> bool:
+    """Whether a price is no worse than the order's limit."""
+    return price <= limit_of(order) if order.action is Action.BUY else price >= limit_of(order)
+
+
+def takes(order: PaperOrder, levels: Iterable[Level], *, quantity: int, lot_size: int) -> list[tuple[int, int]]:
+    """Return (price, units) that an order takes from levels, best first: the rule of ``Liquidity.DISPLAYED``.
+
+    Whole lots only, never more than ``quantity``, never a price beyond the order's limit.
+    """
+    taken: list[tuple[int, int]] = []
+    for level in levels:
+        if not quantity or not crosses(order, level.price):
+            break
+        units = min(level.quantity, quantity) // lot_size * lot_size
+        if units:
+            taken.append((level.price, units))
+            quantity -= units
+    return taken
 
 
 def clipped(quantity: int, share: float, lot_size: int) -> int:

@@ -15,7 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from engine.paper.accounts import Account, Position, PositionKey
+from engine.paper.gtt import Gtt
+from engine.paper.holdings import Holding
 from engine.paper.orders import PaperOrder, Trade
+
+GTT, HOLDING, _MODE = "gtt", "holding", "mode"
+"""Kinds of documents that belong to an account."""
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS account (
@@ -78,32 +83,37 @@ class Storage:
             self._db.execute("COMMIT")
 
     def save_account(self, account: Account) -> None:
-        """Keep who an account is; its books are kept row by row."""
+        """Keep who an account is and its switches; it becomes the account of its key. Its books are kept row by row."""
         self._db.execute(
             "INSERT OR REPLACE INTO account VALUES (?, ?, ?, ?, ?)",
             (account.api_key, account.name, account.funds, account.face, account.created_at),
         )
+        self.save_switches(account)
 
-    def save_order(self, order: PaperOrder) -> None:
-        """Insert or update an order."""
+    def save_switches(self, account: Account) -> None:
+        """Keep an account's switches; which account its key has now stays as it is."""
+        self.save_document(_MODE, account.api_key, account.face, account.switches())
+
+    def save_order(self, book: str, order: PaperOrder) -> None:
+        """Insert or update an order of an account's book (``Account.book``)."""
         self._db.execute(
             "INSERT INTO paper_order (order_id, api_key, document) VALUES (?, ?, ?) "
             "ON CONFLICT (order_id) DO UPDATE SET document = excluded.document",
-            (order.order_id, order.api_key, json.dumps(order.document())),
+            (order.order_id, book, json.dumps(order.document())),
         )
 
-    def save_trade(self, trade: Trade) -> None:
-        """Append a trade."""
+    def save_trade(self, book: str, trade: Trade) -> None:
+        """Append a trade to an account's book."""
         self._db.execute(
             "INSERT INTO trade (trade_id, api_key, document) VALUES (?, ?, ?)",
-            (trade.trade_id, trade.api_key, json.dumps(trade.document())),
+            (trade.trade_id, book, json.dumps(trade.document())),
         )
 
-    def save_position(self, api_key: str, position: Position) -> None:
-        """Insert or update a position."""
+    def save_position(self, book: str, position: Position) -> None:
+        """Insert or update a position of an account's book."""
         self._db.execute(
             "INSERT OR REPLACE INTO position VALUES (?, ?, ?, ?, ?)",
-            (api_key, position.symbol, position.exchange, position.product, json.dumps(position.document())),
+            (book, position.symbol, position.exchange, position.product, json.dumps(position.document())),
         )
 
     def save_document(self, kind: str, api_key: str, name: str, document: dict[str, Any]) -> None:
@@ -142,17 +152,29 @@ class Storage:
         rows = self._db.execute("SELECT kind, symbol, exchange, value, at FROM price_control ORDER BY sequence")
         return [PriceControl(*row) for row in rows]
 
-    def accounts(self) -> dict[str, Account]:
-        """All accounts with their books, as they were when the process ended."""
-        accounts = {row[0]: Account(*row) for row in self._db.execute("SELECT * FROM account")}
-        for api_key, document in self._db.execute("SELECT api_key, document FROM paper_order ORDER BY sequence"):
-            accounts[api_key].remember(PaperOrder.from_document(json.loads(document)))
-        for api_key, document in self._db.execute("SELECT api_key, document FROM trade ORDER BY sequence"):
-            accounts[api_key].trades.append(Trade.from_document(json.loads(document)))
-        for api_key, document in self._db.execute("SELECT api_key, document FROM position"):
+    def accounts(self) -> tuple[dict[str, Account], dict[str, Account]]:
+        """Accounts in their present mode and those of the other mode, by key, with their books as the process left."""
+        current = {row[0]: Account(*row) for row in self._db.execute("SELECT * FROM account")}
+        parked: dict[str, Account] = {}
+        for api_key, face, row in self.documents(_MODE):
+            account = current[api_key]
+            if account.face != face:
+                account = parked[api_key] = Account(api_key, account.name, account.funds, face, row["created_at"])
+            account.set_switches(row)
+        books = {account.book: account for account in (*current.values(), *parked.values())}
+        for book, document in self._db.execute("SELECT api_key, document FROM paper_order ORDER BY sequence"):
+            books[book].remember(PaperOrder.from_document(json.loads(document)))
+        for book, document in self._db.execute("SELECT api_key, document FROM trade ORDER BY sequence"):
+            books[book].trades.append(Trade.from_document(json.loads(document)))
+        for book, document in self._db.execute("SELECT api_key, document FROM position"):
             position = Position.from_document(json.loads(document))
-            accounts[api_key].positions[PositionKey(position.symbol, position.exchange, position.product)] = position
-        return accounts
+            books[book].positions[PositionKey(position.symbol, position.exchange, position.product)] = position
+        for book, _, row in self.documents(HOLDING):
+            holding = Holding.from_document(row)
+            books[book].holdings[holding.symbol, holding.exchange] = holding
+        for book, name, row in self.documents(GTT):
+            books[book].gtts[name] = Gtt.from_document(row)
+        return current, parked
 
     def close(self) -> None:
         """Write everything into the main file and close it."""
