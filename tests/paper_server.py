@@ -44,6 +44,8 @@ class PaperServer:
         hold_replay: bool = False,
         tick_seconds: float | None = None,
         rate_limits: bool = False,
+        auth_seconds: float | None = None,
+        ping_seconds: float | None = None,
     ) -> None:
         options = ["--seed", str(seed), "--control"]
         if state is not None:
@@ -54,6 +56,10 @@ class PaperServer:
             options.append("--hold-replay")
         if tick_seconds is not None:
             options += ["--tick-seconds", str(tick_seconds)]
+        if auth_seconds is not None:
+            options += ["--auth-seconds", str(auth_seconds)]
+        if ping_seconds is not None:
+            options += ["--ping-seconds", str(ping_seconds)]
         self._options = options
         self._rate_limits = rate_limits
         self._process: subprocess.Popen[str] | None = None

@@ -18,6 +18,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--speed", type=float, default=1.0, help="bars a minute")
     parser.add_argument("--hold-replay", action="store_true", help="wait at the first bar until control starts it")
     parser.add_argument("--tick-seconds", type=float, help="pause between two pushes of prices")
+    parser.add_argument("--auth-seconds", type=float, default=15.0, help="time a websocket has to authenticate")
+    parser.add_argument("--ping-seconds", type=float, default=20.0, help="pause between two pings of a websocket")
     parser.add_argument("--control", action="store_true", help="open /control/ to loopback clients")
     parser.add_argument("--control-token", help="what X-Control-Token must say (default: PAPER_CONTROL_TOKEN)")
     parser.add_argument("--lifeline-fd", type=int, help="stop when this descriptor reads its end")
@@ -40,4 +42,6 @@ def serve_with(options: argparse.Namespace, *, control_token: str | None) -> Non
         lifeline_fd=options.lifeline_fd,
         hold_replay=options.hold_replay,
         tick_seconds=options.tick_seconds,
+        auth_seconds=options.auth_seconds,
+        ping_seconds=options.ping_seconds,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import sys
@@ -10,40 +9,25 @@ import threading
 import time
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import uvicorn
-from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from engine.paper.app import Rest, build
 from engine.paper.catalogue import INDICES
+from engine.paper.connections import CuttableProtocol, CuttableSocketProtocol
 from engine.paper.control import Control
 from engine.paper.exchange import PaperExchange
 from engine.paper.market import Market
 from engine.paper.replay import Replay, read_day
 from engine.paper.storage import Storage
-from engine.paper.stream import Stream
-from engine.paper.wire_faults import TRANSPORT
+from engine.paper.stream import AUTH_SECONDS, Stream
 
 TICK_SECONDS = 0.5
 REPLAY_TICK_SECONDS = 0.1
 KEEP_ALIVE_SECONDS = 30
 SHUTDOWN_SECONDS = 2
-
-
-class CuttableProtocol(H11Protocol):
-    """HTTP that lets the application see its transport, so that a fault can cut the connection."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Pass the transport on with every request."""
-        super().connection_made(transport)
-        inner: Any = self.app
-
-        async def with_transport(scope: Scope, receive: Receive, send: Send) -> None:
-            await inner({**scope, TRANSPORT: transport}, receive, send)
-
-        self.app = with_transport
+PING_SECONDS = 20.0
+LARGEST_FRAME = 1_048_576
 
 
 def serve(
@@ -60,26 +44,33 @@ def serve(
     lifeline_fd: int | None = None,
     hold_replay: bool = False,
     tick_seconds: float | None = None,
+    auth_seconds: float = AUTH_SECONDS,
+    ping_seconds: float = PING_SECONDS,
 ) -> None:
     """Run the paper exchange until it is told to stop (SIGTERM, SIGINT, or the lifeline's end).
 
     Prices come from a generator with ``seed``; with ``replay`` and ``replay_date`` from that day's 1-minute bars, at
     ``speed`` times the clock, beginning now unless ``hold_replay``. ``port`` 0 takes a free one; the line printed when
-    the server is ready names it. ``tick_seconds`` is the pause between ticks (default 0.5, 0.1 in a fast replay).
+    the server is ready names it. ``tick_seconds`` is the pause between ticks (default 0.5, 0.1 in a fast replay). A
+    websocket has ``auth_seconds`` to authenticate; it is pinged every ``ping_seconds`` and cut when it is silent for as
+    long again.
     Raises ValueError for a replay without a date or without bars of it, OSError if the address is taken.
     """
     market = Market(seed, replay=_replay(replay, replay_date, speed, hold=hold_replay))
     storage = Storage(state_path)
     exchange = PaperExchange(market=market, storage=storage)
     pause = tick_seconds or (REPLAY_TICK_SECONDS if replay is not None and speed > 1.0 else TICK_SECONDS)
-    stream = Stream(exchange, tick_seconds=pause)
+    stream = Stream(exchange, tick_seconds=pause, auth_seconds=auth_seconds)
     rest = Rest(exchange)
     routes = Control(rest, stream, control_token).routes() if control else []
     server = uvicorn.Server(
         uvicorn.Config(
             build(rest, stream, routes),
             http=CuttableProtocol,
-            ws="websockets-sansio",
+            ws=CuttableSocketProtocol,
+            ws_max_size=LARGEST_FRAME,
+            ws_ping_interval=ping_seconds,
+            ws_ping_timeout=ping_seconds,
             ws_per_message_deflate=False,
             loop="asyncio",
             lifespan="on",

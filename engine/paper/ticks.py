@@ -8,6 +8,7 @@ from engine.domain.instruments import Contract, InstrumentType
 from engine.paper.calls import BROKER
 from engine.paper.clock import milliseconds
 from engine.paper.quotes import Level, Quotes
+from engine.paper.subscriptions import Cast
 
 LTP, QUOTE, DEPTH = 1, 2, 3
 MODE_NAMES = {LTP: "LTP", QUOTE: "Quote", DEPTH: "Depth"}
@@ -25,21 +26,23 @@ def bad_mode(given: object) -> str:
     return f"Invalid mode {given}; expected 1 (LTP), 2 (Quote), or 3 (Depth)"
 
 
-def frame(quotes: Quotes, contract: Contract, mode: int, at: float) -> dict[str, Any]:
-    """One frame of type ``market_data``.
+def frame(quotes: Quotes, cast: Cast, tagged: int, at: float) -> dict[str, Any]:
+    """One frame of type ``market_data``, tagged with the mode of its subscriber.
 
-    ``timestamp`` is epoch milliseconds; ``ltt`` is too, except in mode 3 where it is seconds. Indices have
-    fewer fields.
+    ``timestamp`` is epoch milliseconds; ``ltt`` is too, except in mode 3 where it is seconds, and missing where the
+    frame is cut out of a richer one. Indices have fewer fields.
     """
+    contract, mode = cast.contract, cast.mode
     now = milliseconds(at)
     data: dict[str, Any] = {
         "symbol": contract.symbol,
         "exchange": contract.exchange,
         "mode": DATA_MODES[mode],
         "ltp": quotes.last(contract, at) / 100,
-        "ltt": now // 1000 if mode == DEPTH else now,
-        "timestamp": now,
     }
+    if not cast.is_cut:
+        data["ltt"] = now // 1000 if mode == DEPTH else now
+    data["timestamp"] = now
     if mode != LTP:
         if contract.instrument_type is InstrumentType.INDEX:
             data |= {"volume": 0, "price_change": 0, "price_change_percent": 0}
@@ -49,7 +52,7 @@ def frame(quotes: Quotes, contract: Contract, mode: int, at: float) -> dict[str,
         "type": "market_data",
         "symbol": contract.symbol,
         "exchange": contract.exchange,
-        "mode": mode,
+        "mode": tagged,
         "data": data,
         "broker": BROKER,
     }

@@ -8,12 +8,11 @@ from collections.abc import AsyncIterator
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from engine.paper.connections import TRANSPORT
 from engine.paper.fault_script import Fault, InHand
 from engine.paper.orders import NORMAL
 from engine.paper.wire import too_many
 
-TRANSPORT = "paper.transport"
-"""Where the server puts a connection's transport into the scope."""
 STEPS = 200
 """A slow body of more bytes than this comes in so many pieces."""
 LOGIN_PAGE = "<!DOCTYPE html><html><head><title>OpenAlgo</title></head><body>Please log in.</body></html>"
