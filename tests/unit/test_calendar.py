@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.domain.calendar import ALWAYS_OPEN, INDIA, IST, Calendar, Holiday, Hours, ist_day
+from engine.domain.calendar import ALWAYS_OPEN, INDIA, IST, Calendar, Holiday, Hours, SpecialSession, ist_day
 from engine.domain.errors import CalendarError
 from engine.domain.instruments import Exchange
 from tests.unit.strategies import thorough
@@ -146,6 +146,25 @@ def test_a_calendar_without_any_trading_day_says_so_instead_of_searching_for_eve
     )
     with pytest.raises(CalendarError, match="no trading day"):
         closed.next_trading_day(NFO, date(2026, 1, 1))
+
+
+def test_a_day_may_hold_two_sessions_with_a_pause_between_them():
+    day = date(2024, 5, 18)
+    calendar = Calendar(
+        hours=(Hours(frozenset({NFO}), date(2024, 1, 1), time(9, 15), time(15, 30), time(15, 30)),),
+        special_sessions=(
+            SpecialSession(day, "second window", time(11, 30), time(12, 30)),
+            SpecialSession(day, "first window", time(9, 15), time(10, 0)),
+        ),
+        years=frozenset({2024}),
+    )
+    first, second = calendar.sessions(NFO, day)
+    assert (first.open, first.close) == (at(day, 9, 15), at(day, 10, 0))
+    assert (second.open, second.close) == (at(day, 11, 30), at(day, 12, 30))
+    assert calendar.session_open_at(NFO, at(day, 10, 0)) is None
+    assert calendar.session_open_at(NFO, at(day, 11, 30)) == second
+    assert calendar.last_close(NFO, day) == at(day, 12, 30)
+    assert not calendar.is_ordinary_day(NFO, day)
 
 
 @pytest.mark.parametrize("day", [date(2026, 11, 22), date(2026, 11, 24), date(2031, 1, 26)])
