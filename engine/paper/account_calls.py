@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from engine.domain.instruments import Action, Exchange, PriceType, Product
 from engine.paper import schemas
-from engine.paper.accounts import PositionKey
+from engine.paper.accounts import ANALYZE, LIVE, PositionKey
 from engine.paper.calls import BROKER, Call, Endpoint
 from engine.paper.margins import Exposure, margin_of
 from engine.paper.schemas import Field, Invalid, Schema
@@ -33,10 +33,9 @@ def analyzer(call: Call) -> Response:
 
 
 def toggle(call: Call) -> Response:
-    """Repeatable switch to the account's mode. Refused (400) for a mode that this exchange does not have."""
-    wanted = "analyze" if call.values["mode"] else "live"
-    if wanted != call.face.name:
-        raise Refusal(400, f"This paper exchange has no {wanted} mode")
+    """Switch the account between analyzer and live mode, each with books of its own. Repeatable."""
+    wanted = ANALYZE if call.values["mode"] else LIVE
+    call.exchange.switch_mode(call.account.api_key, wanted)
     return success(data={**_mode(call), "message": f"Analyzer mode switched to {wanted}"})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from engine.domain.instruments import PriceType
@@ -9,6 +10,7 @@ from engine.paper import shown
 from engine.paper.accounts import ANALYZE, Account, Position, PositionKey, Token
 from engine.paper.clock import ist_text, trading_day
 from engine.paper.exchange import PaperExchange
+from engine.paper.gtt import Gtt
 from engine.paper.orders import OrderRequest, PaperOrder, Push, Status, Trade, Treatment
 from engine.paper.wire import Refusal
 
@@ -67,6 +69,24 @@ class AnalyzerFace:
     def cancel(self, exchange: PaperExchange, account: Account, order_id: str) -> PaperOrder:
         """Cancel a working order. Raises Refusal (404 unknown, 400 finished)."""
         return exchange.cancel(account, order_id)
+
+    def require_session(self, account: Account) -> None:
+        """Raise Refusal (403) if the broker refuses the session: the sandbox does not ask it."""
+
+    def gtt_refusal(self, refusal: Refusal) -> Refusal:
+        """Return a refusal of a GTT call in this mode's words: the exchange's are the sandbox's."""
+        return refusal
+
+    def gtt_row(self, exchange: PaperExchange, gtt: Gtt) -> dict[str, Any]:
+        """Return a row of the GTT book: times in UTC."""
+        return {
+            **shown.gtt(exchange, gtt),
+            "strategy": gtt.request.strategy,
+            "margin_blocked": gtt.blocked / 100,
+            "created_at": f"{_utc(gtt.created_at):%Y-%m-%dT%H:%M:%S}",
+            "updated_at": f"{_utc(gtt.updated_at):%Y-%m-%dT%H:%M:%S}",
+            "expires_at": f"{_utc(gtt.expires_at):%Y-%m-%dT%H:%M:%S.%f}",
+        }
 
     def funds(self, exchange: PaperExchange, account: Account) -> dict[str, Any]:
         """Rupees as floats. ``availablecash`` is already less what positions and working orders block."""
@@ -193,3 +213,7 @@ class AnalyzerFace:
             "pnlpercent": floating / position.cost * 100 if position.cost else 0.0,
             "lot_size": 1.0,
         }
+
+
+def _utc(at: float) -> datetime:
+    return datetime.fromtimestamp(at, tz=UTC)

@@ -17,20 +17,23 @@ from starlette.types import Receive, Scope, Send
 
 from engine.paper import (
     account_calls,
+    approval_calls,
     bodies,
     bulk_calls,
     calendar_calls,
     data_calls,
+    gtt_calls,
     option_order_calls,
     order_calls,
     schemas,
     smart_calls,
     wire,
 )
+from engine.paper.accounts import Token
 from engine.paper.calls import Call, Endpoint
 from engine.paper.exchange import PaperExchange
 from engine.paper.faces import DEFAULT_FACE, FACES
-from engine.paper.fault_script import FaultBook, InHand
+from engine.paper.fault_script import ANY, Fault, FaultBook, InHand
 from engine.paper.faults import KINDS
 from engine.paper.history import BOOKS, History
 from engine.paper.limits import RateLimits
@@ -44,6 +47,7 @@ MODULES = (
     bulk_calls,
     smart_calls,
     option_order_calls,
+    gtt_calls,
     data_calls,
     calendar_calls,
 )
@@ -80,10 +84,20 @@ class Rest:
     history: History = field(default_factory=History)
     log: deque[LoggedCall] = field(default_factory=lambda: deque(maxlen=LOGGED_CALLS))
 
+    def __post_init__(self) -> None:
+        """Let the exchange carry out what is approved."""
+        approval_calls.register(self.exchange)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request of any method: a route for functions would know a few only."""
         response = await self.serve(Request(scope, receive))
         await response(scope, receive, send)
+
+    def script(self, fault: Fault) -> None:
+        """Let a fault wait for its calls. Raises Invalid for an endpoint that is not served."""
+        if fault.endpoint != ANY and fault.endpoint not in ENDPOINTS:
+            raise schemas.Invalid({"endpoint": [f"Must be {ANY} or one of: {', '.join(ENDPOINTS)}."]})
+        self.faults.add(fault)
 
     async def serve(self, request: Request) -> Response:
         """Answer one request."""
@@ -123,11 +137,12 @@ class Rest:
         fault = self.faults.take(endpoint.name, api_key, body if isinstance(body, dict) else {})
         if fault is None:
             return self._carry_out(endpoint, api_key, body, NORMAL)
+        account = self.exchange.accounts.get(api_key)
         call = InHand(
             request,
             endpoint,
             _read(endpoint, body),
-            self.exchange.accounts.get(api_key),
+            None if account is None or account.token is Token.REVOKED else account,
             self.exchange,
             self.history,
             lambda treatment: self._carry_out(endpoint, api_key, body, treatment),
@@ -149,7 +164,7 @@ class Rest:
             marked = tag if endpoint.tagged and refusal.message != wire.BAD_KEY else {}
             return wire.error(refusal.status_code, refusal.message, **marked, **refusal.fields)
         if account is not None and endpoint.name in BOOKS:
-            self.history.keep(api_key, endpoint.name, bytes(response.body), self.exchange.clock())
+            self.history.keep(account.book, endpoint.name, bytes(response.body), self.exchange.clock())
         return response
 
     def _logged(self, endpoint: Endpoint, api_key: str, row: dict[str, Any]) -> LoggedCall:

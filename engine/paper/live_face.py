@@ -11,8 +11,9 @@ from typing import Any
 from engine.domain.instruments import PriceType
 from engine.paper import live_orders, shown
 from engine.paper.accounts import LIVE, Account, Position, PositionKey, Token
-from engine.paper.clock import ist
+from engine.paper.clock import ist, ist_text
 from engine.paper.exchange import PaperExchange
+from engine.paper.gtt import Gtt
 from engine.paper.live_orders import client_error
 from engine.paper.orders import WORKING, OrderRequest, PaperOrder, Push, Status, Trade, Treatment
 from engine.paper.wire import Refusal
@@ -67,6 +68,23 @@ class LiveFace:
     def cancel(self, exchange: PaperExchange, account: Account, order_id: str) -> PaperOrder:
         """Cancel a working order. Raises Refusal (500, without the reason)."""
         return live_orders.cancel(exchange, account, order_id)
+
+    def require_session(self, account: Account) -> None:
+        """Raise Refusal (403) if the broker refuses the session."""
+        live_orders.require_token(account)
+
+    def gtt_refusal(self, refusal: Refusal) -> Refusal:
+        """Return a refusal of a GTT call in this mode's words."""
+        return Refusal(404, "Trigger not found") if refusal.status_code == 404 else refusal
+
+    def gtt_row(self, exchange: PaperExchange, gtt: Gtt) -> dict[str, Any]:
+        """Return a row of the GTT book: times in IST, the end at midnight, no strategy and no margin."""
+        return {
+            **shown.gtt(exchange, gtt),
+            "created_at": ist_text(gtt.created_at),
+            "updated_at": ist_text(gtt.updated_at),
+            "expires_at": f"{ist(gtt.expires_at):%Y-%m-%d} 00:00:00",
+        }
 
     def funds(self, exchange: PaperExchange, account: Account) -> dict[str, Any]:
         """Rupees as text with two decimals; nothing at all, and success, when the broker refuses."""

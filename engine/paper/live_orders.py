@@ -32,7 +32,7 @@ def client_error(status_code: int, path: str, *, before: str = "") -> Refusal:
 
 def place(exchange: PaperExchange, account: Account, request: OrderRequest, treatment: Treatment) -> PaperOrder:
     """Return the order that was taken, perhaps rejected already. Raises Refusal if nothing was taken."""
-    _require_token(account)
+    require_token(account)
     contract = exchange.listing.resolve(request.symbol, request.exchange)
     if contract is None:
         raise Refusal(400, NO_INSTRUMENT)
@@ -49,7 +49,7 @@ def place(exchange: PaperExchange, account: Account, request: OrderRequest, trea
 
 def modify(exchange: PaperExchange, account: Account, order_id: str, request: OrderRequest) -> PaperOrder:
     """Return the changed order. Raises Refusal (400 unknown or finished, 403 expired token)."""
-    _require_token(account)
+    require_token(account)
     order = account.orders.get(order_id)
     if order is None or order.is_hidden(exchange.clock()):
         raise Refusal(400, UNKNOWN)
@@ -69,6 +69,7 @@ def cancel(exchange: PaperExchange, account: Account, order_id: str) -> PaperOrd
         raise client_error(400, path, before=before) from refusal
 
 
-def _require_token(account: Account) -> None:
+def require_token(account: Account) -> None:
+    """Raise Refusal (403) if the broker refuses the session."""
     if account.token is Token.DEAD:
         raise Refusal(403, BAD_TOKEN)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from engine.domain.instruments import Action
+from engine.domain.instruments import Action, PriceType, Product
 from engine.paper.accounts import Account, Position
 from engine.paper.clock import ist_text, trading_day
 from engine.paper.exchange import PaperExchange
+from engine.paper.gtt import Gtt
 from engine.paper.orders import PaperOrder, Status, Trade
 
 
@@ -100,14 +101,14 @@ def holdings(exchange: PaperExchange, account: Account) -> dict[str, Any]:
     """Return delivered shares and what they are worth, in ₹."""
     at = exchange.clock()
     rows, value, cost = [], 0, 0
-    for holding in account.holdings.values():
+    for holding in exchange.holdings(account):
         last = exchange.quotes.last(exchange.listing.contract(holding.symbol, holding.exchange), at)
         value, cost = value + last * holding.quantity, cost + holding.cost
         rows.append(
             {
                 "symbol": holding.symbol,
                 "exchange": holding.exchange,
-                "product": "CNC",
+                "product": Product.CNC,
                 "quantity": holding.quantity,
                 "average_price": holding.average,
                 "pnl": holding.unrealised(last) / 100,
@@ -121,6 +122,31 @@ def holdings(exchange: PaperExchange, account: Account) -> dict[str, Any]:
         "totalpnlpercentage": _percent(value - cost, cost),
     }
     return {"holdings": rows, "statistics": statistics}
+
+
+def gtt(exchange: PaperExchange, order: Gtt) -> dict[str, Any]:
+    """Return the fields of a GTT row that both faces give in the same form."""
+    request = order.request
+    last = exchange.quotes.last(exchange.listing.contract(request.symbol, request.exchange), exchange.clock())
+    return {
+        "trigger_id": order.trigger_id,
+        "trigger_type": order.trigger_type,
+        "status": order.status,
+        "symbol": request.symbol,
+        "exchange": request.exchange,
+        "trigger_prices": [leg.trigger_price / 100 for leg in request.legs],
+        "last_price": last / 100,
+        "legs": [
+            {
+                "action": request.action,
+                "quantity": request.quantity,
+                "price": leg.price / 100,
+                "pricetype": PriceType.LIMIT,
+                "product": request.product,
+            }
+            for leg in request.legs
+        ],
+    }
 
 
 def push_head(account: Account, order: PaperOrder) -> dict[str, Any]:
