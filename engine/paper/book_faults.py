@@ -31,7 +31,7 @@ async def old_book(call: InHand, fault: Fault) -> Response:
     if response.status_code != OK or call.account is None:
         return response
     before = call.exchange.clock() - fault.seconds
-    body = call.history.before(call.account.api_key, call.endpoint.name, before)
+    body = call.history.before(call.account.book, call.endpoint.name, before)
     return response if body is None else Response(body, media_type="application/json")
 
 

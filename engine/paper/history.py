@@ -12,19 +12,19 @@ APART_SECONDS = 0.5
 
 @dataclass(slots=True)
 class History:
-    """Answers of book calls by account and endpoint: at most one each half second, the last 30."""
+    """Answers of book calls by account (its ``book``) and endpoint: at most one each half second, the last 30."""
 
     _answers: dict[tuple[str, str], deque[tuple[float, bytes]]] = field(default_factory=dict)
 
-    def keep(self, api_key: str, endpoint: str, body: bytes, at: float) -> None:
+    def keep(self, book: str, endpoint: str, body: bytes, at: float) -> None:
         """Remember an answer of one of the ``BOOKS``, if the last one is not from just now."""
-        answers = self._answers.setdefault((api_key, endpoint), deque(maxlen=KEPT))
+        answers = self._answers.setdefault((book, endpoint), deque(maxlen=KEPT))
         if not answers or at - answers[-1][0] >= APART_SECONDS:
             answers.append((at, body))
 
-    def before(self, api_key: str, endpoint: str, at: float) -> bytes | None:
+    def before(self, book: str, endpoint: str, at: float) -> bytes | None:
         """Return the newest answer that is not younger than ``at``, else the oldest kept one, else None."""
-        answers = self._answers.get((api_key, endpoint))
+        answers = self._answers.get((book, endpoint))
         if not answers:
             return None
         return next((body for kept_at, body in reversed(answers) if kept_at <= at), answers[0][1])

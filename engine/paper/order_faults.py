@@ -7,9 +7,11 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
+from engine.paper.accounts import ANALYZE, LIVE
+from engine.paper.approval_calls import HANDLERS, QUEUED
 from engine.paper.fault_script import Fault, InHand
 from engine.paper.orders import NORMAL, Treatment
-from engine.paper.wire import error
+from engine.paper.wire import error, success
 
 OK = 200
 EXPIRED = (
@@ -74,6 +76,21 @@ async def stale_status(call: InHand, fault: Fault) -> Response:
     return call.answer(Treatment(stale_status=True, validation_seconds=fault.seconds))
 
 
+async def mode_toggled(call: InHand, _: Fault) -> Response:
+    """Switch the account's server to its other mode, then carry the call out in that."""
+    if call.account is not None:
+        call.exchange.switch_mode(call.account.api_key, ANALYZE if call.account.is_live else LIVE)
+    return call.answer(NORMAL)
+
+
+async def queued(call: InHand, fault: Fault) -> Response:
+    """Let a new order wait for approval, which comes after ``seconds`` (0: never by itself); other calls pass."""
+    if call.account is None or call.values is None or call.endpoint.name not in HANDLERS:
+        return call.answer(NORMAL)
+    number = call.exchange.queue(call.account, call.endpoint.name, call.values, fault.seconds or None)
+    return success(message=QUEUED, mode="semi_auto", pending_order_id=number)
+
+
 async def error_500(_: InHand, fault: Fault) -> Response:
     """Nothing happens: 500 in OpenAlgo's JSON, which does not say so."""
     return error(500, fault.message or "Failed to place order: the broker did not answer")
@@ -112,6 +129,8 @@ KINDS = (
     moving_timestamp,
     validation,
     stale_status,
+    mode_toggled,
+    queued,
     error_500,
     broker_error,
     broker_error_after,
