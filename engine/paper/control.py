@@ -116,7 +116,7 @@ class Control:
         if fault.kind in STREAM_KINDS:
             await self.stream.suffer(fault)
         else:
-            self.rest.faults.add(fault)
+            self.rest.script(fault)
         return JSONResponse({"status": "success", "waiting": len(self.rest.faults.waiting)})
 
     async def rate_limits(self, values: Values) -> Response:
