@@ -114,8 +114,28 @@ class PaperServer:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    def add_account(self, api_key: str, funds: float = 10_000_000, name: str | None = None) -> None:
-        self.control("accounts", api_key=api_key, name=name or api_key, funds=funds)
+    def add_account(
+        self, api_key: str, funds: float = 10_000_000, name: str | None = None, **switches: str | bool
+    ) -> None:
+        """Open an account; ``switches`` are face, semi_auto, token, liquidity as ``change`` has them."""
+        self.control("accounts", api_key=api_key, name=name or api_key, funds=funds, **switches)
+
+    def change(self, api_key: str, **switches: str | bool) -> dict[str, Any]:
+        """Set switches of an account, others stay: face (analyze, live), semi_auto, token (good, dead, revoked),
+        liquidity (touch, displayed). Gives all of them back."""
+        return self.control("account", api_key=api_key, **switches)
+
+    def pending(self, api_key: str) -> list[dict[str, Any]]:
+        """Orders that wait for approval: number, kind, payload, ..."""
+        return self.control("approvals", api_key=api_key)["pending"]
+
+    def approve(self, api_key: str, number: int) -> dict[str, Any]:
+        """Carry a queued order out; gives back its verdict and outcome."""
+        return self.control("approvals", api_key=api_key, approve=number)["decided"]
+
+    def reject(self, api_key: str, number: int) -> dict[str, Any]:
+        """Decline a queued order."""
+        return self.control("approvals", api_key=api_key, reject=number)["decided"]
 
     def shift(self, symbol: str, exchange: str, percent: float) -> None:
         """Move an index or a share by a percentage, from now on."""
@@ -139,9 +159,10 @@ class PaperServer:
     def clear_faults(self) -> None:
         self.control("faults", clear=True)
 
-    def books(self, api_key: str) -> dict[str, Any]:
-        """Everything of an account: funds_paise, realised_paise, orders, trades, positions."""
-        return self._read("books", api_key)
+    def books(self, api_key: str, face: str | None = None) -> dict[str, Any]:
+        """Everything of an account in its present mode or in ``face``: funds_paise, realised_paise, orders, trades,
+        positions, holdings, gtts."""
+        return self._read("books", api_key, **({} if face is None else {"face": face}))
 
     def requests(self, api_key: str) -> list[dict[str, Any]]:
         """Order calls in the order of arrival: at, endpoint, body, status_code."""
@@ -191,8 +212,8 @@ class PaperServer:
                 assert socket.ask(action="authenticate", api_key=api_key)["status"] == "success"
             yield socket
 
-    def _read(self, path: str, api_key: str) -> Any:
-        answer = self._http.get(f"{self.url}/control/{path}", params={"api_key": api_key})
+    def _read(self, path: str, api_key: str, **query: str) -> Any:
+        answer = self._http.get(f"{self.url}/control/{path}", params={"api_key": api_key, **query})
         assert answer.status_code == 200, answer.text
         return answer.json()
 

@@ -1,4 +1,4 @@
-"""The control surface: accounts, prices, faults and the books as a test oracle. Loopback only."""
+"""The control surface: accounts and books, prices, faults, limits. Loopback only."""
 
 from __future__ import annotations
 
@@ -17,11 +17,9 @@ from starlette.routing import BaseRoute, Route
 
 from engine.domain.errors import DomainError
 from engine.domain.instruments import Exchange
-from engine.domain.money import paise
 from engine.paper import bodies, schemas, wire
-from engine.paper.accounts import DEFAULT_FUNDS, Account
 from engine.paper.app import Rest
-from engine.paper.faces import DEFAULT_FACE, FACES
+from engine.paper.control_accounts import ACCOUNT, ACCOUNTS, APPROVALS, AccountControl
 from engine.paper.faults import FAULTS, STREAM_KINDS, scripted
 from engine.paper.limits import SCOPES
 from engine.paper.schemas import Field, Schema
@@ -32,12 +30,6 @@ Values = dict[str, Any]
 
 NONCE_CHARACTERS = range(16, 129)
 
-ACCOUNTS: Schema = {
-    "api_key": Field(schemas.sized(1, 256)),
-    "name": Field(schemas.sized(1, 100)),
-    "funds": Field(schemas.price, required=False, default=DEFAULT_FUNDS / 100),
-    "face": Field(schemas.one_of(tuple(FACES)), required=False, default=DEFAULT_FACE),
-}
 PRICE: Schema = {
     "symbol": Field(schemas.sized(1, 50), required=False),
     "exchange": Field(schemas.one_of(schemas.EXCHANGE_ORDER), required=False),
@@ -62,13 +54,16 @@ class Control:
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes below /control/."""
+        accounts = AccountControl(self.rest.exchange)
         return [
-            self._route("/control/accounts", self.accounts, ACCOUNTS),
+            self._route("/control/accounts", accounts.accounts, ACCOUNTS),
+            self._route("/control/account", accounts.account, ACCOUNT),
+            self._route("/control/approvals", accounts.approvals, APPROVALS),
             self._route("/control/price", self.price, PRICE),
             self._route("/control/faults", self.faults, FAULTS),
             self._route("/control/rate_limits", self.rate_limits, RATE_LIMITS),
             self._route("/control/replay", self.replay, REPLAY),
-            self._route("/control/books", self.books, None),
+            self._route("/control/books", accounts.books, None),
             self._route("/control/requests", self.requests, None),
             Route("/control/whoami", self.whoami, methods=["GET"]),
         ]
@@ -81,13 +76,6 @@ class Control:
         if len(nonce) not in NONCE_CHARACTERS or not nonce.isascii():
             return wire.error(400, {"nonce": ["16 to 128 letters, digits and signs."]})
         return PlainTextResponse(proof(self.token, nonce), headers={"Cache-Control": "no-store"})
-
-    async def accounts(self, values: Values) -> Response:
-        """Create an account; the same key again changes nothing."""
-        account, created = self.rest.exchange.open_account(
-            api_key=values["api_key"], name=values["name"], funds=paise(values["funds"]), face=values["face"]
-        )
-        return JSONResponse({"status": "success", "created": created, "name": account.name, "face": account.face})
 
     async def price(self, values: Values) -> Response:
         """Shift an underlying, pin a price, or clear; resting orders are matched and ticks sent at once."""
@@ -138,33 +126,10 @@ class Control:
         self.stream.publish()
         return JSONResponse({"status": "success", "held": replay.started_at is None})
 
-    async def books(self, values: Values) -> Response:
-        """Everything of one account, money in paise."""
-        account = self._account(values)
-        exchange = self.rest.exchange
-        return JSONResponse(
-            {
-                "name": account.name,
-                "funds_paise": account.funds,
-                "realised_paise": account.realised,
-                "used_paise": exchange.used(account),
-                "available_paise": exchange.available(account),
-                "orders": [order.document() for order in account.orders.values()],
-                "trades": [trade.document() for trade in account.trades],
-                "positions": [position.document() for position in account.positions.values()],
-            }
-        )
-
     async def requests(self, values: Values) -> Response:
         """Order calls of one account in the order of arrival, refused and dropped ones included."""
-        account = self._account(values)
+        account = AccountControl(self.rest.exchange).known(values)
         return JSONResponse([call.document() for call in self.rest.log if call.api_key == account.api_key])
-
-    def _account(self, values: Values) -> Account:
-        account = self.rest.exchange.accounts.get(values.get("api_key", ""))
-        if account is None:
-            raise schemas.Invalid({"api_key": ["There is no account with this key."]})
-        return account
 
     def _check_price(self, kind: str, value: float, symbol: str, segment: str) -> None:
         try:
