@@ -7,10 +7,13 @@ long costs seconds, one that is closed too early costs a second order.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from engine.broker.scrub import decode_json
+from engine.broker.scrub import Secret, decode_json
+
+Taken = TypeVar("Taken")
 
 _NO_ID = frozenset({"", "none", "null", "nil", "nan", "undefined", "false", "true", "0", "-1", "n/a"})
 _LONGEST_ID = 128
@@ -85,11 +88,26 @@ class Unclear:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class NothingToDo:
+    """A smart order found the position as it shall be: no order was placed. ``message`` may be wrong about why.
+
+    The server says "No OpenPosition Found" also where a position exists and matches (recorded).
+    """
+
+    message: str
+
+
 PlacementOutcome = Placed | Refused | RateLimited | Queued | OutcomeOpen | NoAnswer | NotSent
 ChangeOutcome = Acknowledged | Refused | RateLimited | Unclear | NotSent
+SmartOutcome = PlacementOutcome | NothingToDo
+Unplaced = Refused | RateLimited | OutcomeOpen | NoAnswer
+"""What any call that may place orders can come to, besides being taken."""
+
+_NOTHING_TO_DO = ("positions already matched", "no openposition found")
 
 
-def judge_placement(status_code: int, body: bytes, *, secret: str = "") -> PlacementOutcome:
+def judge_placement(status_code: int, body: bytes, *, secret: Secret | None = None) -> PlacementOutcome:
     """Return what this answer to ``placeorder`` proves (RULES 5); ``secret`` is masked in every text of the outcome.
 
     >>> judge_placement(200, b'{"orderid": "26112227287987", "status": "success"}')
@@ -101,8 +119,27 @@ def judge_placement(status_code: int, body: bytes, *, secret: str = "") -> Place
     >>> judge_placement(502, b"<html>Bad gateway</html>")
     NoAnswer(detail="502 without OpenAlgo's JSON")
     """
-    answer = _openalgo(body, secret)
-    orderid = order_id(answer.get("orderid")) if answer else None
+    return judge_sending(status_code, openalgo_answer(body, secret), _judge_taken)
+
+
+def judge_smart(status_code: int, body: bytes, *, secret: Secret | None = None) -> SmartOutcome:
+    """Return what this answer to ``placesmartorder`` proves; only the recorded words mean that nothing was to do.
+
+    >>> judge_smart(200, b'{"message": "Positions Already Matched. No Action needed.", "status": "success"}')
+    NothingToDo(message='Positions Already Matched. No Action needed.')
+    """
+    return judge_sending(status_code, openalgo_answer(body, secret), _judge_smart_taken)
+
+
+def judge_sending(
+    status_code: int,
+    answer: dict[str, Any] | None,
+    taken: Callable[[int, dict[str, Any]], Taken],
+    *,
+    id_field: str = "orderid",
+) -> Taken | Unplaced:
+    """Return what the answer to a call that may place orders proves; ``taken`` judges a 2xx in OpenAlgo's JSON."""
+    orderid = order_id(answer.get(id_field)) if answer else None
     match status_code:
         case 429:
             # With an id the order may exist: sending it again would make a second one.
@@ -111,7 +148,7 @@ def judge_placement(status_code: int, body: bytes, *, secret: str = "") -> Place
         case _ if answer is None:
             return NoAnswer(f"{status_code} without OpenAlgo's JSON")
         case _ if 200 <= status_code < 300:
-            return _judge_taken(status_code, answer, orderid)
+            return taken(status_code, answer)
         case 400 | 401 | 403 | 404 if "message" in answer:
             return Refused(message_text(answer), status_code, orderid)
         case _ if status_code >= 400 and answer.get("status") == "error" and "message" in answer:
@@ -121,20 +158,20 @@ def judge_placement(status_code: int, body: bytes, *, secret: str = "") -> Place
             return NoAnswer(f"{status_code} without OpenAlgo's JSON")
 
 
-def judge_modify(status_code: int, body: bytes, *, secret: str = "") -> ChangeOutcome:
+def judge_modify(status_code: int, body: bytes, *, secret: Secret | None = None) -> ChangeOutcome:
     """Return what this answer to ``modifyorder`` proves.
 
     Analyzer mode acknowledges a change of price type and ignores it.
     """
-    return _judge_change(status_code, body, secret)
+    return judge_change(status_code, openalgo_answer(body, secret), Acknowledged)
 
 
-def judge_cancel(status_code: int, body: bytes, *, secret: str = "") -> ChangeOutcome:
+def judge_cancel(status_code: int, body: bytes, *, secret: Secret | None = None) -> ChangeOutcome:
     """Return what this answer to ``cancelorder`` proves.
 
     Live servers answer 500 for an order that is already finished.
     """
-    return _judge_change(status_code, body, secret)
+    return judge_change(status_code, openalgo_answer(body, secret), Acknowledged)
 
 
 def order_id(value: Any) -> str | None:
@@ -159,37 +196,64 @@ def message_text(answer: dict[str, Any] | None) -> str:
     return "; ".join(parts)
 
 
-def _judge_taken(status_code: int, answer: dict[str, Any], orderid: str | None) -> PlacementOutcome:
-    if orderid:
-        return Placed(orderid)
+def queued(answer: dict[str, Any]) -> Queued | None:
+    """Return the queueing of a semi-auto account, None for every other answer."""
     pending = answer.get("pending_order_id")
-    if answer.get("mode") == "semi_auto" or pending is not None:
-        return Queued(str(pending) if isinstance(pending, int | str) else None)
+    if answer.get("mode") != "semi_auto" and pending is None:
+        return None
+    return Queued(str(pending) if isinstance(pending, int | str) else None)
+
+
+def without_an_id(status_code: int, answer: dict[str, Any]) -> OutcomeOpen:
+    """Return the outcome of an answer that took the call and names nothing."""
     said = message_text(answer)
     return OutcomeOpen(f"{status_code} without an order id" + (f": {said}" if said else ""))
 
 
-def _judge_change(status_code: int, body: bytes, secret: str) -> ChangeOutcome:
-    answer = _openalgo(body, secret)
-    said = message_text(answer)
-    if status_code == 429:
-        return RateLimited(said)
-    if answer is None:
-        return Unclear(f"{status_code} without OpenAlgo's JSON")
-    orderid = order_id(answer.get("orderid"))
-    if status_code == 200 and answer.get("status") == "success" and orderid and "pending_order_id" not in answer:
-        return Acknowledged(orderid)
-    if status_code in {400, 401, 403, 404} and "message" in answer:
-        return Refused(said, status_code, orderid)
-    return Unclear(f"{status_code}: {said or 'no order id'}")
-
-
-def _openalgo(body: bytes, secret: str) -> dict[str, Any] | None:
+def openalgo_answer(body: bytes, secret: Secret | None) -> dict[str, Any] | None:
+    """Return the body as OpenAlgo's JSON with the secret masked, None if it is something else."""
     try:
         answer = decode_json(body, secret=secret)
     except ValueError:
         return None
     return answer if isinstance(answer, dict) else None
+
+
+def judge_change(
+    status_code: int,
+    answer: dict[str, Any] | None,
+    acknowledged: Callable[[str], Taken],
+    *,
+    id_field: str = "orderid",
+) -> Taken | Refused | RateLimited | Unclear:
+    """Return what the answer to a modification or cancellation proves; a good one names what it changed."""
+    said = message_text(answer)
+    if status_code == 429:
+        return RateLimited(said)
+    if answer is None:
+        return Unclear(f"{status_code} without OpenAlgo's JSON")
+    orderid = order_id(answer.get(id_field))
+    if status_code == 200 and answer.get("status") == "success" and orderid and queued(answer) is None:
+        return acknowledged(orderid)
+    if status_code in {400, 401, 403, 404} and "message" in answer:
+        return Refused(said, status_code, orderid)
+    return Unclear(f"{status_code}: {said or 'no order id'}")
+
+
+def _judge_taken(status_code: int, answer: dict[str, Any]) -> Placed | Queued | OutcomeOpen:
+    orderid = order_id(answer.get("orderid"))
+    if orderid:
+        return Placed(orderid)
+    return queued(answer) or without_an_id(status_code, answer)
+
+
+def _judge_smart_taken(status_code: int, answer: dict[str, Any]) -> Placed | Queued | OutcomeOpen | NothingToDo:
+    outcome = _judge_taken(status_code, answer)
+    said = message_text(answer)
+    found_nothing = said.casefold().startswith(_NOTHING_TO_DO) and answer.get("status") == "success"
+    if status_code == 200 and isinstance(outcome, OutcomeOpen) and "orderid" not in answer and found_nothing:
+        return NothingToDo(said)
+    return outcome
 
 
 def _flat(value: Any) -> str:

@@ -8,16 +8,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import IntEnum
 
-from engine.broker.models import Mode, OrderStatus
+from engine.broker.models import DepthLevel, Mode, OrderStatus
 from engine.domain.instruments import Action, Exchange, PriceType, Product
 
 Instrument = tuple[str, Exchange]
 
 
+class StreamMode(IntEnum):
+    """How much of an instrument is streamed; each mode is subscribed and given back by itself."""
+
+    LTP = 1
+    QUOTE = 2
+    DEPTH = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """One price: ``ltp`` in ₹, finite and above zero; ``exchange_time`` epoch milliseconds, where it is sent."""
+    """One price: ``ltp`` in ₹, finite and above zero; ``exchange_time`` epoch milliseconds, where it is sent.
+
+    ``last_trade_time`` is epoch milliseconds too, whichever unit the server used. A server passes on richer frames
+    that somebody else's subscription caused: the same price may come twice, and says no more here.
+    """
 
     symbol: str
     exchange: Exchange
@@ -25,6 +38,31 @@ class Tick:
     exchange_time: int | None
     received_at: float
     received_utc: datetime
+    last_trade_time: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteTick(Tick):
+    """A price with the figures of the day; what a frame leaves out (indices do) or spoils is None."""
+
+    open: float | None = None
+    high: float | None = None
+    low: float | None = None
+    close: float | None = None
+    volume: int | None = None
+    last_quantity: int | None = None
+    average_price: float | None = None
+    total_buy_quantity: int | None = None
+    total_sell_quantity: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DepthTick(QuoteTick):
+    """A quote with open interest and levels, best first; None where a frame has no readable levels."""
+
+    open_interest: int | None = None
+    bids: tuple[DepthLevel, ...] | None = None
+    asks: tuple[DepthLevel, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +113,13 @@ class OrdersSubscribed:
 
 @dataclass(frozen=True, slots=True)
 class Subscribed:
-    """Every instrument whose prices the server has acknowledged on this connection."""
+    """Every instrument whose prices the server has acknowledged on this connection, in whatever mode.
+
+    ``by_mode`` says in which ones.
+    """
 
     instruments: frozenset[Instrument]
+    by_mode: frozenset[tuple[StreamMode, Instrument]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,16 +9,18 @@ from datetime import datetime
 from typing import Any
 
 from engine.broker import fields as f
-from engine.broker import parsing
 from engine.broker.errors import BadAnswerError
-from engine.broker.feed import Instrument, OrderPush, Tick
-from engine.broker.models import Mode
-from engine.broker.scrub import masked
+from engine.broker.feed import DepthTick, Instrument, OrderPush, QuoteTick, StreamMode, Tick
+from engine.broker.models import DepthLevel, Mode
+from engine.broker.parsing import account, market
+from engine.broker.parsing.answer import count_or_none
+from engine.broker.scrub import Secret, masked
 from engine.domain.instruments import Exchange
 
 _EXCHANGES = {exchange.value: exchange for exchange in Exchange}
 _EARLIEST_MS = 1_000_000_000_000
 _LATEST_MS = 10_000_000_000_000
+_MODE_NAMES = {"ltp": StreamMode.LTP, "quote": StreamMode.QUOTE, "depth": StreamMode.DEPTH}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +32,9 @@ class Authenticated:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """An answer to ``subscribe``: what was taken and what was not, with reasons."""
+    """An answer to ``subscribe``: what was taken, in which mode where it says so, and what was not, with reasons."""
 
-    taken: frozenset[Instrument]
+    taken: frozenset[tuple[StreamMode | None, Instrument]]
     refused: dict[Instrument, str] = field(default_factory=dict)
 
 
@@ -65,7 +67,9 @@ class Unusable:
 Frame = Tick | OrderPush | Authenticated | Acknowledged | OrdersAcknowledged | Other | Failure | Unusable
 
 
-def read_frame(message: str | bytes, received_at: float, received_utc: datetime, *, secret: str = "") -> Frame:
+def read_frame(
+    message: str | bytes, received_at: float, received_utc: datetime, *, secret: Secret | None = None
+) -> Frame:
     """Return what a frame says; texts of it never carry the secret."""
     try:
         frame = json.loads(message)
@@ -74,12 +78,14 @@ def read_frame(message: str | bytes, received_at: float, received_utc: datetime,
     if not isinstance(frame, dict):
         return Unusable("json", "not an object")
     kind = frame.get("type")
-    if kind == "market_data":
-        return _tick(frame, received_at, received_utc)
     try:
-        frame = masked(frame, secret) if secret else frame
+        if secret is not None and secret.may_be_in(message):
+            frame = masked(frame, secret)
+        if kind == "market_data":
+            return _tick(frame, received_at, received_utc)
         return _other(kind, frame, received_at, received_utc)
     except (BadAnswerError, RecursionError) as error:
+        kind = frame.get("type")
         return Unusable(kind if isinstance(kind, str) else "frame", str(error))
 
 
@@ -93,9 +99,66 @@ def _tick(frame: dict[str, Any], received_at: float, received_utc: datetime) -> 
     ltp = data.get("ltp")
     if isinstance(ltp, bool) or not isinstance(ltp, int | float) or not 0 < ltp < 1e12 or not math.isfinite(ltp):
         return Unusable("tick", "no price above zero")
-    stamp = data.get("timestamp")
-    usable = isinstance(stamp, int) and _EARLIEST_MS <= stamp < _LATEST_MS
-    return Tick(symbol, exchange, float(ltp), stamp if usable else None, received_at, received_utc)
+    price, stamp, traded = float(ltp), _milliseconds(data.get("timestamp")), _any_milliseconds(data.get("ltt"))
+    match frame.get("mode"):
+        case StreamMode.QUOTE:
+            fields = _quote_fields(data)
+            return QuoteTick(symbol, exchange, price, stamp, received_at, received_utc, traded, **fields)
+        case StreamMode.DEPTH:
+            fields = _quote_fields(data) | _depth_fields(data)
+            return DepthTick(symbol, exchange, price, stamp, received_at, received_utc, traded, **fields)
+        case _:
+            return Tick(symbol, exchange, price, stamp, received_at, received_utc, traded)
+
+
+def _milliseconds(value: Any) -> int | None:
+    usable = isinstance(value, int) and not isinstance(value, bool) and _EARLIEST_MS <= value < _LATEST_MS
+    return value if usable else None
+
+
+def _any_milliseconds(value: Any) -> int | None:
+    """Return a time of a plugin that sends seconds in one mode and milliseconds in the others."""
+    if isinstance(value, int) and _EARLIEST_MS <= value * 1000 < _LATEST_MS:
+        return value * 1000
+    return _milliseconds(value)
+
+
+def _quote_fields(data: dict[str, Any]) -> dict[str, Any]:
+    prices = ("open", "high", "low", "close", "average_price")
+    counts = ("volume", "last_quantity", "total_buy_quantity", "total_sell_quantity")
+    return {name: _number(data, name) for name in prices} | {name: _count(data, name) for name in counts}
+
+
+def _depth_fields(data: dict[str, Any]) -> dict[str, Any]:
+    depth = data.get("depth")
+    sides = depth if isinstance(depth, dict) else {}
+    interest = _count(data, "open_interest")
+    return {
+        "open_interest": _count(data, "oi") if interest is None else interest,
+        "bids": _levels(sides, "buy"),
+        "asks": _levels(sides, "sell"),
+    }
+
+
+def _number(data: dict[str, Any], name: str) -> float | None:
+    try:
+        return f.number_or_none(data, name)
+    except BadAnswerError:
+        return None
+
+
+def _count(data: dict[str, Any], name: str) -> int | None:
+    try:
+        return count_or_none(data, name)
+    except BadAnswerError:
+        return None
+
+
+def _levels(sides: dict[str, Any], name: str) -> tuple[DepthLevel, ...] | None:
+    try:
+        return f.each(f.items(sides, name), name, market.depth_level)
+    except BadAnswerError:
+        return None
 
 
 def _other(kind: Any, frame: dict[str, Any], received_at: float, received_utc: datetime) -> Frame:
@@ -116,7 +179,7 @@ def _other(kind: Any, frame: dict[str, Any], received_at: float, received_utc: d
 
 
 def _push(frame: dict[str, Any], received_at: float, received_utc: datetime) -> OrderPush:
-    row = parsing.order_row(frame)
+    row = account.order_row(frame)
     return OrderPush(
         mode=f.word(frame, "mode", Mode),
         orderid=row.orderid,
@@ -140,13 +203,14 @@ def _push(frame: dict[str, Any], received_at: float, received_utc: datetime) -> 
 
 
 def _acknowledged(frame: dict[str, Any]) -> Acknowledged:
-    taken: set[Instrument] = set()
+    taken: set[tuple[StreamMode | None, Instrument]] = set()
     refused: dict[Instrument, str] = {}
     for entry in f.items(frame, "subscriptions"):
         row = f.mapping(entry, "subscriptions")
         instrument = (f.text(row, "symbol"), f.word(row, "exchange", Exchange))
         if row.get("status") == "success":
-            taken.add(instrument)
+            mode = row.get("mode")
+            taken.add((_MODE_NAMES.get(mode.casefold()) if isinstance(mode, str) else None, instrument))
         else:
             refused[instrument] = f.text_or_none(row, "message") or "no reason given"
     return Acknowledged(frozenset(taken), refused)

@@ -33,12 +33,11 @@ class OrderRequest:
     disclosed_quantity: int = 0
 
     def __post_init__(self) -> None:
-        _named("strategy", self.strategy)
-        _named("symbol", self.symbol)
-        if self.exchange in _NOT_TRADABLE:
-            raise ContractError("exchange", f"{self.exchange} cannot be traded")
-        _counted("quantity", self.quantity, least=1)
-        _counted("disclosed_quantity", self.disclosed_quantity, least=0)
+        named("strategy", self.strategy)
+        named("symbol", self.symbol)
+        tradable(self.exchange)
+        counted("quantity", self.quantity, least=1)
+        counted("disclosed_quantity", self.disclosed_quantity, least=0)
         _priced(self.price_type, self.price, self.trigger_price)
 
     def payload(self) -> dict[str, str]:
@@ -65,11 +64,58 @@ class ModifyRequest:
     order: OrderRequest
 
     def __post_init__(self) -> None:
-        _named("orderid", self.orderid)
+        named("orderid", self.orderid)
 
     def payload(self) -> dict[str, str]:
         """Return the body of ``modifyorder`` without the key."""
         return {"orderid": self.orderid, **self.order.payload()}
+
+
+@dataclass(frozen=True, slots=True)
+class SmartOrderRequest:
+    """An order that brings a position to ``position_size`` (signed); the server works out what is missing.
+
+    ``quantity`` may be 0. A position that is flat, a ``position_size`` of 0 and a ``quantity`` above 0 **open** a new
+    position. Analyzer servers ignore the price type and execute as MARKET. Raises ContractError naming the field.
+    """
+
+    strategy: str
+    symbol: str
+    exchange: Exchange
+    action: Action
+    quantity: int
+    position_size: int
+    product: Product
+    price_type: PriceType = PriceType.MARKET
+    price: float = 0.0
+    trigger_price: float = 0.0
+    disclosed_quantity: int = 0
+
+    def __post_init__(self) -> None:
+        named("strategy", self.strategy)
+        named("symbol", self.symbol)
+        tradable(self.exchange)
+        counted("quantity", self.quantity, least=0)
+        if isinstance(self.position_size, bool) or not isinstance(self.position_size, int):
+            raise ContractError("position_size", f"{self.position_size!r} is not a whole number")
+        counted("disclosed_quantity", self.disclosed_quantity, least=0)
+        _priced(self.price_type, self.price, self.trigger_price)
+
+    def payload(self) -> dict[str, str]:
+        """Return the body of ``placesmartorder`` without the key."""
+        return {
+            "strategy": self.strategy,
+            "symbol": self.symbol,
+            "exchange": self.exchange.value,
+            "action": self.action.value,
+            "quantity": str(self.quantity),
+            "position_size": str(self.position_size),
+            "pricetype": self.price_type.value,
+            "product": self.product.value,
+            "price": number_text(self.price),
+            "trigger_price": number_text(self.trigger_price),
+            "disclosed_quantity": str(self.disclosed_quantity),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +132,8 @@ class MarginPosition:
     trigger_price: float = 0.0
 
     def __post_init__(self) -> None:
-        _named("symbol", self.symbol)
-        _counted("quantity", self.quantity, least=1)
+        named("symbol", self.symbol)
+        counted("quantity", self.quantity, least=1)
 
     def payload(self) -> dict[str, str]:
         """One entry of ``positions``; the quantity must be text here, a number is refused."""
@@ -115,12 +161,20 @@ def number_text(value: float) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _named(field: str, value: str) -> None:
+def tradable(exchange: Exchange) -> None:
+    """Raise ContractError for an index segment: an analyzer would even fill an index."""
+    if exchange in _NOT_TRADABLE:
+        raise ContractError("exchange", f"{exchange} cannot be traded")
+
+
+def named(field: str, value: str) -> None:
+    """Raise ContractError for an empty text."""
     if not isinstance(value, str) or not value.strip():
         raise ContractError(field, "is empty")
 
 
-def _counted(field: str, value: int, *, least: int) -> None:
+def counted(field: str, value: int, *, least: int) -> None:
+    """Raise ContractError for what is no whole number, or a smaller one."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ContractError(field, f"{value!r} is not a whole number of at least {least}")
 

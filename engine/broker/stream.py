@@ -23,7 +23,7 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.uri import parse_uri
 
 from engine.broker import frames
-from engine.broker.client import utc_now
+from engine.broker.caller import utc_now
 from engine.broker.feed import (
     Connected,
     Connecting,
@@ -35,11 +35,13 @@ from engine.broker.feed import (
     OrdersSubscribed,
     Problem,
     Stopped,
+    StreamMode,
     StreamState,
     Subscribed,
     Tick,
 )
-from engine.broker.scrub import scrub
+from engine.broker.scrub import Secret
+from engine.broker.subscriptions import Subscriptions
 from engine.broker.transport import USER_AGENT, shared_ssl_context
 
 _log = logging.getLogger(__name__)
@@ -48,8 +50,6 @@ _log = logging.getLogger(__name__)
 _mute = logging.Logger("websockets", logging.CRITICAL)  # noqa: LOG001 - a registered one could be turned up
 _mute.addHandler(logging.NullHandler())
 
-_MODE_LTP = 1
-_BATCH = 200
 _LARGEST_FRAME = 4 * 1024 * 1024
 _LOGIN_REFUSED = frozenset({"AUTHENTICATION_ERROR", "BROKER_ERROR"})
 
@@ -68,7 +68,9 @@ class _Turned(_Ended):
 
 
 class OpenAlgoStream:
-    """Streams prices (mode 1, last traded price) and order pushes of one account.
+    """Streams prices and order pushes of one account.
+
+    Prices come as ``Tick``, ``QuoteTick`` or ``DepthTick``, by the mode an instrument is wanted in.
 
     ``on_tick``, ``on_order`` and ``on_state`` run in the stream's thread; one that raises is reported as a
     ``Problem`` and costs nothing else. ``backoff`` are the pauses between attempts in seconds, the last one repeated,
@@ -98,28 +100,25 @@ class OpenAlgoStream:
         clock: Callable[[], float] = boot_clock,
         wall_clock: Callable[[], datetime] = utc_now,
     ) -> None:
+        key_is_sound = isinstance(api_key, str) and bool(api_key.strip())
+        self._key = Secret(api_key if key_is_sound else "")
+        del api_key
         self._uri = _checked_url(ws_url)
-        if not isinstance(api_key, str) or not api_key.strip():
+        if not key_is_sound:
             raise ValueError("api_key: is empty")
         if not backoff:
             raise ValueError("backoff: at least one pause")
-        self.label = scrub(label or ws_url, api_key)
-        self._key = api_key
+        self.label = self._key.scrub(label or ws_url)
         self._on_tick, self._on_order, self._on_state = on_tick, on_order, on_state
         self._wants_orders = wants_orders
         self._backoff, self._refused_pause = tuple(backoff), refused_pause
         self._ping_after, self._silent_limit = ping_after, silent_limit
         self._open_timeout, self._login_timeout = open_timeout, login_timeout
-        self._ask_again_after = ask_again_after
         self._ssl_context = ssl_context
         self._clock, self._wall_clock = clock, wall_clock
         self._poll = min(0.2, ping_after / 2)
 
-        self._wanted: frozenset[Instrument] = frozenset()
-        self._seen: frozenset[Instrument] = frozenset()
-        self._asked: dict[Instrument, float] = {}
-        self._taken: set[Instrument] = set()
-        self._next_look = 0.0
+        self._subscriptions = Subscriptions(ask_again_after)
         self._logged_in = False
         self._connection: ClientConnection | None = None
         self._sock: socket.socket | None = None
@@ -134,9 +133,12 @@ class OpenAlgoStream:
         """Start the thread; once."""
         self._thread.start()
 
-    def set_symbols(self, instruments: Iterable[Instrument]) -> None:
-        """Want prices of exactly these from now on, also after every reconnect; from any thread, never blocks."""
-        self._wanted = frozenset(instruments)
+    def set_symbols(self, instruments: Iterable[Instrument], *, mode: StreamMode = StreamMode.LTP) -> None:
+        """Want exactly these in one mode from now on, also after every reconnect; from any thread, never blocks.
+
+        What is wanted in the other modes stays: one instrument can be streamed in several.
+        """
+        self._subscriptions.want(mode, instruments)
 
     def stop(self) -> None:
         """End the stream; returns within 2 s.
@@ -181,13 +183,10 @@ class OpenAlgoStream:
     def _one_connection(self) -> None:
         """Connect, log in and listen until told to stop; every other end raises."""
         self._logged_in = False
-        self._asked.clear()
-        self._taken.clear()
-        self._seen = frozenset()
-        self._next_look = 0.0
+        self._subscriptions.reset()
         try:
             connection = self._connection = self._connect()
-            self._send(connection, {"action": "authenticate", "api_key": self._key})
+            self._send(connection, {"action": "authenticate", "api_key": self._key.reveal()})
             self._listen(connection)
         finally:
             if self._connection is not None:
@@ -264,9 +263,9 @@ class OpenAlgoStream:
                 assert_never(frame)
 
     def _acknowledge(self, frame: frames.Acknowledged) -> None:
-        self._taken |= frame.taken & self._wanted
+        self._subscriptions.acknowledge(frame.taken)
         if frame.taken:
-            self._tell(Subscribed(frozenset(self._taken)))
+            self._tell_subscribed()
         for instrument, reason in frame.refused.items():
             self._tell(NotSubscribed(instrument, reason))
 
@@ -279,36 +278,24 @@ class OpenAlgoStream:
         self._problem(frame.code or "error", frame.message)
 
     def _subscribe(self, connection: ClientConnection, now: float) -> None:
-        """Bring what is asked for in line with what is wanted; unanswered and refused ones are asked for again."""
-        wanted = self._wanted
-        if wanted is self._seen and now < self._next_look:
-            return
-        self._seen, self._next_look = wanted, now + 1.0
-        gone = [instrument for instrument in self._asked if instrument not in wanted]
-        new = [
-            instrument
-            for instrument in sorted(wanted)
-            if instrument not in self._taken
-            and now - self._asked.get(instrument, float("-inf")) >= self._ask_again_after
-        ]
-        for batch in _batches(gone):
-            symbols = [{"symbol": symbol, "exchange": exchange.value, "mode": _MODE_LTP} for symbol, exchange in batch]
-            self._send(connection, {"action": "unsubscribe", "symbols": symbols})
-        for instrument in gone:
-            del self._asked[instrument]
-        if self._taken - wanted:
-            self._taken &= wanted
-            self._tell(Subscribed(frozenset(self._taken)))
-        for batch in _batches(new):
-            symbols = [{"symbol": symbol, "exchange": exchange.value} for symbol, exchange in batch]
-            self._send(connection, {"action": "subscribe", "symbols": symbols, "mode": _MODE_LTP})
-            self._asked.update(dict.fromkeys(batch, now))
+        """Bring what is asked for in line with what is wanted."""
+        due = self._subscriptions.due(now)
+        for message in due.given_back:
+            self._send(connection, message)
+        if due.fewer:
+            self._tell_subscribed()
+        for message in due.asked_for:
+            self._send(connection, message)
 
     # Talking
 
     @staticmethod
     def _send(connection: ClientConnection, message: dict[str, Any]) -> None:
         connection.send(json.dumps(message))
+
+    def _tell_subscribed(self) -> None:
+        taken = self._subscriptions.taken
+        self._tell(Subscribed(frozenset(instrument for _, instrument in taken), taken))
 
     def _tell(self, state: StreamState) -> None:
         if self._stopping.is_set():
@@ -328,13 +315,13 @@ class OpenAlgoStream:
 
     def _problem(self, kind: str, detail: str) -> None:
         self._problems[kind] += 1
-        self._tell(Problem(kind, self._problems[kind], scrub(detail, self._key)))
+        self._tell(Problem(kind, self._problems[kind], self._key.scrub(detail)))
 
     def _reason(self, error: Exception) -> str:
         if isinstance(error, ConnectionClosed) and error.rcvd is not None:
-            return scrub(f"closed by the server: {error.rcvd.code} {error.rcvd.reason}".strip(), self._key)
+            return self._key.scrub(f"closed by the server: {error.rcvd.code} {error.rcvd.reason}".strip())
         text = str(error) if isinstance(error, _Ended) else f"{type(error).__name__}: {error}"
-        return scrub(text, self._key)
+        return self._key.scrub(text)
 
     def _on_stopped(self) -> None:
         try:
@@ -351,7 +338,3 @@ def _checked_url(ws_url: str) -> str:
     if uri.username is not None or uri.password is not None:
         raise ValueError("ws_url: must not contain a user name or password")
     return ws_url.strip()
-
-
-def _batches(instruments: list[Instrument]) -> list[list[Instrument]]:
-    return [instruments[start : start + _BATCH] for start in range(0, len(instruments), _BATCH)]

@@ -6,7 +6,7 @@ import logging
 import re
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -22,6 +22,8 @@ _BEFORE_ANY_WRITE = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout
 # At DEBUG they print what a server sent, and servers echo keys.
 for _name in ("httpcore", "httpx"):
     logging.getLogger(_name).setLevel(logging.WARNING)
+# httpx names addresses at INFO, and one endpoint wants the key there: what somebody turns up stays silent all the same.
+logging.getLogger("httpx").addFilter(lambda record: record.levelno >= logging.WARNING)
 
 _context_lock = threading.Lock()
 _contexts: dict[str, ssl.SSLContext] = {}
@@ -145,6 +147,10 @@ class Wire:
         """Status code and body; raises httpx's errors and BodyTooLargeError."""
         return self._exchange(self._reading, path, payload, read_timeout=read_timeout)
 
+    def fetch(self, path: str, query: Mapping[str, str], *, read_timeout: float, largest: int = 0) -> tuple[int, bytes]:
+        """Like ``read``, by GET and with the fields in the address."""
+        return self._exchange(self._reading, path, query, method="GET", read_timeout=read_timeout, largest=largest)
+
     def place(
         self, path: str, payload: dict[str, Any], departure: Departure, *, read_timeout: float
     ) -> tuple[int, bytes]:
@@ -189,22 +195,25 @@ class Wire:
         self,
         client: httpx.Client,
         path: str,
-        payload: dict[str, Any],
+        payload: Mapping[str, Any],
         *,
         read_timeout: float,
         departure: Departure | None = None,
+        method: str = "POST",
+        largest: int = 0,
     ) -> tuple[int, bytes]:
         timeout = httpx.Timeout(read_timeout, connect=self._connect_timeout, pool=self._connect_timeout)
         extensions = {} if departure is None else {"trace": departure.trace}
+        fields: dict[str, Any] = {"params" if method == "GET" else "json": payload}
         with self._call(), ExitStack() as answer:
             if self._foreign and departure is not None:
                 departure.begin()
             response = answer.enter_context(
-                client.stream("POST", path, json=payload, timeout=timeout, extensions=extensions)
+                client.stream(method, path, **fields, timeout=timeout, extensions=extensions)
             )
             body = bytearray()
             for chunk in response.iter_bytes():
                 body += chunk
-                if len(body) > LARGEST_BODY:
+                if len(body) > (largest or LARGEST_BODY):
                     raise BodyTooLargeError
             return response.status_code, bytes(body)

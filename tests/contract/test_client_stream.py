@@ -18,16 +18,20 @@ from websockets.sync.server import serve as serve_websocket
 from engine.broker.feed import (
     Connected,
     Connecting,
+    DepthTick,
     Down,
     LoginRefused,
     NotSubscribed,
     OrderPush,
     OrdersSubscribed,
     Problem,
+    QuoteTick,
     Stopped,
+    StreamMode,
     Subscribed,
     Tick,
 )
+from engine.broker.models import DepthLevel
 from engine.broker.stream import OpenAlgoStream
 from engine.domain.instruments import Exchange
 
@@ -158,15 +162,16 @@ class Transcript:
     def __init__(self, name: str) -> None:
         lines = [json.loads(line) for line in (WS / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
         self.groups: list[tuple[str, list[Any]]] = [("connect", [])]
-        self.symbols: set[tuple[str, Exchange]] = set()
+        self.symbols: dict[StreamMode, set[tuple[str, Exchange]]] = {mode: set() for mode in StreamMode}
         for line in lines:
             message = line.get("message")
             if line.get("direction") == "client" and isinstance(message, dict):
                 action = message.get("action") or message.get("type")
                 self.groups.append(("authenticate" if action == "auth" else action, []))
                 rows = message.get("symbols") or ([message] if "symbol" in message else [])
-                if action == "subscribe":
-                    self.symbols |= {(row["symbol"], Exchange(row["exchange"])) for row in rows}
+                mode = {"ltp": 1, 9: None}.get(message.get("mode", 2), message.get("mode", 2))
+                if action == "subscribe" and mode is not None:
+                    self.symbols[mode] |= {(row["symbol"], Exchange(row["exchange"])) for row in rows}
             elif line.get("direction") == "client":
                 self.groups.append(("garbage", []))
             elif line.get("direction") == "server":
@@ -181,6 +186,24 @@ class Transcript:
                 del self.groups[place]
                 return replies
         return []
+
+
+def check_figures(price: Tick, message: Message) -> None:
+    data, kind = message["data"], {1: Tick, 2: QuoteTick, 3: DepthTick}[message["mode"]]
+    assert type(price) is kind
+    traded = data.get("ltt")
+    in_seconds = traded is not None and traded < 10_000_000_000
+    assert price.last_trade_time == (traded * 1000 if in_seconds else traded)
+    if isinstance(price, QuoteTick):
+        same = ("open", "high", "low", "close", "volume", "last_quantity", "average_price")
+        same += ("total_buy_quantity", "total_sell_quantity")
+        assert {field: getattr(price, field) for field in same} == {field: data.get(field) for field in same}
+    if isinstance(price, DepthTick):
+        assert in_seconds, "the recorded server counts the last trade in seconds here, in milliseconds elsewhere"
+        assert price.open_interest == data["open_interest"] == data["oi"]
+        for levels, sent in ((price.bids, data["depth"]["buy"]), (price.asks, data["depth"]["sell"])):
+            assert levels == tuple(DepthLevel(row["price"], row["quantity"], row["orders"]) for row in sent)
+            assert len(levels) == 5
 
 
 GOOD_TRANSCRIPTS = [
@@ -205,11 +228,12 @@ def test_a_recorded_transcript_is_told_price_by_price_and_push_by_push(
     name: str, feed: Callable[..., Feed], listen: Callable[..., tuple[OpenAlgoStream, Listener]]
 ) -> None:
     transcript = Transcript(name)
-    asks = {"authenticate"} | ({"subscribe"} if transcript.symbols else set())
+    asks = {"authenticate"} | ({"subscribe"} if any(transcript.symbols.values()) else set())
     asks |= {"subscribe_orders"} if transcript.wants_orders else set()
     server = feed(transcript.answer)
     stream, heard = listen(server.url, wants_orders=transcript.wants_orders)
-    stream.set_symbols(transcript.symbols)
+    for mode, symbols in transcript.symbols.items():
+        stream.set_symbols(symbols, mode=mode)
     until(lambda: asks <= set(server.actions()))
     until(lambda: heard.told(Connected) == [Connected("zerodha")])
 
@@ -221,6 +245,7 @@ def test_a_recorded_transcript_is_told_price_by_price_and_push_by_push(
     for price, message in zip(heard.ticks, sent("market_data"), strict=True):
         assert (price.symbol, price.exchange) == (message["symbol"], message["exchange"])
         assert (price.ltp, price.exchange_time) == (message["data"]["ltp"], message["data"]["timestamp"])
+        check_figures(price, message)
     for push, message in zip(heard.orders, sent("order_update"), strict=True):
         same = ("orderid", "symbol", "exchange", "product", "action", "quantity", "price", "trigger_price", "mode")
         same += ("filled_quantity", "pending_quantity", "average_price", "rejection_reason")
@@ -240,14 +265,21 @@ def test_a_recorded_transcript_is_told_price_by_price_and_push_by_push(
     assert not heard.told(Down)
 
 
-@pytest.mark.parametrize(
-    ("name", "code"),
-    [
-        ("authenticate.wrong-key", "AUTHENTICATION_ERROR"),
-        ("authenticate.missing-key", "AUTHENTICATION_ERROR"),
-        ("authenticate.broker-session-revoked", "BROKER_ERROR"),
-    ],
-)
+REFUSED_LOGINS = [
+    ("authenticate.wrong-key", "AUTHENTICATION_ERROR"),
+    ("authenticate.missing-key", "AUTHENTICATION_ERROR"),
+    ("authenticate.broker-session-revoked", "BROKER_ERROR"),
+]
+OWN_TESTS = ["errors.before-auth", "authenticate.too-late-closed"]
+
+
+def test_every_recorded_transcript_is_replayed_by_a_test_here() -> None:
+    replayed = GOOD_TRANSCRIPTS + [name for name, _ in REFUSED_LOGINS] + OWN_TESTS
+    assert sorted(replayed) == sorted(file.stem for file in WS.glob("*.jsonl"))
+    assert len(replayed) == 18
+
+
+@pytest.mark.parametrize(("name", "code"), REFUSED_LOGINS)
 def test_a_recorded_refusal_of_the_login_is_told_and_tried_again_after_a_pause(
     name: str, code: str, feed: Callable[..., Feed], listen: Callable[..., tuple[OpenAlgoStream, Listener]]
 ) -> None:
@@ -304,6 +336,77 @@ def test_wanted_prices_are_asked_in_mode_1_and_unwanted_ones_given_back_in_mode_
     assert login == {"action": "authenticate", "api_key": KEY}
     assert (subscribe["action"], subscribe["mode"], symbols_of(subscribe)) == ("subscribe", 1, [NIFTY, CALL])
     assert unsubscribe["symbols"] == [{"symbol": "NIFTY", "exchange": "NSE_INDEX", "mode": 1}]
+
+
+def test_one_symbol_in_three_modes_is_asked_and_given_back_mode_by_mode(
+    feed: Callable[..., Feed], listen: Callable[..., tuple[OpenAlgoStream, Listener]]
+) -> None:
+    server = feed()
+    stream, heard = listen(server.url, wants_orders=False)
+    for mode in StreamMode:
+        stream.set_symbols({CALL}, mode=mode)
+    everything = {(mode, CALL) for mode in StreamMode}
+    until(lambda: heard.told(Subscribed) and heard.told(Subscribed)[-1].by_mode == everything)
+    asked = [message for message in server.received if message["action"] == "subscribe"]
+    assert sorted(message["mode"] for message in asked) == [1, 2, 3]
+    stream.set_symbols(set(), mode=StreamMode.DEPTH)
+    until(lambda: "unsubscribe" in server.actions())
+    gone = [message for message in server.received if message["action"] == "unsubscribe"]
+    assert [(row["symbol"], row["mode"]) for message in gone for row in message["symbols"]] == [(CALL[0], 3)]
+    until(lambda: heard.told(Subscribed)[-1].by_mode == {(StreamMode.LTP, CALL), (StreamMode.QUOTE, CALL)})
+    assert heard.told(Subscribed)[-1].instruments == {CALL}
+
+
+@pytest.mark.parametrize(
+    ("data", "traded"),
+    [
+        ({"ltt": 1795325555}, 1795325555000),
+        ({"ltt": 1795325555251}, 1795325555251),
+        ({"ltt": 17}, None),
+        ({"ltt": True}, None),
+        ({"ltt": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_the_last_trade_is_told_in_milliseconds_whatever_the_server_counts_in(
+    data: Message, traded: int | None, feed: Callable[..., Feed], listen: Callable[..., tuple[OpenAlgoStream, Listener]]
+) -> None:
+    server = feed()
+    _, heard = listen(server.url, wants_orders=False)
+    until(lambda: heard.told(Connected))
+    server.say(tick(26000.5, **data))
+    until(lambda: heard.ticks)
+    assert heard.ticks[0].last_trade_time == traded
+
+
+def test_richer_frames_of_a_low_mode_are_plain_prices(
+    feed: Callable[..., Feed], listen: Callable[..., tuple[OpenAlgoStream, Listener]]
+) -> None:
+    server = feed()
+    _, heard = listen(server.url, wants_orders=False)
+    until(lambda: heard.told(Connected))
+    rich = {"volume": 5, "depth": {"buy": [], "sell": []}, "mode": "full"}
+    server.say(tick(26000.5, **rich))
+    server.say({**tick(26000.5, **rich), "mode": 2})
+    until(lambda: len(heard.ticks) == 2)
+    assert [type(price) for price in heard.ticks] == [Tick, QuoteTick]
+    assert heard.ticks[1].volume == 5
+
+
+def test_a_spoiled_figure_costs_itself_and_not_the_price(
+    feed: Callable[..., Feed], listen: Callable[..., tuple[OpenAlgoStream, Listener]]
+) -> None:
+    server = feed()
+    _, heard = listen(server.url, wants_orders=False)
+    until(lambda: heard.told(Connected))
+    levels = [{"price": 236.35, "quantity": 130, "orders": 1}]
+    spoiled = {"volume": "much", "open": float("nan"), "oi": 7, "depth": {"buy": levels, "sell": [{"price": 1}]}}
+    server.say({**tick(26000.5, **spoiled), "mode": 3})
+    until(lambda: heard.ticks)
+    price = heard.ticks[0]
+    assert isinstance(price, DepthTick)
+    assert (price.ltp, price.volume, price.open, price.open_interest) == (26000.5, None, None, 7)
+    assert (price.bids, price.asks) == ((DepthLevel(236.35, 130, 1),), None)
 
 
 def test_after_a_cut_everything_is_asked_again_and_the_gap_is_told(

@@ -14,6 +14,7 @@ from engine.broker.errors import BrokerError
 from engine.broker.feed import OrderPush, Tick
 from engine.broker.frames import Frame, read_frame
 from engine.broker.requests import MarginPosition, ModifyRequest, OrderRequest
+from engine.broker.scrub import Secret
 from engine.domain.instruments import Action, Exchange, Product
 
 KEY = "made-up-key-5f2c"
@@ -112,7 +113,7 @@ def test_any_answer_to_an_order_becomes_an_outcome_without_the_key(status: int, 
 @settings(max_examples=300, deadline=None)
 @given(st.one_of(BODIES, ANSWERS.map(json.dumps), st.text(max_size=20)))
 def test_any_frame_is_read_or_called_unusable(message: str | bytes) -> None:
-    frame = read_frame(message, 1.0, NOW, secret=KEY)
+    frame = read_frame(message, 1.0, NOW, secret=Secret(KEY))
     assert isinstance(frame, Frame)
     if isinstance(frame, Tick):
         assert 0 < frame.ltp < float("inf")

@@ -1,17 +1,13 @@
-"""What OpenAlgo's servers answer, as frozen values: amounts in paise, prices in ₹, times aware UTC.
-
-A field that a broker plugin leaves out is None, never zero. Where the wire gives a number that means "none" (bid and
-ask of an index are 0), it stays as it is: what counts as a price is decided where prices are used (RULES 6).
-"""
+"""What an account holds and does: funds, orders, trades, positions, holdings."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import datetime, time
 from enum import StrEnum
 from typing import Generic, TypeVar
 
-from engine.domain.instruments import Action, Exchange, InstrumentType, PriceType, Product
+from engine.domain.instruments import Action, Exchange, PriceType, Product
 
 Row = TypeVar("Row")
 
@@ -60,73 +56,6 @@ class Funds:
     m2munrealized: int
     m2mrealized: int
     mode: Mode
-    begun_at: datetime
-    ended_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Quote:
-    """One quote: prices in ₹ (0 where there is none), volume and open interest in units."""
-
-    ltp: float
-    bid: float
-    ask: float
-    open: float
-    high: float
-    low: float
-    prev_close: float
-    volume: int
-    oi: int
-
-
-@dataclass(frozen=True, slots=True)
-class SymbolRow:
-    """One row of the instrument master. ``lot_size`` 0: an index; ``freeze_quantity`` None: not known."""
-
-    symbol: str
-    exchange: Exchange
-    name: str
-    instrument_type: InstrumentType
-    expiry: date | None
-    strike: float
-    lot_size: int
-    tick_size: float
-    freeze_quantity: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class ChainSide:
-    """A call or a put of one strike."""
-
-    symbol: str
-    ltp: float
-    bid: float
-    ask: float
-    lot_size: int
-    tick_size: float
-    oi: int
-    volume: int
-
-
-@dataclass(frozen=True, slots=True)
-class ChainRow:
-    """One strike; a side that is not listed is None."""
-
-    strike: float
-    ce: ChainSide | None
-    pe: ChainSide | None
-
-
-@dataclass(frozen=True, slots=True)
-class OptionChain:
-    """One chain of one expiry, read in one call: all legs of a run resolve from it (RULES 1)."""
-
-    underlying: str
-    underlying_exchange: Exchange
-    underlying_ltp: float
-    atm_strike: float
-    expiry: date
-    rows: tuple[ChainRow, ...]
     begun_at: datetime
     ended_at: datetime
 
@@ -218,54 +147,67 @@ class OrderReading:
     ended_at: datetime
 
 
-class HolidayKind(StrEnum):
-    """Kinds of days in the holiday list."""
-
-    TRADING_HOLIDAY = "TRADING_HOLIDAY"
-    SETTLEMENT_HOLIDAY = "SETTLEMENT_HOLIDAY"
-    SPECIAL_SESSION = "SPECIAL_SESSION"
-
-
 @dataclass(frozen=True, slots=True)
-class SessionTimes:
-    """One exchange's session."""
+class Holding:
+    """One delivery holding; ``pnl`` is the broker's figure in ₹, ``pnl_percent`` its percentage."""
 
+    symbol: str
     exchange: Exchange
-    opens_at: datetime
-    closes_at: datetime
+    product: Product
+    quantity: int
+    average_price: float | None
+    pnl: float | None
+    pnl_percent: float | None
 
 
 @dataclass(frozen=True, slots=True)
-class Holiday:
-    """One listed day: who is closed, and who opens at which times all the same."""
+class Holdings:
+    """One read of the holdings with the server's own sums in ₹ (None where a plugin leaves them out)."""
 
-    day: date
-    description: str
-    kind: HolidayKind
-    closed: tuple[Exchange, ...]
-    sessions: tuple[SessionTimes, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Holidays:
-    """The server's list for a year. Empty means that the year is not filled in, not that there are no holidays."""
-
-    year: int
-    days: tuple[Holiday, ...]
-
-    @property
-    def known(self) -> bool:
-        """Whether the server has this year at all."""
-        return bool(self.days)
+    rows: tuple[Holding, ...]
+    total_value: float | None
+    total_invested: float | None
+    total_pnl: float | None
+    total_pnl_percent: float | None
+    mode: Mode
+    begun_at: datetime
+    ended_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Timings:
-    """Who is open on a day.
+class OpenPosition:
+    """A net quantity by name; 0 also for a symbol that nobody knows, so it proves nothing (RULES 5)."""
 
-    On ordinary days a server whose machine is not set to IST shifts every time by its own zone: trust durations, or
-    check NSE against 09:15 IST first. Days of a year that is not filled in look ordinary.
+    quantity: int
+    mode: Mode
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolPnl:
+    """P of the day of one position in ₹, as the server computes it.
+
+    In a flat analyzer row ``unrealized_pnl`` repeats the realised amount: do not add them up.
     """
 
-    day: date
-    sessions: tuple[SessionTimes, ...]
+    symbol: str
+    exchange: Exchange
+    product: Product
+    quantity: int
+    pnl: float | None
+    unrealized_pnl: float | None
+    today_realized_pnl: float | None
+    total_pnl_today: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PnlBook:
+    """P of the day by symbol, with the server's sums in ₹ (None where they are left out)."""
+
+    rows: tuple[SymbolPnl, ...]
+    total_pnl: float | None
+    total_pnl_today: float | None
+    total_unrealized_pnl: float | None
+    total_today_realized_pnl: float | None
+    mode: Mode
+    begun_at: datetime
+    ended_at: datetime
