@@ -93,6 +93,7 @@ def test_nonsense_that_comes_later_does_not_replace_a_good_row():
         ({"high": math.nan}, "high"),
         ({"low": math.inf}, "low"),
         ({"close": 0.0}, "close"),
+        ({"low": 0.0}, "low"),
         ({"open": -5.0}, "open"),
         ({"open": 150.0}, "open"),
         ({"close": 50.0}, "close"),

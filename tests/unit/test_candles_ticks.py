@@ -81,6 +81,20 @@ def test_a_late_tick_opens_no_bar_in_a_window_that_was_told_empty():
     assert bars.tick(100.0, at=at(9, 20), now=at(9, 21)).outcome is TickOutcome.TAKEN
 
 
+def test_a_clock_set_back_opens_nothing_that_was_closed():
+    bars = bars_from().until(at(9, 31)).bars
+    back = bars.until(at(9, 22)).bars
+    assert back == bars
+    assert back.tick(100.0, at=at(9, 23), now=at(9, 23)).outcome is TickOutcome.LATE
+    building, _ = fed(bars, (100.0, at(9, 32)))
+    assert building.until(at(9, 22)).bars == building
+
+
+def test_of_two_ticks_with_one_time_the_first_is_the_open_and_the_last_the_close():
+    bars, _ = fed(bars_from(), (100.0, at(9, 16)), (101.0, at(9, 16)))
+    assert (bars.open_bar.open, bars.open_bar.close) == (100.0, 101.0)
+
+
 def test_a_price_of_a_bar_that_closed_by_the_clock_is_late_even_without_a_bar_open():
     bars = fed(bars_from(), (100.0, at(9, 16)))[0].until(at(9, 20)).bars
     assert bars.tick(100.0, at=at(9, 19), now=at(9, 20)).outcome is TickOutcome.LATE
