@@ -101,11 +101,11 @@ def cancel_all(call: Call) -> Response:
 
 
 def close_positions(call: Call) -> Response:
-    """Close every open position of the account at market, whatever the strategy says."""
+    """Close every open position of the account at market, sold ones first, whatever the strategy says."""
     account, face = call.account, call.face
     if face.is_cut_off(account):
         raise Refusal(500, "Failed to close positions due to internal error")
-    still_open = [position for position in account.positions.values() if position.quantity]
+    still_open = sorted((p for p in account.positions.values() if p.quantity), key=lambda p: p.quantity)
     closed = sum(_close(call, position) for position in still_open)
     failed = len(still_open) - closed
     if face.analyze_mode:
