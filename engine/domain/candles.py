@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.domain.errors import CandleError
+from engine.domain.prices import is_price
 
 FEWEST_BARS = 50
 BARS_PER_PERIOD = 7
@@ -61,19 +61,18 @@ def fault(bar: Bar) -> str | None:
     Prices are finite and above 0 (law 7), the high is the highest and the low the lowest of them, counts are not
     negative.
     """
-    for name in ("open", "high", "low", "close"):
-        price = getattr(bar, name)
-        if not math.isfinite(price) or price <= 0:
+    prices = (("open", bar.open), ("high", bar.high), ("low", bar.low), ("close", bar.close))
+    for name, price in prices:
+        if not is_price(price):
             return f"{name}: {price} is no price"
     if bar.high < bar.low:
         return f"high: {bar.high} lies below the low {bar.low}"
-    for name in ("open", "close"):
-        price = getattr(bar, name)
+    for name, price in prices:
         if not bar.low <= price <= bar.high:
             return f"{name}: {price} lies outside {bar.low} to {bar.high}"
-    for name in ("volume", "open_interest"):
-        if getattr(bar, name) < 0:
-            return f"{name}: {getattr(bar, name)} is negative"
+    for name, count in (("volume", bar.volume), ("open_interest", bar.open_interest)):
+        if count < 0:
+            return f"{name}: {count} is negative"
     return None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from engine.domain.calendar import ist_day
@@ -79,7 +79,7 @@ def closed_bars(rows: Iterable[Bar], grid: BarGrid, now: datetime) -> History:
 
     Raises CandleError for a row whose start has no time zone.
     """
-    kept: dict[BarWindow, Bar] = {}
+    kept: dict[datetime, Bar] = {}
     refused: list[RefusedRow] = []
     forming: Bar | None = None
     for row in rows:
@@ -88,13 +88,13 @@ def closed_bars(rows: Iterable[Bar], grid: BarGrid, now: datetime) -> History:
             refused.append(window)
             continue
         if now < window.close:
-            forming = replace(row, start=window.start)
+            forming = _in_utc(row, window)
             continue
-        earlier = kept.get(window)
+        earlier = kept.get(window.start)
         if earlier is not None and earlier != row:
             refused.append(RefusedRow(earlier, RowProblem.REPEATED, "a later row has the same start"))
-        kept[window] = replace(row, start=window.start)
-    closed = tuple(ClosedBar(kept[window], BarSource.HISTORY) for window in sorted(kept))
+        kept[window.start] = _in_utc(row, window)
+    closed = tuple(ClosedBar(kept[start], BarSource.HISTORY) for start in sorted(kept))
     return History(closed, forming, tuple(refused))
 
 
@@ -110,15 +110,16 @@ def resample(minutes: Sequence[ClosedBar], grid: BarGrid, now: datetime) -> tupl
     Volume is summed, open interest is that of the last minute. The source is ``ticks`` if any minute is. Raises
     CandleError for a minute outside sessions.
     """
-    groups: dict[BarWindow, list[ClosedBar]] = {}
+    groups: list[tuple[BarWindow, list[ClosedBar]]] = []
     current: BarWindow | None = None
     for minute in sorted(minutes, key=lambda minute: minute.bar.start):
         if current is None or not current.holds(minute.bar.start):
             current = grid.window_at(minute.bar.start)
-        if current is None:
-            raise CandleError("minutes", f"no session of {grid.exchange} is open at {minute.bar.start}")
-        groups.setdefault(current, []).append(minute)
-    return tuple(_joined(window, groups[window]) for window in sorted(groups) if window.close <= now)
+            if current is None:
+                raise CandleError("minutes", f"no session of {grid.exchange} is open at {minute.bar.start}")
+            groups.append((current, []))
+        groups[-1][1].append(minute)
+    return tuple(_joined(window, group) for window, group in groups if window.close <= now)
 
 
 def missing_windows(bars: Sequence[ClosedBar], grid: BarGrid, now: datetime) -> tuple[BarWindow, ...]:
@@ -157,6 +158,10 @@ def _judged(row: Bar, grid: BarGrid, now: datetime) -> BarWindow | RefusedRow:
         reason = f"no {grid.interval} bar opens then; the one before opens at {window.start:%H:%M}Z"
         return RefusedRow(row, RowProblem.OFF_GRID, reason)
     return window
+
+
+def _in_utc(row: Bar, window: BarWindow) -> Bar:
+    return row if row.start.tzinfo is UTC and row.start == window.start else replace(row, start=window.start)
 
 
 def _joined(window: BarWindow, minutes: Sequence[ClosedBar]) -> ClosedBar:

@@ -73,27 +73,55 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
+class Forming:
+    """The bar being built: its window, its figures so far, and the times of its oldest and newest tick."""
+
+    window: BarWindow
+    bar: Bar
+    first_at: datetime
+    last_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DayVolume:
+    """Volume of a day (IST): the largest told so far, and what of it belongs to earlier bars; None until told."""
+
+    day: date
+    seen: int | None
+    base: int | None
+
+    def told(self, volume: int | None) -> DayVolume:
+        """Return this after a frame. A volume of the day that falls is a wrong frame: it changes nothing."""
+        if volume is None or volume < 0 or (self.seen is not None and volume <= self.seen):
+            return self
+        return DayVolume(self.day, volume, volume if self.base is None else self.base)
+
+    @property
+    def of_bar(self) -> int:
+        """What the day grew by since the last bar, never negative."""
+        return 0 if self.seen is None or self.base is None else self.seen - self.base
+
+
+@dataclass(frozen=True, slots=True)
 class TickBars:
     """The bar being built, and what is needed to close it.
 
     ``since``: the stream has been seen without interruption from here on (aware UTC); ``lost_at``: it is down since
-    then. ``open_bar`` is the bar of ``window``, None between bars; it is never among the closed ones.
-    ``closed_until``: nothing before this instant changes any more. ``seen_volume`` is the largest volume of the day
-    told so far, ``base_volume`` what of it belongs to earlier bars, ``volume_day`` the day (IST) they count in.
+    then. ``forming`` is None between bars. ``closed_until``: nothing before this instant changes any more.
     """
 
     grid: BarGrid
     since: datetime
     lost_at: datetime | None = None
-    window: BarWindow | None = None
-    open_bar: Bar | None = None
-    first_at: datetime | None = None
-    last_at: datetime | None = None
+    forming: Forming | None = None
     last_window: BarWindow | None = None
     closed_until: datetime = _BEGINNING
-    seen_volume: int | None = None
-    base_volume: int | None = None
-    volume_day: date | None = None
+    volume: DayVolume | None = None
+
+    @property
+    def open_bar(self) -> Bar | None:
+        """The bar that is not over yet; it is never among the closed ones."""
+        return None if self.forming is None else self.forming.bar
 
     def tick(self, price: float, *, at: datetime, now: datetime, day_volume: int | None = None) -> Taken:
         """Take one tick: ``price`` in ₹, ``at`` the exchange's time where it is sent, else that of receipt (aware).
@@ -109,8 +137,8 @@ class TickBars:
             return Taken(self, TickOutcome.AHEAD)
         if at < self.closed_until:
             return Taken(self, TickOutcome.LATE)
-        if self.window is not None and self.window.holds(at):
-            return Taken(_grown(self, price, at, day_volume), TickOutcome.TAKEN)
+        if self.forming is not None and self.forming.window.holds(at):
+            return Taken(_grown(self, self.forming, price, at, day_volume), TickOutcome.TAKEN)
         if at < self.since - self.grid.interval.length:
             return Taken(self, TickOutcome.LATE)
         window = self.grid.window_at(at)
@@ -128,7 +156,7 @@ class TickBars:
 
     def until(self, now: datetime) -> Taken:
         """Close what is over at ``now`` (aware): the open bar at or after its end. What comes for that time is late."""
-        if self.window is not None and now < self.window.close:
+        if self.forming is not None and now < self.forming.window.close:
             return Taken(self)
         current = self.grid.window_at(now)
         return self._shut(now if current is None else current.start)
@@ -149,74 +177,48 @@ class TickBars:
         """Close the open bar and everything before ``over``."""
         if over <= self.closed_until:
             return Taken(self)
-        if self.window is None or self.open_bar is None:
+        if self.forming is None:
             return Taken(replace(self, closed_until=over))
-        closed = ClosedBar(self.open_bar, BarSource.TICKS, whole=self.watched(self.window))
+        window, volume = self.forming.window, self.volume
+        closed = ClosedBar(self.forming.bar, BarSource.TICKS, whole=self.watched(window))
         after = replace(
             self,
-            window=None,
-            open_bar=None,
-            first_at=None,
-            last_at=None,
-            last_window=self.window,
+            forming=None,
+            last_window=window,
             closed_until=over,
-            base_volume=self.seen_volume,
+            volume=None if volume is None else replace(volume, base=volume.seen),
         )
         return Taken(after, closed=closed)
 
 
 def _opened(bars: TickBars, price: float, at: datetime, window: BarWindow, day_volume: int | None) -> TickBars:
-    day = ist_day(window.start)
-    seen, base = bars.seen_volume, bars.base_volume
-    if day != bars.volume_day:
+    volume, day = bars.volume, ist_day(window.start)
+    if volume is None or volume.day != day:
         # a day counts from 0; begun in its midst, nobody told what was traded before the first frame
-        seen = base = 0 if bars.since <= bars.grid.windows_of_day(day)[0].start else None
-    volume, seen, base = _volume(seen, base, day_volume)
-    return replace(
-        bars,
-        window=window,
-        open_bar=Bar(window.start, price, price, price, price, volume),
-        first_at=at,
-        last_at=at,
-        seen_volume=seen,
-        base_volume=base,
-        volume_day=day,
-    )
+        known = 0 if bars.since <= bars.grid.windows_of_day(day)[0].start else None
+        volume = DayVolume(day, known, known)
+    volume = volume.told(day_volume)
+    bar = Bar(window.start, price, price, price, price, volume.of_bar)
+    return replace(bars, forming=Forming(window, bar, at, at), volume=volume)
 
 
-def _grown(bars: TickBars, price: float, at: datetime, day_volume: int | None) -> TickBars:
-    bar, first_at, last_at = bars.open_bar, bars.first_at, bars.last_at
-    assert bar is not None
-    assert first_at is not None
-    assert last_at is not None
-    volume, seen, base = _volume(bars.seen_volume, bars.base_volume, day_volume)
+def _grown(bars: TickBars, forming: Forming, price: float, at: datetime, day_volume: int | None) -> TickBars:
+    bar = forming.bar
+    volume = None if bars.volume is None else bars.volume.told(day_volume)
     grown = Bar(
         bar.start,
-        price if at < first_at else bar.open,
+        price if at < forming.first_at else bar.open,
         max(bar.high, price),
         min(bar.low, price),
-        price if at >= last_at else bar.close,
-        volume,
+        price if at >= forming.last_at else bar.close,
+        0 if volume is None else volume.of_bar,
     )
-    return replace(
-        bars,
-        open_bar=grown,
-        first_at=min(first_at, at),
-        last_at=max(last_at, at),
-        seen_volume=seen,
-        base_volume=base,
-    )
+    following = Forming(forming.window, grown, min(forming.first_at, at), max(forming.last_at, at))
+    # built directly: this runs on every tick, and replace() costs as much as all the rest
+    return TickBars(bars.grid, bars.since, bars.lost_at, following, bars.last_window, bars.closed_until, volume)
 
 
 def _gap(bars: TickBars, window: BarWindow) -> Gap | None:
     if bars.last_window is None or bars.grid.next_window(bars.last_window) == window:
         return None
     return Gap(bars.last_window, window)
-
-
-def _volume(seen: int | None, base: int | None, told: int | None) -> tuple[int, int | None, int | None]:
-    """Return a bar's volume, the largest of the day and the base. A day's volume that falls is a wrong frame."""
-    if told is not None and told >= 0:
-        seen = told if seen is None else max(seen, told)
-        base = seen if base is None else base
-    return (0 if seen is None or base is None else seen - base), seen, base

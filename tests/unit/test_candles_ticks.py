@@ -289,7 +289,7 @@ def test_no_bar_closes_before_its_end_twice_or_out_of_order(steps, interval):
             assert known >= grid.close_of(taken.closed.bar.start)
         assert closed[: len(before)] == before
         if bars.open_bar is not None:
-            assert bars.window.start == bars.open_bar.start
+            assert bars.forming.window.start == bars.open_bar.start
             assert all(one.bar.start < bars.open_bar.start for one in closed)
     starts = [one.bar.start for one in closed]
     assert starts == sorted(set(starts))
