@@ -13,9 +13,12 @@ CNC_REFUSED = "CNC product not allowed for {} derivatives segment. Use NRML for 
 
 
 def check_order(contract: Contract, request: OrderRequest) -> None:
-    """Raise Refusal for a new order that may not be placed as it is written."""
+    """Raise Refusal for a new order that may not be placed as it is written.
+
+    Freeze quantity, price band, funds and delivery are looked at later: a broker takes such an order and rejects it.
+    """
     check_tradable(contract, request.product)
-    check_quantity(contract, request.quantity)
+    check_lots(contract, request.quantity)
     check_prices(contract, request)
 
 
@@ -36,7 +39,8 @@ def check_change(contract: Contract, order: PaperOrder, request: OrderRequest) -
     """Raise Refusal for a change of a working order that is not possible."""
     if request.price_type is PriceType.SL_M and request.price:
         raise Refusal(400, "SL-M orders do not accept a price")
-    check_quantity(contract, request.quantity)
+    check_lots(contract, request.quantity)
+    check_freeze(contract, request.quantity)
     check_tick(contract, request.price)
     check_tick(contract, request.trigger_price)
     if request.quantity <= order.filled:
@@ -81,10 +85,14 @@ def check_funds(needed: int, free: int) -> None:
         raise Refusal(400, message.format(needed / 100, free / 100, (needed - free) / 100))
 
 
-def check_quantity(contract: Contract, quantity: int) -> None:
-    """Raise Refusal for a quantity that is not of whole lots, or above the freeze quantity."""
+def check_lots(contract: Contract, quantity: int) -> None:
+    """Raise Refusal for a quantity that is not of whole lots."""
     if quantity % contract.lot_size:
         raise Refusal(400, f"Quantity must be in multiples of lot size {contract.lot_size}")
+
+
+def check_freeze(contract: Contract, quantity: int) -> None:
+    """Raise Refusal for a quantity above the freeze quantity."""
     freeze = contract.freeze_quantity
     if freeze is not None and quantity > freeze:
         raise Refusal(400, f"Quantity {quantity} exceeds the freeze quantity {freeze} of {contract.underlying}")

@@ -93,7 +93,7 @@ class Approvals:
         call = self._waiting(api_key, number)
         with self._storage.transaction():
             try:
-                call.outcome = self._replays[call.kind](call)
+                call.outcome = self._replay(call)
                 call.verdict = Verdict.APPROVED
             except Refusal as refusal:
                 call.verdict, call.outcome = Verdict.FAILED, str(refusal.message)
@@ -113,6 +113,12 @@ class Approvals:
         for call in list(self._calls.values()):
             if call.verdict is Verdict.PENDING and call.approve_at is not None and call.approve_at <= at:
                 self.approve(call.api_key, call.number)
+
+    def _replay(self, call: Queued) -> str:
+        replay = self._replays.get(call.kind)
+        if replay is None:  # kept by a version that knew more kinds
+            raise Refusal(400, f"{call.kind} calls cannot be carried out")
+        return replay(call)
 
     def _waiting(self, api_key: str, number: int) -> Queued:
         call = self._calls.get((api_key, number))

@@ -50,7 +50,7 @@ class PaperExchange:
         self.listing = Listing(market, clock)
         self.quotes = Quotes(market, self.listing.close_of)
         self.bands = Bands(market, self.quotes, self.listing.close_of)
-        self.liquidity = DisplayedLiquidity(self.quotes)
+        self.liquidity = DisplayedLiquidity(self.quotes.depth)
         self._storage = storage
         self.accounts, self.parked = storage.accounts()
         self.prices = PriceControls(market, self.quotes, self.listing, storage)

@@ -105,7 +105,8 @@ class GttBook:
         if request.product is Product.MIS:
             raise Refusal(400, MIS_REFUSED)
         admission.check_tradable(contract, request.product)
-        admission.check_quantity(contract, request.quantity)
+        admission.check_lots(contract, request.quantity)
+        admission.check_freeze(contract, request.quantity)
         if not 1 <= len(request.legs) <= MOST_LEGS:
             raise Refusal(400, f"A GTT has one or two legs, not {len(request.legs)}")
         for leg in request.legs:

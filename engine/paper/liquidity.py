@@ -7,10 +7,11 @@ nobody took from yet, at once. Nothing of this is kept on disk: a restart finds 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from engine.domain.instruments import Action, Contract
-from engine.paper.quotes import Level, Quotes
+from engine.paper.quotes import Level
 
 REFILL_SECONDS = 1.0
 
@@ -23,16 +24,20 @@ class _Taken:
     by_price: dict[int, int] = field(default_factory=dict)
 
 
-class DisplayedLiquidity:
-    """The levels of depth less what was taken from them in the present interval."""
+Depth = Callable[[Contract, float], tuple[list[Level], list[Level]]]
+"""Bids and asks of a contract at an instant, best first."""
 
-    def __init__(self, quotes: Quotes) -> None:
-        self._quotes = quotes
+
+class DisplayedLiquidity:
+    """The levels of depth less what was taken from them in the present interval. ``depth_of`` is what is displayed."""
+
+    def __init__(self, depth_of: Depth) -> None:
+        self.depth_of = depth_of
         self._taken: dict[tuple[Contract, Action], _Taken] = {}
 
     def depth(self, contract: Contract, at: float) -> tuple[list[Level], list[Level]]:
-        """Return bids and asks as ``Quotes.depth`` gives them, less what was taken; emptied levels are left out."""
-        buys, sells = self._quotes.depth(contract, at)
+        """Return bids and asks as they are displayed, less what was taken; emptied levels are left out."""
+        buys, sells = self.depth_of(contract, at)
         return self._left(contract, Action.SELL, buys, at), self._left(contract, Action.BUY, sells, at)
 
     def levels(self, contract: Contract, action: Action, at: float) -> list[Level]:
@@ -51,8 +56,15 @@ class DisplayedLiquidity:
         taken = self._of(contract, action, at)
         if taken is None:
             return levels
-        left = [replace(row, quantity=row.quantity - taken.by_price.get(row.price, 0)) for row in levels]
-        return [row for row in left if row.quantity > 0]
+        gone = dict(taken.by_price)
+        left: list[Level] = []
+        for level in levels:  # near the lowest price several levels may stand at one tick
+            units = min(gone.get(level.price, 0), level.quantity)
+            if units:
+                gone[level.price] -= units
+            if level.quantity > units:
+                left.append(replace(level, quantity=level.quantity - units))
+        return left
 
     def _of(self, contract: Contract, action: Action, at: float) -> _Taken | None:
         taken = self._taken.get((contract, action))

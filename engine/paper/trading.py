@@ -22,6 +22,7 @@ from engine.paper.storage import Storage
 from engine.paper.wire import Refusal
 
 STOPS = (PriceType.SL, PriceType.SL_M)
+LIMITED = (PriceType.LIMIT, PriceType.SL)
 
 
 class Trading:
@@ -60,12 +61,12 @@ class Trading:
     def place(self, account: Account, request: OrderRequest, treatment: Treatment = NORMAL) -> PaperOrder:
         """Take an order and match it at once. Raises Refusal, with an order id if a rejected order was recorded.
 
-        A live account's order that is not covered or not deliverable is recorded as rejected, as brokers do it.
+        A live account's order above the freeze quantity, outside the price band, not covered or not deliverable is
+        recorded as rejected, as brokers do it.
         """
         contract = self._contract(request.symbol, request.exchange)
         admission.check_order(contract, request)
         at = self._clock()
-        admission.check_band(contract, self._bands.band(contract, at), *_named_prices(request))
         self._delivery.turn(account, trading_day(at))
         with self._storage.transaction():
             order = self._take(account, request, contract, treatment, at)
@@ -145,15 +146,7 @@ class Trading:
         self, account: Account, request: OrderRequest, contract: Contract, treatment: Treatment, at: float
     ) -> PaperOrder:
         order = self._new_order(account, request, contract, treatment, at)
-        reason = treatment.reject
-        if reason is None:
-            try:
-                order.blocked = self._reserve(account, contract, order)
-            except Refusal as refusal:
-                if not account.is_live:
-                    raise
-                reason = str(refusal.message)
-        reason = reason or self._undeliverable(account, order)
+        reason = treatment.reject or self._rejection(account, contract, order, at)
         if reason is not None:
             order.status, order.reason, order.blocked = Status.REJECTED, reason, 0
         account.remember(order)
@@ -163,6 +156,22 @@ class Trading:
             self._crossing.match(account, order, contract, at, clip=treatment.clip, arriving=True)
         self._booking.keep(account, order)
         return order
+
+    def _rejection(self, account: Account, contract: Contract, order: PaperOrder, at: float) -> str | None:
+        """Reserve what the order needs; returns why it is to be recorded as rejected instead, None if it is taken.
+
+        In analyzer mode only a sale of shares that are not there is recorded; the rest is refused (raises Refusal).
+        """
+        try:
+            admission.check_freeze(contract, order.quantity)
+            limit = order.price if order.price_type in LIMITED else 0
+            admission.check_band(contract, self._bands.band(contract, at), limit, order.trigger_price)
+            order.blocked = self._reserve(account, contract, order)
+        except Refusal as refusal:
+            if not account.is_live:
+                raise
+            return str(refusal.message)
+        return self._undeliverable(account, order)
 
     def _new_order(
         self, account: Account, request: OrderRequest, contract: Contract, treatment: Treatment, at: float
@@ -231,7 +240,7 @@ class Trading:
         at = self._clock()
         _, bid, ask = self.quotes.touch(contract, at)
         price = ask if order.action is Action.BUY else bid
-        if order.price_type in (PriceType.LIMIT, PriceType.SL):
+        if order.price_type in LIMITED:
             price = order.price
         elif order.price_type is PriceType.SL_M:
             price = max(order.trigger_price, price)
@@ -253,12 +262,6 @@ class Trading:
         if order.status not in WORKING:
             raise Refusal(400, f"Cannot {verb} order in {order.status} status")
         return order
-
-
-def _named_prices(request: OrderRequest) -> tuple[int, int]:
-    """Return price and trigger (paise) that the price type uses, 0 for what it does not use."""
-    limit = request.price if request.price_type in (PriceType.LIMIT, PriceType.SL) else 0
-    return limit, request.trigger_price if request.price_type in STOPS else 0
 
 
 def _priority(order: PaperOrder) -> tuple[int, float]:
