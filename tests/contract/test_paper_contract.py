@@ -33,7 +33,7 @@ ENDPOINTS = (
     "transport",
 )
 LATER = ("live", "semi-auto", "revoked", "broker-", "token-expired", "rate-limited")
-"""Faces and troubles that this exchange does not show in this form, and the limits that have a test of their own."""
+"""Told by test_paper_contract_live.py and by the faults' tests; the limits have a test of their own."""
 DIFFERENT = {
     "placeorder.above-freeze-quantity": "freeze quantities are enforced here",
     "placeorder.index-not-tradable": "indices cannot be traded here",

@@ -129,8 +129,7 @@ def _recordings() -> list[str]:
 def test_answer_has_the_recorded_form_and_words(market: Market, name: str) -> None:
     scene = market.scene(name)
     PREPARED.get(name, lambda _: None)(scene)
-    recorded, answer = scene.play()
-    assert_same(recorded, answer)
+    assert_same(scene)
 
 
 def test_every_prepared_recording_exists() -> None:
