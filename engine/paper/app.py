@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,13 +76,17 @@ class LoggedCall:
 
 @dataclass(slots=True)
 class Rest:
-    """OpenAlgo's REST over one exchange, with its limits, faults and the log of order calls."""
+    """OpenAlgo's REST over one exchange, with its limits, faults and the log of order calls.
+
+    ``monotonic`` is the clock of the limits, in seconds.
+    """
 
     exchange: PaperExchange
     limits: RateLimits = field(default_factory=RateLimits)
     faults: FaultBook = field(default_factory=FaultBook)
     history: History = field(default_factory=History)
     log: deque[LoggedCall] = field(default_factory=lambda: deque(maxlen=LOGGED_CALLS))
+    monotonic: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
         """Let the exchange carry out what is approved."""
@@ -121,7 +125,7 @@ class Rest:
         logged = self._logged(endpoint, api_key, row)
         address = request.client.host if request.client is not None else ""
         known = api_key if api_key in self.exchange.accounts else ""
-        limit = self.limits.refused(address, endpoint.name, known, time.monotonic())
+        limit = self.limits.refused(address, endpoint.name, known, self.monotonic())
         if limit is not None:
             response = wire.too_many(limit)
         elif endpoint.method != "GET" and not _is_json(request):
