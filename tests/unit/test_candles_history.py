@@ -1,8 +1,10 @@
 """Rows of a broker's history: what becomes a closed bar, what is refused, how minutes become longer bars."""
 
+import json
 import math
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from engine.domain.intervals import BarGrid, Interval
 from engine.domain.tick_bars import TickBars
 
 NFO = Exchange.NFO
+RECORDED = Path(__file__).parents[1] / "contract" / "recorded" / "rest"
 MONDAY = date(2026, 11, 23)
 ONE, FIVE, FIFTEEN = (BarGrid(interval, INDIA, NFO) for interval in (Interval.M1, Interval.M5, Interval.M15))
 
@@ -128,10 +131,28 @@ def test_bars_counted_from_midnight_are_refused_and_the_answer_is_called_misalig
 
 
 def test_the_forming_bar_may_be_stamped_with_its_last_trade():
-    seen = closed_bars([row(at(10, 0)), row(at(10, 7, 31))], FIVE, at(10, 8))
+    stamp = at(10, 7, 31).astimezone(UTC)
+    seen = closed_bars([row(at(10, 0)), row(stamp)], FIVE, at(10, 8))
     assert seen.forming == row(at(10, 5))
     assert len(seen.closed) == 1
     assert not seen.misaligned
+
+
+@pytest.mark.parametrize("name", ["history.success-1m", "history.success-5m-option"])
+def test_recorded_answers_of_the_server_lie_on_the_grid(name):
+    answer = json.loads((RECORDED / f"{name}.json").read_text(encoding="utf-8"))
+    rows = [
+        Bar(
+            datetime.fromtimestamp(one["timestamp"], UTC),
+            *(one[field] for field in ("open", "high", "low", "close", "volume", "oi")),
+        )
+        for one in answer["response"]["data"]
+    ]
+    grid = BarGrid(Interval(answer["request"]["interval"]), INDIA, Exchange(answer["request"]["exchange"]))
+    seen = closed_bars(rows, grid, EVENING)
+    assert [closed.bar for closed in seen.closed] == rows
+    assert seen.refused == ()
+    assert seen.closed[0].bar.start == at(9, 15, day=date(2026, 11, 20))
 
 
 def test_rows_of_the_future_and_of_unknown_years_are_refused():

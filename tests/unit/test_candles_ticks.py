@@ -223,6 +223,10 @@ def test_the_volume_before_the_stream_began_belongs_to_no_bar():
     assert volumes(at(11, 0), (at(11, 1), 50_000), (at(11, 3), 50_150), (at(11, 6), 50_200)) == [150, 50]
 
 
+def test_a_negative_volume_is_not_where_the_counting_begins():
+    assert volumes(at(11, 0), (at(11, 1), -5), (at(11, 2), 1000), (at(11, 6), 1100)) == [0, 100]
+
+
 def test_a_day_volume_that_falls_makes_no_volume_negative():
     frames = ((at(9, 15), 300), (at(9, 20), 0), (at(9, 21), 100), (at(9, 22), -5), (at(9, 25), 450))
     assert volumes(BEFORE_OPEN, *frames) == [300, 0, 150]
