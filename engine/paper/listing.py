@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
 from functools import lru_cache
 from typing import Any
@@ -14,7 +14,7 @@ from engine.domain.contracts import OPTION_TICK, derivatives_exchange, fallback_
 from engine.domain.errors import DomainError
 from engine.domain.expiries import listed_expiries
 from engine.domain.instruments import Contract, Exchange, InstrumentType
-from engine.domain.symbols import ParsedSymbol, format_expiry_dashed, format_option, parse_symbol
+from engine.domain.symbols import ParsedSymbol, format_expiry_dashed, format_future, format_option, parse_symbol
 from engine.paper.catalogue import INDICES, SHARES
 from engine.paper.clock import trading_day
 from engine.paper.market import Market
@@ -36,6 +36,10 @@ class Listing:
         self._market = market
         self._clock = clock
         self._kept: dict[tuple[str, Exchange], Contract] = {}
+
+    def now(self) -> float:
+        """Return the exchange's time in epoch seconds."""
+        return self._clock()
 
     def resolve(self, symbol: str, exchange: Exchange) -> Contract | None:
         """Return the contract of a symbol if it is listed now, else None."""
@@ -101,6 +105,36 @@ class Listing:
     def option(self, underlying: str, expiry: date, strike: float, kind: InstrumentType) -> Contract:
         """Return a listed option by its parts."""
         return self.contract(format_option(underlying, expiry, strike, kind), derivatives_exchange(underlying))
+
+    def listed_option(self, underlying: str, expiry: date, strike: float, kind: InstrumentType) -> Contract | None:
+        """Return an option by its parts if it is listed: of a strike that was kept there may be the call or the put."""
+        symbol, exchange = format_option(underlying, expiry, strike, kind), derivatives_exchange(underlying)
+        if (symbol, exchange) in self._kept or self._lists(underlying, expiry, strike):
+            return self.contract(symbol, exchange)
+        return None
+
+    def contracts(self, exchange: Exchange) -> Iterator[Contract]:
+        """Give everything that is listed on an exchange: by underlying and expiry the future, then calls and puts."""
+        for name in (*INDICES, *SHARES):
+            cash = INDICES.get(name) or SHARES[name]
+            if cash.exchange is exchange:
+                kind = InstrumentType.INDEX if name in INDICES else InstrumentType.EQ
+                found = self._cash(ParsedSymbol(name, kind, None, 0.0), exchange)
+                assert found is not None
+                yield found
+            if self.segment(name) is exchange:
+                yield from self._derivatives(name, exchange)
+
+    def _derivatives(self, underlying: str, exchange: Exchange) -> Iterator[Contract]:
+        futures = set(self.expiries(underlying, futures=True))
+        for expiry in sorted(futures | set(self.expiries(underlying))):
+            if expiry in futures:
+                yield self.contract(format_future(underlying, expiry), exchange)
+            for strike in self.strikes(underlying, expiry):
+                for kind in OPTIONS:
+                    option = self.listed_option(underlying, expiry, strike, kind)
+                    if option is not None:
+                        yield option
 
     def close_of(self, contract: Contract) -> float:
         """Epoch seconds at which the last session of a derivative closes on India's exchanges."""

@@ -56,10 +56,10 @@ def serve(
     long again.
     Raises ValueError for a replay without a date or without bars of it, OSError if the address is taken.
     """
-    market = Market(seed, replay=_replay(replay, replay_date, speed, hold=hold_replay))
+    pause = tick_seconds or (REPLAY_TICK_SECONDS if replay is not None and speed > 1.0 else TICK_SECONDS)
+    market = Market(seed, replay=_replay(replay, replay_date, speed, hold=hold_replay), watched_every=pause)
     storage = Storage(state_path)
     exchange = PaperExchange(market=market, storage=storage)
-    pause = tick_seconds or (REPLAY_TICK_SECONDS if replay is not None and speed > 1.0 else TICK_SECONDS)
     stream = Stream(exchange, tick_seconds=pause, auth_seconds=auth_seconds)
     rest = Rest(exchange)
     routes = Control(rest, stream, control_token).routes() if control else []
