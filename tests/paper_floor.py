@@ -10,7 +10,8 @@ Prices are given in ₹; ``Floor.pin`` holds one. ``Seat`` is one account and wh
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import functools
+from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -46,13 +47,14 @@ class Floor:
         )
         if thin:
             self.exchange.liquidity.depth_of = self._thin
-        self.option = self.contract_at_the_money()
 
-    def contract_at_the_money(self, kind: InstrumentType = InstrumentType.CE, underlying: str = "NIFTY") -> Contract:
+    @functools.cached_property
+    def option(self) -> Contract:
+        """The NIFTY call at the money of the first day."""
         listing = self.exchange.listing
-        spot = self.exchange.market.spot(underlying, TUESDAY)
-        strike = min(listing.strikes(underlying, EXPIRY), key=lambda strike: abs(strike - spot))
-        return listing.option(underlying, EXPIRY, strike, kind)
+        spot = self.exchange.market.spot("NIFTY", TUESDAY)
+        strike = min(listing.strikes("NIFTY", EXPIRY), key=lambda strike: abs(strike - spot))
+        return listing.option("NIFTY", EXPIRY, strike, InstrumentType.CE)
 
     def contract(self, symbol: str, exchange: Exchange) -> Contract:
         return self.exchange.listing.contract(symbol, exchange)
@@ -97,10 +99,11 @@ class Seat:
 
     floor: Floor
     account: Account
-    contract: Contract = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.contract = self.floor.option
+    @property
+    def contract(self) -> Contract:
+        """What it trades unless said otherwise."""
+        return self.floor.option
 
     def request(self, action: str, quantity: int, **fields: Any) -> OrderRequest:
         given = dict(fields)

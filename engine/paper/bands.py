@@ -2,7 +2,7 @@
 
 This exchange's rule, after those of NSE and BSE:
 
-* index futures: previous close ± 10 %; shares: previous close ± 20 %;
+* index futures: ± 10 % of the fair future on the underlying's previous close; shares: previous close ± 20 %;
 * options: from the least to the most that the model gives for the option when its underlying is anywhere within 10 %
   of its previous close, at the beginning of the day;
 * never below one tick, and whole ticks: the lower limit is rounded up, the upper one down;
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import assert_never
 
 from engine.domain.instruments import Contract, InstrumentType
 from engine.paper import pricing
@@ -65,24 +66,29 @@ class Bands:
 
     def _fixed(self, contract: Contract, at: float, start: float) -> tuple[int, int]:
         """Return the day's limits in paise, before they are put on ticks."""
+        opened_at = self._market.opened_at(contract.underlying, at)
+        close = self._market.previous_close(contract.underlying, at if opened_at is None else opened_at)
         match contract.instrument_type:
             case InstrumentType.CE | InstrumentType.PE:
-                close = self._market.day(contract.underlying, at).previous_close
                 ends = [self._premium(contract, close * (100 + move) / 100, start) for move in _MOVES]
                 return min(ends), max(ends)
             case InstrumentType.FUT:
-                percent = FUTURE_PERCENT
+                paise, percent = round(pricing.forward(close, self._years(contract, start)) * 100), FUTURE_PERCENT
+            case InstrumentType.EQ | InstrumentType.INDEX:
+                paise, percent = round(close * 100), SHARE_PERCENT
             case _:
-                percent = SHARE_PERCENT
-        close = self._quotes.quote(contract, at).previous_close
-        return close * (100 - percent) // 100, close * (100 + percent) // 100
+                assert_never(contract.instrument_type)
+        return paise * (100 - percent) // 100, paise * (100 + percent) // 100
 
     def _premium(self, contract: Contract, spot: float, at: float) -> int:
-        time = pricing.years(self._close_of(contract) - at)
+        time = self._years(contract, at)
         future = pricing.forward(spot, time)
         volatility = pricing.smile(INDICES[contract.underlying].volatility, future, contract.strike, time)
         call = contract.instrument_type is InstrumentType.CE
         return round(pricing.premium(future, contract.strike, time, volatility, call=call) * 100)
+
+    def _years(self, contract: Contract, at: float) -> float:
+        return pricing.years(self._close_of(contract) - at)
 
 
 _MOVES = (-UNDERLYING_PERCENT, UNDERLYING_PERCENT)
