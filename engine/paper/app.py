@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -69,9 +70,10 @@ class LoggedCall:
     answered: list[int] = field(default_factory=list)
 
     def document(self) -> dict[str, Any]:
-        """Return the call as JSON."""
+        """Return the call as JSON; numbers that JSON does not have become their names."""
         status_code = self.answered[0] if self.answered else 0
-        return {"at": self.at, "endpoint": self.endpoint, "body": self.body, "status_code": status_code}
+        body = json.loads(json.dumps(self.body), parse_constant=str)
+        return {"at": self.at, "endpoint": self.endpoint, "body": body, "status_code": status_code}
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 TRANSPORT = "paper.transport"
 """Where a connection's transport stands in the scope of its requests."""
 NOT_UTF8 = 1007
+DRAIN_SECONDS = 5.0
 
 
 class CuttableProtocol(H11Protocol):
@@ -27,7 +28,9 @@ class CuttableProtocol(H11Protocol):
 
 
 class CuttableSocketProtocol(WebSocketsSansIOProtocol):
-    """Websocket that lets the application see its transport."""
+    """Websocket that lets the application see its transport, and that refuses a frame so that the peer hears why."""
+
+    is_refused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Pass the transport on with the socket."""
@@ -45,6 +48,23 @@ class CuttableSocketProtocol(WebSocketsSansIOProtocol):
                 self.handle_parser_exception()
                 return
         super().send_receive_event_to_app()
+
+    def data_received(self, data: bytes) -> None:
+        """Read on; of a peer whose frame was refused only its end is of interest."""
+        if not self.is_refused:
+            super().data_received(data)
+
+    def handle_parser_exception(self) -> None:
+        """Say why a frame is refused. What is still coming is taken in, or the peer would see a reset instead."""
+        self.is_refused = True
+        assert self.conn.close_sent is not None
+        code, reason = self.conn.close_sent.code, self.conn.close_sent.reason
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        self.transport.write_eof()
+        self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(DRAIN_SECONDS, self.transport.close)
 
 
 def reset(transport: asyncio.Transport) -> None:
