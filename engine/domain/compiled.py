@@ -3,12 +3,18 @@
 The cache is a convenience: a start finds machine code instead of compiling for a second. Where it cannot be had — a
 read-only installation, a full disk, a file another release left behind — the kernel is compiled for this process alone.
 
+The cache files of a kernel carry a digest of its source. Numba tells stale machine code by the index beside it only; a
+disk that fills up between the two, or another process reading between them, would bring back the code of yesterday.
+
 Importing this module imports numba (a quarter of a second): nothing that the engine loads at its start may need it.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -59,6 +65,9 @@ class Kernel:
         return self._compile(cache=False)
 
     def _compile(self, *, cache: bool) -> Callable[..., Any]:
+        if cache:
+            source = Path(inspect.getfile(self._function)).read_bytes()
+            self._function.__qualname__ = f"{self.name}-{sha256(source).hexdigest()[:16]}"
         dispatcher: Any = numba.njit(cache=cache, **OPTIONS)(self._function)
         dispatcher.compile(self._signature)
         dispatcher.disable_compile()

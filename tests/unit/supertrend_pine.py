@@ -40,6 +40,19 @@ class Bars:
 
 
 @dataclass(frozen=True)
+class Candle:
+    """A bar as far as Supertrend looks."""
+
+    high: float
+    low: float
+    close: float
+
+
+def candles(bars: Bars) -> list[Candle]:
+    return [Candle(*prices) for prices in zip(*(column.tolist() for column in bars.columns), strict=True)]
+
+
+@dataclass(frozen=True)
 class Pine:
     """What RULES 8 makes of a series; directions in the project's sign."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
@@ -17,24 +16,11 @@ from engine.domain.errors import IndicatorError
 from engine.domain.supertrend import supertrend, supertrend_many
 from engine.domain.supertrend_live import SupertrendState
 from engine.domain.supertrend_streams import SupertrendStreams
-from tests.unit.supertrend_pine import MULTIPLIERS, Bars, odd_series, pine, same_bits, small_bars, walk
+from tests.unit.supertrend_pine import MULTIPLIERS, Bars, Candle, candles, odd_series, pine, same_bits, small_bars, walk
 
 often = settings(deadline=None, max_examples=150)
 periods = st.integers(1, 50)
 multipliers = st.sampled_from(MULTIPLIERS)
-
-
-@dataclass(frozen=True)
-class Candle:
-    """A bar as far as Supertrend looks."""
-
-    high: float
-    low: float
-    close: float
-
-
-def candles(bars: Bars) -> list[Candle]:
-    return [Candle(*prices) for prices in zip(*(column.tolist() for column in bars.columns), strict=True)]
 
 
 def bits(state: SupertrendState) -> list[str]:
