@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -17,11 +18,13 @@ from websockets.exceptions import ConnectionClosed
 
 from engine.domain.instruments import Action, Exchange, InstrumentType, PriceType, Product
 from engine.paper.app import Rest, build
+from engine.paper.connections import TRANSPORT
 from engine.paper.control import Control
 from engine.paper.exchange import PaperExchange
 from engine.paper.market import Market
 from engine.paper.orders import OrderRequest
 from engine.paper.replay import Bar, Replay, ReplayDay, read_day
+from engine.paper.sockets import BACKLOG, LARGEST_BACKLOG, Client
 from engine.paper.storage import Storage
 from engine.paper.stream import Stream
 from tests.paper_server import MARKET, ROOT, PaperServer
@@ -110,6 +113,68 @@ def test_cut_stream_closes_and_refuses_for_a_while(paper: PaperServer) -> None:
         deadline = time.monotonic() + 3.0
         while again.ask(action="authenticate", api_key=KEY)["status"] != "success":
             assert time.monotonic() < deadline
+
+
+def test_another_key_on_the_same_socket_ends_what_the_first_had_subscribed(paper: PaperServer) -> None:
+    with paper.socket(KEY) as socket:
+        socket.ask(action="subscribe", symbols=[NIFTY], mode=1)
+        socket.ask(action="subscribe_orders")
+        assert socket.expect(_is_tick)["symbol"] == "NIFTY"
+        assert socket.ask(action="authenticate", api_key="other")["user_id"] == "other"
+        paper.place(KEY, paper.option(KEY))
+        with pytest.raises(TimeoutError):
+            socket.expect(lambda frame: frame.get("type") in {"market_data", "order_update"}, seconds=0.4)
+
+
+def test_refused_account_is_told_that_its_broker_is_missing(paper: PaperServer) -> None:
+    paper.add_account("cut-off")
+    paper.fault("stream_cut", "stream", seconds=3600.0, api_key="cut-off")
+    with paper.socket() as socket:
+        assert socket.ask(action="authenticate", api_key="cut-off")["code"] == "BROKER_ERROR"
+        answer = socket.ask(action="subscribe", symbols=[NIFTY], mode=1)
+        assert (answer["code"], answer["message"]) == ("BROKER_ERROR", "Broker adapter not found")
+        assert socket.ask(action="ping")["type"] == "pong"
+
+
+def test_peer_that_answers_no_ping_is_dropped_and_one_that_does_stays() -> None:
+    with PaperServer(ping_seconds=1.0) as paper:
+        paper.add_account(KEY)
+        with paper.socket(KEY) as alive, socket.create_connection(("127.0.0.1", paper.port), timeout=10.0) as dead:
+            dead.sendall(
+                b"GET /ws HTTP/1.1\r\nHost: paper\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+            )
+            heard = b""
+            while piece := dead.recv(4096):
+                heard += piece
+            assert b"keepalive ping timeout" in heard
+            assert alive.ask(action="ping")["type"] == "pong"
+
+
+def test_client_that_reads_nothing_is_cut_before_it_fills_the_memory() -> None:
+    class Transport:
+        aborted = False
+
+        def get_extra_info(self, _: str) -> None:
+            return None
+
+        def abort(self) -> None:
+            self.aborted = True
+
+    class Socket:
+        def __init__(self, transport: Transport) -> None:
+            self.scope = {TRANSPORT: transport}
+
+    transport = Transport()
+    client = Client(Socket(transport))  # type: ignore[arg-type]
+    for _ in range(BACKLOG):
+        client.say("{}")
+    assert not client.is_behind
+    client.say("{}")
+    assert client.is_behind
+    while not transport.aborted:
+        client.say("{}")
+    assert client.outbox.qsize() == LARGEST_BACKLOG
 
 
 def test_socket_without_authentication_is_closed_with_4401() -> None:
