@@ -20,6 +20,7 @@ from engine.paper import (
     account_calls,
     approval_calls,
     bodies,
+    broker_prices,
     bulk_calls,
     calendar_calls,
     data_calls,
@@ -165,6 +166,7 @@ class Rest:
         except schemas.Invalid as problem:
             return wire.invalid(problem.errors, endpoint.shape, mode=tag.get("mode"))
         try:
+            broker_prices.require(account, endpoint.name, values)
             response = endpoint.handler(Call(self.exchange, values, treatment))
         except wire.Refusal as refusal:
             marked = tag if endpoint.tagged and refusal.message != wire.BAD_KEY else {}

@@ -10,9 +10,9 @@ from engine.domain.instruments import Action
 from engine.paper import offsets, schemas
 from engine.paper.accounts import Token
 from engine.paper.approval_calls import new_order
+from engine.paper.broker_prices import NO_UNDERLYING
 from engine.paper.bulk_calls import place_in_pieces
 from engine.paper.calls import Call, Endpoint
-from engine.paper.live_orders import BAD_TOKEN
 from engine.paper.offsets import Resolved
 from engine.paper.order_calls import order_request
 from engine.paper.orders import OrderRequest
@@ -131,8 +131,7 @@ def _require_prices(call: Call) -> None:
     """Raise Refusal (500) if the broker, whose price the offset is counted from, refuses the session."""
     account = call.exchange.accounts.get(call.values["apikey"])
     if account is not None and account.token is Token.DEAD:
-        underlying = call.values["underlying"]
-        raise Refusal(500, f"Failed to fetch LTP for {underlying}. Error fetching quotes: API Error: {BAD_TOKEN}")
+        raise Refusal(500, NO_UNDERLYING.format(call.values["underlying"]))
 
 
 def _request(call: Call, values: dict[str, Any], found: Resolved) -> OrderRequest:

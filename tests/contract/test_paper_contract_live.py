@@ -29,8 +29,6 @@ FAULT_SCRIPTS = {
     "placeorder.live-client-timeout",
 }
 """Need a fault of the broker, call by call."""
-PRICES_DOWN = {"quotes.broker-token-expired", "multiquotes.broker-token-expired", "optionchain.broker-token-expired"}
-"""Market data of an account whose broker refuses it; told with the other market data."""
 HOLDINGS = {"holdings.live-before", "holdings.live-success"}
 """Shares are delivered overnight; told below over an exchange whose clock can be put forward."""
 COMPLETE, SHORT, SHARES, OPEN, SL, REJECTED = (f"26112210000000{number}" for number in (1, 3, 5, 7, 8, 9))
@@ -38,8 +36,8 @@ GTT = "100028"
 
 
 def _recordings() -> list[str]:
-    names = recordings((*OLD_ENDPOINTS, *NEW_ENDPOINTS))
-    elsewhere = FAULT_SCRIPTS | PRICES_DOWN | HOLDINGS
+    names = recordings((*OLD_ENDPOINTS, *NEW_ENDPOINTS, "depth"))
+    elsewhere = FAULT_SCRIPTS | HOLDINGS
     return [name for name in names if any(word in name for word in SITUATIONS) and name not in elsewhere]
 
 
@@ -190,7 +188,7 @@ def test_answer_has_the_recorded_form_and_words(market: Market, name: str) -> No
 
 def test_every_prepared_recording_exists() -> None:
     assert PREPARED.keys() <= set(_recordings())
-    elsewhere = {f"{name}.json" for name in FAULT_SCRIPTS | PRICES_DOWN | HOLDINGS}
+    elsewhere = {f"{name}.json" for name in FAULT_SCRIPTS | HOLDINGS}
     assert elsewhere <= {file.name for file in (RECORDED / "rest").iterdir()}
 
 
@@ -250,6 +248,33 @@ def test_expired_token_lets_nothing_through_and_takes_nothing(market: Market) ->
     }
     books = scene.paper.books(scene.key)
     assert books["orders"] == books["gtts"] == []
+
+
+@pytest.mark.parametrize("face", ["analyze", "live"])
+def test_expired_token_has_no_prices_in_either_mode(market: Market, face: str) -> None:
+    scene = market.scene("ping.success")
+    share = {"symbol": "RELIANCE", "exchange": "NSE"}
+    option = {"underlying": "NIFTY", "exchange": "NSE_INDEX", "expiry_date": scene.market.words["01DEC26"]}
+    days = {"start_date": "2026-11-20", "end_date": "2026-11-20"}
+    asked = {
+        "history": share | days | {"interval": "1m"},
+        "optionsymbol": option | {"offset": "ATM", "option_type": "CE"},
+        "syntheticfuture": option,
+        "optiongreeks": {"symbol": scene.market.call_option, "exchange": "NFO"},
+    }
+    scene.paper.change(scene.key, face=face)
+    for name, body in asked.items():
+        assert scene.paper.post(name, apikey=scene.key, **body).status_code == 200
+    scene.paper.change(scene.key, token="dead")
+    for name, body in asked.items():
+        answer = scene.paper.post(name, apikey=scene.key, **body)
+        assert (answer.status_code, "Incorrect `api_key`" in answer.json()["message"]) == (500, True)
+    market_order, limit = scene.order(), scene.order(pricetype="LIMIT", price=150.0)
+    expected = {"analyze": (400, 200), "live": (403, 403)}[face]
+    assert (
+        scene.paper.post("placeorder", **market_order).status_code,
+        scene.paper.post("placeorder", **limit).status_code,
+    ) == expected
 
 
 @pytest.mark.parametrize("name", sorted(HOLDINGS))
