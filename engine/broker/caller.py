@@ -73,6 +73,7 @@ class Caller:
         key_is_sound = isinstance(api_key, str) and bool(api_key.strip())
         self._key = Secret(api_key if key_is_sound else "")
         del api_key
+        self.label = self._key.scrub(label or "without a host")
         self.host = checked_host(host)
         if not key_is_sound:
             raise ValueError("api_key: is empty")

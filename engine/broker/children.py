@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.broker import fields as f
@@ -131,10 +131,10 @@ def judge_children(
         if single and places == 1:
             return Children((_single(answer, single),), (), _ltp(answer))
         if single:
-            return Children(_filled({}, places), (_single(answer, single),), _ltp(answer))
+            return Children(_filled({}, places), tuple(_beside(answer, [])), _ltp(answer))
         return queued(answer) or without_an_id(status_code, answer)
     found: dict[int, ChildOrder] = {}
-    unexplained: list[ChildOrder] = []
+    unexplained = _beside(answer, rows)
     for row in rows:
         place = _number(row, numbered_by)
         child = _child(row, status_code, place, answer)
@@ -154,12 +154,13 @@ def judge_basket(
     if answer is None or (not rows and not 200 <= status_code < 300) or status_code == 429:
         return _no_id_lost(judge_sending(status_code, answer, _never), rows)
     if not rows and (symbols or "results" not in answer):
-        return queued(answer) or without_an_id(status_code, answer)
+        single = order_id(answer.get("orderid"))
+        return queued(answer) or replace(without_an_id(status_code, answer), orderid=single)
     legs: dict[str, list[int]] = defaultdict(list)
     for place, symbol in enumerate(symbols, 1):
         legs[symbol].append(place)
     told: dict[str, list[ChildOutcome]] = defaultdict(list)
-    unexplained: list[ChildOrder] = []
+    unexplained = _beside(answer, rows)
     for row in rows:
         child = _child(row, status_code, None, {})
         if child.symbol in legs:
@@ -211,6 +212,13 @@ def _child(row: Any, status_code: int, place: int | None, answer: dict[str, Any]
         _text(exchange),
         _number(row, "quantity"),
     )
+
+
+def _beside(answer: dict[str, Any], rows: list[Any]) -> list[ChildOrder]:
+    """Return the order that the answer names beside its rows, if it is none of theirs."""
+    named = order_id(answer.get("orderid"))
+    in_rows = [order_id(row.get("orderid")) for row in rows if isinstance(row, dict)]
+    return [] if named is None or named in in_rows else [replace(_single(answer, named), place=None)]
 
 
 def _single(answer: dict[str, Any], orderid: str) -> ChildOrder:

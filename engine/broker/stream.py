@@ -103,12 +103,12 @@ class OpenAlgoStream:
         key_is_sound = isinstance(api_key, str) and bool(api_key.strip())
         self._key = Secret(api_key if key_is_sound else "")
         del api_key
+        self.label = self._key.scrub(label or str(ws_url))
         self._uri = _checked_url(ws_url)
         if not key_is_sound:
             raise ValueError("api_key: is empty")
         if not backoff:
             raise ValueError("backoff: at least one pause")
-        self.label = self._key.scrub(label or ws_url)
         self._on_tick, self._on_order, self._on_state = on_tick, on_order, on_state
         self._wants_orders = wants_orders
         self._backoff, self._refused_pause = tuple(backoff), refused_pause

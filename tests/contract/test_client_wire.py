@@ -1,10 +1,13 @@
 """What really leaves the socket, and what the outcome says about it: against a small real server."""
 
+import json
 import logging
 import socket
 import ssl
 import threading
 import time
+import traceback
+import urllib.parse
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +16,7 @@ import pytest
 from engine.broker import OpenAlgoClient, errors
 from engine.broker.answers import NoAnswer, NotSent, OutcomeOpen, Placed, RateLimited, Unclear
 from engine.broker.requests import ModifyRequest, OrderRequest
+from engine.broker.stream import OpenAlgoStream
 from engine.broker.transport import shared_ssl_context
 from engine.domain.instruments import Action, Exchange, Product
 
@@ -317,3 +321,70 @@ def test_the_key_reaches_neither_logs_nor_errors(
 def test_all_clients_share_one_tls_context() -> None:
     assert shared_ssl_context() is shared_ssl_context()
     assert shared_ssl_context().verify_mode is ssl.CERT_REQUIRED
+
+
+def test_the_key_in_an_address_reaches_neither_logs_nor_errors(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    key = 'made/up+key "5f2c"'
+    quoted = urllib.parse.quote(key, safe="")
+    addresses: list[bytes] = []
+
+    def serve_once(answer: bytes) -> str:
+        listener = socket.create_server(("127.0.0.1", 0))
+
+        def serve() -> None:
+            with listener, listener.accept()[0] as peer:
+                addresses.append(peer.recv(65536).split(b"\r\n")[0])
+                peer.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+    echo = json.dumps({"status": "error", "message": f"no route /api/v1/instruments?apikey={quoted}"}).encode()
+    hosts = [
+        serve_once(http(echo, "404 Not Found")),
+        serve_once(http(echo, "302 Found", f"Location: http://127.0.0.1:1/?apikey={quoted}\r\n")),
+        serve_once(f"HTTP/1.1 200 {quoted}\r\nnonsense\r\n\r\n".encode()),
+        serve_once(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\ntorn"),
+        f"http://127.0.0.1:{closed_port()}",
+    ]
+    with caplog.at_level(logging.DEBUG), caplog.at_level(logging.DEBUG, logger="httpx"):
+        for host in hosts:
+            with OpenAlgoClient(host, key, label="father") as broker, pytest.raises(errors.BrokerError) as raised:
+                broker.instruments(Exchange.NFO)
+            trace = traceback.TracebackException.from_exception(raised.value, capture_locals=True)
+            ours = [frame.locals for frame in trace.stack if "/engine/" in frame.filename]
+            told = f"{raised.value} {raised.value!r} {ours}"
+            assert raised.value.__cause__ is raised.value.__context__ is None
+            assert not any(form in told for form in (key, quoted, quoted.lower(), "5f2c"))
+    assert len(addresses) == 4
+    assert all(f"apikey={quoted}".encode() in line.replace(b"+", b"%20") for line in addresses), "it was sent"
+    assert "5f2c" not in caplog.text
+
+
+def test_the_instrument_master_may_be_larger_than_other_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.broker.transport.LARGEST_BODY", 1000)
+    replay = b'{"status": "success", "data": []' + b" " * 5000 + b"}"
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def answer() -> None:
+        with listener, listener.accept()[0] as peer:
+            peer.recv(65536)
+            peer.sendall(http(replay))
+
+    threading.Thread(target=answer, daemon=True).start()
+    with client(f"http://127.0.0.1:{listener.getsockname()[1]}") as broker:
+        assert broker.instruments(Exchange.NFO) == ()
+
+
+@pytest.mark.parametrize("host", ["", "ftp://127.0.0.1"])
+def test_a_client_that_is_refused_leaves_no_key_in_a_traceback(host: str) -> None:
+    with pytest.raises(ValueError, match="host") as raised:
+        OpenAlgoClient(host, KEY)
+    trace = traceback.TracebackException.from_exception(raised.value, capture_locals=True)
+    assert not [frame for frame in trace.stack if "/engine/" in frame.filename and KEY in repr(frame.locals)]
+    with pytest.raises(ValueError, match="ws_url") as raised:
+        OpenAlgoStream(host, KEY, on_tick=print, on_order=print, on_state=print)
+    trace = traceback.TracebackException.from_exception(raised.value, capture_locals=True)
+    assert not [frame for frame in trace.stack if "/engine/" in frame.filename and KEY in repr(frame.locals)]

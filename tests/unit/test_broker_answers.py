@@ -109,5 +109,7 @@ def test_what_an_answer_to_a_change_proves(judge: object, status: int, answer: b
 
 @pytest.mark.parametrize("spelled", [b"key-71", b"\\u006bey-71", b"key\\u002d71"])
 def test_an_echoed_key_is_masked_however_it_is_spelled(spelled: bytes) -> None:
-    outcome = judge_placement(400, b'{"message": "unknown ' + spelled + b'", "status": "error"}', secret=Secret("key-71"))
+    outcome = judge_placement(
+        400, b'{"message": "unknown ' + spelled + b'", "status": "error"}', secret=Secret("key-71")
+    )
     assert outcome == Refused("unknown [api key]", 400)
