@@ -21,8 +21,9 @@ from engine.broker.errors import (
     TimedOutError,
     UnreachableError,
 )
-from engine.broker.funds import available_paise, model_for_broker
-from engine.broker.models import Mode
+from engine.broker.funds import FundsModel, available_paise, model_for_broker
+from engine.broker.models import Funds, Mode
+from engine.domain.errors import SizingError
 from engine.domain.instruments import LIVE
 from engine.services.errors import InvalidInput
 from engine.services.views import ConnectionReport
@@ -166,13 +167,19 @@ def probe(host: str, api_key: str, *, transport: httpx.BaseTransport | None = No
                 "Log in to the broker in OpenAlgo, then test again."
             )
             return report.model_copy(update={"problem": problem})
-        return report.model_copy(
-            update={"ok": True, "funds_paise": available_paise(funds, model), "funds_model": str(model)}
-        )
+        return report.model_copy(update={"ok": True, "funds_paise": _usable(funds, model), "funds_model": str(model)})
     except BrokerError as error:
         return ConnectionReport(ok=False, problem=_words(error, host))
     finally:
         client.close()
+
+
+def _usable(funds: Funds, model: FundsModel) -> int:
+    """Return what sizing could use; an account in debit can be connected and has nothing to use."""
+    try:
+        return available_paise(funds, model)
+    except SizingError:
+        return 0
 
 
 def _words(error: BrokerError, host: str) -> str:
