@@ -2,7 +2,7 @@
 
 ``POST /control/faults`` takes a kind, the calls it concerns and the kind's own fields (``FAULTS``). A kind of a call is
 a coroutine that gets the call in hand and answers in its own way; of a call that carries several orders (basket, split,
-multi-leg) it befalls each of them. Kinds of the websocket happen at once.
+multi-leg) it befalls each of them. Kinds of the websocket happen at once; the same again with 0 seconds ends one.
 
 ====================  ========================================================  =======================================
 kind                  what happens                                              what the client sees
@@ -40,6 +40,9 @@ empty_book            everything                                                
 smaller_book          everything                                                200 without the last row
 old_book              everything                                                200, the rows of ``seconds`` ago
 stream_silence        ticks and pushes are lost for ``seconds``                 sockets stay open and say nothing
+stream_frozen         ticks repeat the first frame from now on for ``seconds``  old prices with old times
+pushes_lost           pushes are lost for ``seconds``                           ticks only
+pushes_twice          pushes come twice for ``seconds``                         each of them twice
 stream_cut            sockets are reset; with ``code`` closed with it;          a cut; BROKER_ERROR when it comes back
                       authentication is refused for ``seconds``
 ====================  ========================================================  =======================================
@@ -56,7 +59,7 @@ from engine.paper.schemas import Field, Invalid, Schema
 KINDS: dict[str, Kind] = {
     kind.__name__: kind for module in (wire_faults, order_faults, book_faults) for kind in module.KINDS
 }
-STREAM_KINDS = frozenset({"stream_silence", "stream_cut"})
+STREAM_KINDS = frozenset({"stream_silence", "stream_frozen", "pushes_lost", "pushes_twice", "stream_cut"})
 LONGEST_SECONDS = 86_400.0
 CLOSE_CODES = (1000, 4999)
 

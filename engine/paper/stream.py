@@ -25,6 +25,8 @@ AUTH_SECONDS = 15.0
 AUTH_TIMEOUT = 4401
 SWEEP_SECONDS = 0.1
 EVERYBODY = "*"
+Frames = dict[tuple[Cast, int], str]
+"""Frames as they are sent, by what they show and the mode that they are tagged with."""
 
 
 class Stream:
@@ -40,8 +42,8 @@ class Stream:
         self._conversation = Conversation(exchange, self._is_refused)
         self._clients: set[Client] = set()
         self._feeds: dict[str, Feed] = {}
-        self._silent_until: dict[str, float] = {}
-        self._refused_until: dict[str, float] = {}
+        self._until: dict[tuple[str, str], float] = {}
+        self._frozen: dict[str, Frames] = {}
         exchange.on_push = self._push
 
     @contextlib.asynccontextmanager
@@ -63,11 +65,12 @@ class Stream:
             if client.account is not None and client.subscriptions.modes:
                 listeners.setdefault(client.account.api_key, []).append(client)
         self._feeds = {api_key: self._feeds.get(api_key) or Feed() for api_key in listeners}
-        frames: dict[tuple[Cast, int], str] = {}
+        fresh: Frames = {}
         for api_key, clients in listeners.items():
             casts = self._feeds[api_key].next(client.subscriptions for client in clients)
-            if self._is_silent(api_key, at):
+            if self._lasts("stream_silence", api_key, at):
                 continue
+            frames = self._frozen.setdefault(api_key, {}) if self._lasts("stream_frozen", api_key, at) else fresh
             for client in clients:
                 if client.is_behind:
                     continue
@@ -78,22 +81,17 @@ class Stream:
                     client.say(text)
 
     async def suffer(self, fault: Fault) -> None:
-        """Carry out a fault of the websocket, now."""
-        if fault.kind == "stream_silence":
-            self.silence(fault.api_key, fault.seconds)
-        else:
-            await self.cut(fault.api_key, fault.seconds, code=fault.code)
+        """Carry out a fault of the websocket (``faults``), now; 0 seconds end one that lasts."""
+        at = self._exchange.clock()
+        self._until[fault.kind, fault.api_key or EVERYBODY] = at + fault.seconds
+        match fault.kind:
+            case "stream_cut":
+                await self._cut(fault.api_key, fault.code)
+            case "stream_frozen":
+                self._frozen.clear()
 
-    def silence(self, api_key: str | None, seconds: float) -> None:
-        """Send neither ticks nor pushes to an account (None: to anybody) for some seconds; sockets stay open."""
-        self._silent_until[api_key or EVERYBODY] = self._exchange.clock() + seconds
-
-    async def cut(self, api_key: str | None, seconds: float, *, code: int = 0) -> None:
-        """End the sockets of an account (None: all) and refuse its authentication for some seconds.
-
-        They are reset as by a network; with a ``code`` they are closed with it, as by a server.
-        """
-        self._refused_until[api_key or EVERYBODY] = self._exchange.clock() + seconds
+    async def _cut(self, api_key: str | None, code: int) -> None:
+        """End the sockets of an account (None: all) as a network does; with a code, close them with it."""
         for client in list(self._clients):
             if api_key is None or (client.account is not None and client.account.api_key == api_key):
                 self._clients.discard(client)
@@ -138,16 +136,18 @@ class Stream:
 
     def _push(self, push: Push) -> None:
         account = self._exchange.accounts[push.order.api_key]
-        if self._is_silent(account.api_key, self._exchange.clock()):
+        at = self._exchange.clock()
+        if any(self._lasts(kind, account.api_key, at) for kind in ("stream_silence", "pushes_lost")):
             return
         text = json.dumps(FACES[account.face].push(account, push))
+        times = 2 if self._lasts("pushes_twice", account.api_key, at) else 1
         for client in self._clients:
             if client.wants_orders and client.account is not None and client.account.api_key == account.api_key:
-                client.say(text)
+                for _ in range(times):
+                    client.say(text)
 
-    def _is_silent(self, api_key: str, at: float) -> bool:
-        return any(self._silent_until.get(name, 0.0) > at for name in (api_key, EVERYBODY))
+    def _lasts(self, kind: str, api_key: str, at: float) -> bool:
+        return any(self._until.get((kind, name), 0.0) > at for name in (api_key, EVERYBODY))
 
     def _is_refused(self, api_key: str) -> bool:
-        at = self._exchange.clock()
-        return any(self._refused_until.get(name, 0.0) > at for name in (api_key, EVERYBODY))
+        return self._lasts("stream_cut", api_key, self._exchange.clock())

@@ -297,7 +297,7 @@ def test_faulty_order_call(account: Account, kind: str) -> None:
 
 def test_every_kind_has_a_scenario() -> None:
     assert set(KINDS) == SCENARIOS.keys() | OF_BOOKS | OF_LIVE
-    assert {"stream_silence", "stream_cut"} == STREAM_KINDS
+    assert {"stream_silence", "stream_frozen", "pushes_lost", "pushes_twice", "stream_cut"} == STREAM_KINDS
 
 
 def test_live_row_shows_the_status_of_the_row_before_it(live: Account) -> None:
@@ -430,4 +430,51 @@ def test_stream_is_cut_without_a_word_or_with_a_code(account: Account) -> None:
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1012
     assert account.place().status_code == 200
+    assert account.net == LOT
+
+
+def _is_tick(frame: dict[str, Any]) -> bool:
+    return frame.get("type") == "market_data"
+
+
+def _is_push(frame: dict[str, Any]) -> bool:
+    return frame.get("type") == "order_update"
+
+
+def test_frozen_ticks_repeat_an_old_price_with_its_old_time(account: Account) -> None:
+    with account.paper.socket(account.key) as socket:
+        socket.ask(action="subscribe", symbols=[{"symbol": account.option, "exchange": "NFO"}], mode=1)
+        moving = [socket.expect(_is_tick)["data"]["timestamp"] for _ in range(3)]
+        assert len(set(moving)) == 3
+        account.fault("stream_frozen", "stream", seconds=NEVER)
+        account.paper.set_price(account.option, "NFO", 90.0)
+        still = wait_until(lambda: [socket.expect(_is_tick) for _ in range(4)], lambda seen: seen[0] == seen[-1])
+        assert still[0]["data"]["ltp"] in {90.0, 200.0}
+        assert (
+            account.paper.call("quotes", apikey=account.key, symbol=account.option, exchange="NFO")["data"]["ltp"]
+            == 90.0
+        )
+        account.fault("stream_frozen", "stream", seconds=0)
+        assert socket.expect(lambda frame: _is_tick(frame) and frame != still[0])["data"]["ltp"] == 90.0
+
+
+def test_pushes_are_lost_while_ticks_go_on(account: Account) -> None:
+    with account.paper.socket(account.key) as socket:
+        socket.ask(action="subscribe_orders")
+        socket.ask(action="subscribe", symbols=[{"symbol": account.option, "exchange": "NFO"}], mode=1)
+        account.fault("pushes_lost", "stream", seconds=NEVER)
+        lost = account.place().json()["orderid"]
+        assert _is_tick(socket.receive())
+        account.fault("pushes_lost", "stream", seconds=0)
+        kept = account.place().json()["orderid"]
+        assert socket.expect(_is_push)["orderid"] == kept
+    assert [row["order_id"] for row in account.orders] == [lost, kept]
+
+
+def test_pushes_come_twice(account: Account) -> None:
+    with account.paper.socket(account.key) as socket:
+        socket.ask(action="subscribe_orders")
+        account.fault("pushes_twice", "stream", seconds=NEVER)
+        account.place()
+        assert [socket.expect(_is_push)["order_status"] for _ in range(4)] == ["open", "open", "complete", "complete"]
     assert account.net == LOT

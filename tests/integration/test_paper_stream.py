@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.websockets import WebSocketDisconnect
 from websockets.exceptions import ConnectionClosed
 
 from engine.domain.instruments import Action, Exchange, InstrumentType, PriceType, Product
@@ -175,6 +176,19 @@ def test_client_that_reads_nothing_is_cut_before_it_fills_the_memory() -> None:
     while not transport.aborted:
         client.say("{}")
     assert client.outbox.qsize() == LARGEST_BACKLOG
+
+
+def test_writer_ends_quietly_with_its_socket() -> None:
+    class Socket:
+        async def send_text(self, _: str) -> None:
+            raise WebSocketDisconnect(1006)
+
+    async def write() -> None:
+        client = Client(Socket())  # type: ignore[arg-type]
+        client.outbox.put_nowait("{}")
+        await client.write()
+
+    asyncio.run(write())
 
 
 def test_socket_without_authentication_is_closed_with_4401() -> None:
