@@ -165,6 +165,27 @@ def test_shifts_and_pins_stand_in_the_bars_and_stay_when_they_are_cleared() -> N
     assert day.high == floor.quotes.quote(floor.contract(*OPTION), floor.now).high >= 99_995
 
 
+@pytest.mark.parametrize("name", [NAMES[0], OPTION])
+def test_price_that_was_held_for_a_fifth_of_a_second_is_the_bars_high(name: tuple[str, Exchange]) -> None:
+    floor = Floor(now=NOON + 10.1)
+    floor.set("pin", name, 30_000.0)
+    floor.now = NOON + 10.3
+    floor.prices.clear(*name)
+    floor.now = NOON + 70.0
+    bar, after = floor.bars(name, Interval.MINUTE, TODAY)[-2:]
+    assert bar.high == 3_000_000 > 1.05 * after.high
+    assert figures(bar) == shape(floor.seen(name, NOON, NOON + 60.0, 0.1))
+
+
+def test_volume_rises_by_whole_lots_and_not_evenly() -> None:
+    floor = Floor()
+    for name in (NAMES[1], NAMES[2], OPTION):
+        volumes = [bar.volume for bar in floor.bars(name, Interval.FIVE, TODAY)]
+        assert {volume % floor.contract(*name).lot_size for volume in volumes} == {0}
+        assert max(volumes) > 1.5 * (sum(volumes) / len(volumes)) > 0
+    assert {bar.volume for bar in floor.bars(NAMES[0], Interval.FIVE, TODAY)} == {0}
+
+
 def test_what_was_pinned_before_a_restart_stays_in_the_bars(tmp_path: object) -> None:
     storage = Storage(tmp_path / "paper.db")  # type: ignore[operator]
     floor = Floor(storage=storage)
