@@ -60,7 +60,10 @@ class SeenTrade:
 
 @dataclass(frozen=True, slots=True)
 class AccountBooks:
-    """Order, trade and position book of one account, read one after the other; ``net`` is signed."""
+    """Order, trade and position book of one account, read one after the other; ``net`` is signed.
+
+    ``broker`` is the name that the server gives, empty where it was not asked.
+    """
 
     mode: str
     begun_at: datetime
@@ -68,6 +71,7 @@ class AccountBooks:
     orders: tuple[SeenOrder, ...]
     trades: tuple[SeenTrade, ...]
     net: Mapping[Instrument, int]
+    broker: str = ""
 
     def traded(self) -> dict[str, int]:
         """Units traded per broker order id."""
@@ -91,14 +95,26 @@ def defect(
     acknowledged: Collection[str],
     traded_before: Mapping[str, int],
     opening: Mapping[Instrument, int] | None,
+    broker: str | None = None,
+    after: datetime | None = None,
+    in_session: bool = True,
+    carried: Mapping[Instrument, int] | None = None,
 ) -> str | None:
     """Return why these books are no evidence, None when they are (RULES 5, "valid").
 
-    ``acknowledged``: broker ids given to us today. ``traded_before``: units per id in the last valid read.
-    ``opening``: what the day began with, None before the first valid read.
+    That they were answered with 200 and parsed is the client's part: there are no books otherwise. The rest, in the
+    order of the rule: ``mode`` and ``broker`` (None: not asked) are those with which the account was armed; ``after``
+    is the event that they shall prove something about; ``acknowledged`` are the broker ids given to us today;
+    ``traded_before`` the units per id in the last valid read; ``opening`` what the day began with, None before the
+    first valid read. Outside the session (``in_session`` False) no book is evidence of less: ``carried`` is then what
+    was held when the last session ended, and books whose own opening is nearer to flat are none.
     """
     if books.mode != mode:
         return f"the server is in {books.mode} mode, the account was armed in {mode} mode"
+    if broker is not None and books.broker != broker:
+        return f"the server speaks for {books.broker or 'nobody'}, the account was armed with {broker}"
+    if after is not None and books.begun_at <= after:
+        return "the read began before what it shall prove"
     listed = {row.orderid for row in books.orders}
     if missing := sorted(set(acknowledged) - listed):
         return f"the order book lacks {len(missing)} of our orders (first {missing[0]})"
@@ -106,9 +122,25 @@ def defect(
     for orderid, quantity in traded_before.items():
         if traded.get(orderid, 0) < quantity:
             return f"the trade book shows less of order {orderid} than before"
+    if not in_session and carried is not None and (less := fewer(books.opening(), carried)):
+        return f"outside the session no book is evidence of less ({less[0].symbol})"
     if opening is not None and books.opening() != dict(opening):
         return DISAGREE
     return None
+
+
+def fewer(now: Mapping[Instrument, int], before: Mapping[Instrument, int]) -> list[Instrument]:
+    """Return the instruments of which there is less than before: nearer to flat, flat, or turned around.
+
+    >>> call = Instrument("NIFTY01DEC2626000CE", Exchange.NFO, Product.NRML)
+    >>> [fewer({call: quantity}, {call: -130}) == [call] for quantity in (-195, -130, -65, 65)]
+    [False, False, True, True]
+    """
+    return [
+        instrument
+        for instrument, quantity in sorted(before.items())
+        if (quantity > 0 and now.get(instrument, 0) < quantity) or (quantity < 0 and now.get(instrument, 0) > quantity)
+    ]
 
 
 _COMPATIBLE = {

@@ -18,6 +18,7 @@ from engine.domain.evidence import (
     SeenTrade,
     candidates,
     defect,
+    fewer,
     same_class,
 )
 from engine.domain.instruments import Action, Exchange, PriceType, Product
@@ -44,7 +45,7 @@ def trade(orderid: str, quantity: int, instrument: Instrument = CALL, action: Ac
 
 def books(orders: tuple[SeenOrder, ...] = (), trades: tuple[SeenTrade, ...] = (), **fields: Any) -> AccountBooks:
     net = fields.pop("net", {})
-    return AccountBooks(fields.pop("mode", "live"), NOW, NOW, orders, trades, net)
+    return AccountBooks(fields.pop("mode", "live"), NOW, NOW, orders, trades, net, **fields)
 
 
 def judged(one: AccountBooks, **fields: Any) -> str | None:
@@ -78,6 +79,71 @@ def test_empty_books_are_evidence_only_while_nothing_is_known() -> None:
     assert judged(books(), acknowledged={"A1"}) is not None
     assert judged(books(), traded_before={"A1": 65}) is not None
     assert judged(books(), opening={CALL: -65}) is not None
+
+
+LATER = NOW + timedelta(seconds=1)
+HELD = {CALL: -130}
+FULL = books((row("A1"),), (trade("A1", 65),), net={CALL: -195}, broker="zerodha")
+KNOWN: dict[str, Any] = {
+    "acknowledged": {"A1"}, "traded_before": {"A1": 65}, "opening": HELD, "broker": "zerodha",
+    "after": NOW - timedelta(seconds=1), "in_session": False, "carried": HELD,
+}  # fmt: skip
+
+
+def test_books_are_valid_by_every_part_of_the_rule_at_once() -> None:
+    assert judged(FULL, **KNOWN) is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "asked", "why"),
+    [
+        ({"mode": "analyze"}, {}, "armed in live mode"),
+        ({"broker": "angel"}, {}, "speaks for angel, the account was armed with zerodha"),
+        ({"broker": ""}, {}, "speaks for nobody"),
+        ({}, {"after": NOW}, "began before"),
+        ({}, {"after": LATER}, "began before"),
+        ({"orders": ()}, {}, "lacks 1 of our orders"),
+        ({"orders": (row("A2"),)}, {}, "lacks 1 of our orders"),
+        ({"trades": (trade("A1", 64),)}, {}, "less of order A1"),
+        ({"trades": ()}, {}, "less of order A1"),
+        ({"net": {CALL: -130}}, {}, "no book is evidence of less (NIFTY01DEC2626000CE)"),
+        ({"net": {}}, {}, "no book is evidence of less"),
+        ({"net": {CALL: 195}}, {}, "no book is evidence of less"),
+        ({"net": {CALL: -130}}, {"in_session": True}, DISAGREE),
+        ({"net": {CALL: -260}}, {}, DISAGREE),
+        ({"orders": (), "trades": (), "net": {}}, {}, "lacks 1 of our orders"),
+    ],
+)
+def test_each_part_of_the_rule_alone_makes_a_read_a_failed_one(
+    changed: dict[str, Any], asked: dict[str, Any], why: str
+) -> None:
+    assert why in str(judged(replace(FULL, **changed), **(KNOWN | asked)))
+
+
+def test_the_first_read_of_a_morning_cannot_make_a_carried_position_vanish() -> None:
+    empty = books()
+    assert judged(empty, in_session=True, carried=HELD) is None
+    assert "evidence of less" in str(judged(empty, in_session=False, carried=HELD))
+    assert judged(books(net={CALL: -195}), in_session=False, carried=HELD) is None, "more is evidence at any time"
+
+
+def test_what_was_sold_today_is_no_less_outside_the_session() -> None:
+    bought = trade("A1", 130, CALL, Action.BUY)
+    assert judged(books((row("A1"),), (bought,)), in_session=False, carried=HELD, opening=HELD) is None
+
+
+@thorough
+@given(
+    before=st.dictionaries(st.sampled_from([CALL, PUT]), st.integers(-300, 300), max_size=2),
+    now=st.dictionaries(st.sampled_from([CALL, PUT]), st.integers(-300, 300), max_size=2),
+)
+def test_fewer_is_nearer_to_flat_or_turned_around(before: dict[Instrument, int], now: dict[Instrument, int]) -> None:
+    found = fewer(now, before)
+    assert fewer(before, before) == []
+    for instrument in (CALL, PUT):
+        held, left = before.get(instrument, 0), now.get(instrument, 0)
+        kept = held == 0 or (held * left > 0 and abs(left) >= abs(held))
+        assert (instrument in found) is not kept
 
 
 def test_opening_is_net_less_what_was_traded_today() -> None:
