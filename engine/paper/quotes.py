@@ -148,7 +148,7 @@ class Quotes:
         """Return the prices that make the bars of ``seconds`` from ``start`` to before ``end``."""
         prints = self._market.prints(contract.underlying, start, end)
         pins = self._pins.get((contract.symbol, contract.exchange))
-        events = [] if pins is None or not len(prints.instants) else pins.changes(float(prints.instants[0]), end)
+        events = [] if pins is None else pins.changes(*self._market.within(contract.underlying, start, end))
         if events:
             prints = self._with(contract.underlying, prints, events)
         bars = np.floor((prints.instants - start) / seconds).astype(np.int64)

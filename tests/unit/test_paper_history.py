@@ -168,9 +168,11 @@ def test_shifts_and_pins_stand_in_the_bars_and_stay_when_they_are_cleared() -> N
 @pytest.mark.parametrize("name", [NAMES[0], OPTION])
 def test_price_that_was_held_for_a_fifth_of_a_second_is_the_bars_high(name: tuple[str, Exchange]) -> None:
     floor = Floor(now=NOON + 10.1)
+    assert floor.quotes.quote(floor.contract(*name), floor.now).high < 3_000_000
     floor.set("pin", name, 30_000.0)
     floor.now = NOON + 10.3
     floor.prices.clear(*name)
+    assert floor.quotes.quote(floor.contract(*name), floor.now).high == 3_000_000
     floor.now = NOON + 70.0
     bar, after = floor.bars(name, Interval.MINUTE, TODAY)[-2:]
     assert bar.high == 3_000_000 > 1.05 * after.high
