@@ -13,9 +13,13 @@ Every kernel answers whether all bars were sound. If not, what it wrote is worth
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from numba import types
+from numba.extending import intrinsic
 
 from engine.domain.compiled import formula, kernel
 from engine.domain.supertrend_live import LARGEST_PRICE
@@ -39,6 +43,14 @@ def fresh_state(series: int) -> Floats:
     state = np.zeros((STATE_ROWS, series))
     state[CLOSE] = np.nan
     return state
+
+
+def _fused(_: Any, one: Any, other: Any, added: Any) -> tuple[Any, Callable[..., Any]]:
+    return types.float64(one, other, added), lambda _context, builder, _signature, values: builder.fma(*values)
+
+
+fused: Any = intrinsic(_fused)
+"""one · other + added, rounded once: an instruction of the processor, not a function of Python."""
 
 
 @formula
@@ -96,10 +108,27 @@ def one_series(
             line = upper
             lines[bar], signs[bar] = line, -up_sign
         before = close
+    # A division takes thirteen cycles, and the next bar waits for it. So the quotient is guessed in two steps, with 1/n
+    # in two parts, and the division only confirms the guess beside the way; where it ever does not, it takes over.
+    part, rest, reached = 1.0 / period, fused(-float(period), 1.0 / period, 1.0) / period, closes.size
     for bar in range(period, closes.size):
         high, low, close = highs[bar], lows[bar], closes[bar]
+        total = average * (period - 1.0) + true_range(high, low, before)
+        average = fused(total, part, total * rest)
+        if average != total / period:
+            average, reached = total / period, bar
+            break
         sound &= is_sound(high, low, close)
-        average = (average * (period - 1.0) + true_range(high, low, before)) / period
+        middle, reach = (high + low) / 2.0, multiplier * average
+        lower, upper, up = next_bar(middle, reach, close, before, lower, upper, line, True)
+        line = lower if up else upper
+        lines[bar], signs[bar] = line, up_sign if up else -up_sign
+        before = close
+    for bar in range(reached, closes.size):
+        high, low, close = highs[bar], lows[bar], closes[bar]
+        sound &= is_sound(high, low, close)
+        if bar > reached:
+            average = (average * (period - 1.0) + true_range(high, low, before)) / period
         middle, reach = (high + low) / 2.0, multiplier * average
         lower, upper, up = next_bar(middle, reach, close, before, lower, upper, line, True)
         line = lower if up else upper

@@ -106,6 +106,23 @@ def test_every_market_day_and_month_agrees_with_the_official_package(market_file
     assert seen > 500
 
 
+@pytest.mark.parametrize("period", [1, 2, 3, 7, 50, 99_999])
+def test_averages_that_vanish_keep_every_bit(period: int) -> None:
+    # One move, then nothing for good: the average shrinks until it is smaller than any normal number. The price is 0,
+    # so that the line shows the average itself.
+    close = np.zeros(period + 4000 if period < 100 else 100_300)
+    close[0] = 5.0
+    vanishing = Bars("vanishing", close.copy(), close.copy(), close)
+    tiny = walk(800, seed=8, start=0.0, step=1.0)
+    for bars in (
+        vanishing,
+        *(Bars("tiny", *(column * scale for column in tiny.columns)) for scale in (1e-290, 1e-308, 1e-309)),
+    ):
+        for multiplier in (1.0, 3.0):
+            expected = pine(bars, period, multiplier)
+            assert_is(bars, period, multiplier, expected.line, expected.direction)
+
+
 @pytest.mark.parametrize("price", [100.0, 0.0, -20.0])
 def test_where_both_bands_are_equal_only_a_close_above_turns_up(price: float) -> None:
     line, direction = supertrend(*flat(30, price).columns)
