@@ -32,11 +32,9 @@ class Crossing:
         self._booking = booking
 
     def protected(self, contract: Contract, action: Action, at: float) -> int:
-        """Return the worst price (paise) of a market order that arrives now, within the day's band."""
+        """Return the worst price (paise) of a market order that arrives now; a band reaches farther than that."""
         _, bid, ask = self._quotes.touch(contract, at)
-        price = matching.protected_price(action, ask if action is Action.BUY else bid, tick_of(contract))
-        band = self._bands.band(contract, at)
-        return min(max(price, band.lower), band.upper)
+        return matching.protected_price(action, ask if action is Action.BUY else bid, tick_of(contract))
 
     def match(
         self,
@@ -77,10 +75,12 @@ class Crossing:
 
     def _takable(self, account: Account, order: PaperOrder, contract: Contract, at: float) -> Fills:
         """Prices of the other side that the order reaches, and the units it can have there."""
+        _, bid, ask = self._quotes.touch(contract, at)
+        other_side = ask if order.action is Action.BUY else bid
+        if not matching.crosses(order, other_side):
+            return []
         if account.liquidity is Liquidity.TOUCH:
-            _, bid, ask = self._quotes.touch(contract, at)
-            other_side = ask if order.action is Action.BUY else bid
-            return [(other_side, order.pending)] if matching.crosses(order, other_side) else []
+            return [(other_side, order.pending)]
         band = self._bands.band(contract, at)
         levels = [level for level in self._liquidity.levels(contract, order.action, at) if band.holds(level.price)]
         return matching.takes(order, levels, quantity=order.pending, lot_size=contract.lot_size)

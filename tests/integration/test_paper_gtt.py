@@ -94,6 +94,26 @@ def test_changed_trigger_is_seen_from_the_price_at_the_change(floor: Floor, asha
     assert only_order(asha) == (PriceType.LIMIT, "BUY", 2 * LOT, 211_00)
 
 
+def test_changed_trigger_above_a_market_that_fell_waits_for_it_to_rise(floor: Floor, asha: Seat) -> None:
+    gtt = asha.gtt("BUY", LOT, (150.0, 151.0))
+    floor.move(floor.option, 160.0)
+    floor.exchange.gtts.modify(asha.account, gtt.trigger_id, asha.gtt_request("BUY", LOT, (180.0, 181.0)))
+    floor.pass_time(1.0)
+    assert gtt.status is GttStatus.ACTIVE
+    floor.move(floor.option, 180.0)
+    assert gtt.status is GttStatus.TRIGGERED
+
+
+def test_order_of_a_trigger_may_use_what_the_gtt_blocked(floor: Floor) -> None:
+    poor = floor.account("poor", face="analyze", funds=191_00 * LOT)
+    gtt = poor.gtt("BUY", LOT, (190.0, 191.0))
+    assert poor.available == 0
+    with pytest.raises(Refusal, match="Insufficient funds"):
+        poor.gtt("BUY", LOT, (100.0, 100.0))
+    floor.move(floor.option, 190.0)
+    assert (gtt.status, poor.net()) == (GttStatus.TRIGGERED, LOT)
+
+
 def test_ids_follow_the_mode(floor: Floor, asha: Seat) -> None:
     ravi, meera = floor.account("ravi"), floor.account("meera")
     assert asha.gtt("BUY", LOT, (190.0, 191.0)).trigger_id.startswith("GTT-261124-")
@@ -188,7 +208,7 @@ def test_gtts_survive_a_crash_and_trigger_after_it(tmp_path: Path) -> None:
     account = again.exchange.accounts["asha"]
     assert account.gtts[gtt.trigger_id].status is GttStatus.TRIGGERED
     assert len(account.orders) == 1
-    assert ravi.gtt("BUY", LOT, (150.0, 150.0)).trigger_id == "100002"
+    assert Seat(again, again.exchange.accounts["ravi"]).gtt("BUY", LOT, (150.0, 150.0)).trigger_id == "100002"
     final = Floor(state, now=floor.now)
     assert final.exchange.accounts["asha"].gtts[gtt.trigger_id].status is GttStatus.TRIGGERED
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from engine.domain.instruments import Exchange, PriceType, Product
 from engine.paper.orders import Status, Treatment
+from engine.paper.quotes import Level
 from engine.paper.wire import Refusal
 from tests.paper_floor import DAY_SECONDS, Floor, Seat, unbalanced
 
@@ -58,14 +59,19 @@ def test_rest_of_a_market_order_rests_at_its_protected_price(floor: Floor, asha:
     assert (order.status, order.pending) == (Status.OPEN, 2 * LOT)
     assert order.price == order.protected
     assert max(price for price, _ in asks) < order.protected <= asks[0][0] * 1.01
+    assert order.blocked == asha.account.reserved == order.protected * 2 * LOT
     assert floor.pushes[-1].order.pending == 2 * LOT
 
 
-def test_market_order_never_trades_beyond_its_protected_price(floor: Floor, asha: Seat) -> None:
-    floor.pin(floor.option, 0.5)
-    order = asha.place("BUY", FREEZE)
-    assert all(price <= order.protected for price, _ in asha.fills(order))
-    assert order.protected <= floor.asks(floor.option)[0][0] + 50 if floor.asks() else order.filled
+@pytest.mark.parametrize(("action", "taken"), [("BUY", [(20_005, LOT), (20_205, LOT)]), ("SELL", [(19_995, LOT)])])
+def test_market_order_never_trades_beyond_its_protected_price(
+    floor: Floor, asha: Seat, action: str, taken: list[tuple[int, int]]
+) -> None:
+    bids = [Level(19_995, LOT, 1), Level(19_795, LOT, 1)]
+    asks = [Level(20_005, LOT, 1), Level(20_205, LOT, 1), Level(20_210, LOT, 1)]
+    floor.exchange.liquidity.depth_of = lambda _, __: (bids, asks)
+    order = asha.place(action, 3 * LOT)
+    assert (asha.fills(order), order.protected) == (taken, 20_205 if action == "BUY" else 19_800)
 
 
 def test_what_one_account_took_is_gone_for_the_others_until_the_next_second(floor: Floor, asha: Seat) -> None:
@@ -137,18 +143,39 @@ def test_repriced_market_rest_takes_beyond_its_old_protection(floor: Floor, asha
 
 def test_better_price_is_served_first_then_the_older_order(floor: Floor, asha: Seat) -> None:
     ravi, meera = floor.account("ravi"), floor.account("meera")
-    cheap = asha.place("BUY", 10 * LOT, price=150.0)
+    cheap = asha.place("BUY", 12 * LOT, price=150.0)
     floor.now += 0.1
-    dear = ravi.place("BUY", 10 * LOT, price=151.0)
+    dear = ravi.place("BUY", 12 * LOT, price=151.0)
     floor.now += 0.1
-    younger = meera.place("BUY", 10 * LOT, price=150.0)
+    younger = meera.place("BUY", 12 * LOT, price=150.0)
     floor.now += 1.0
     floor.pin(floor.option, 149.0)
-    shown = displayed(floor.asks())
-    floor.exchange.sweep()
-    served = [ravi.order(dear).filled, asha.order(cheap).filled, meera.order(younger).filled]
-    expected = [min(10 * LOT, max(shown - k * 10 * LOT, 0)) for k in range(3)]
-    assert served == expected
+    for _ in range(2):  # 25 lots a second
+        floor.exchange.sweep()
+        served = [ravi.order(dear).filled, asha.order(cheap).filled, meera.order(younger).filled]
+        assert served == [12 * LOT, 12 * LOT, LOT]
+    floor.pass_time(1.0)
+    assert meera.order(younger).status is Status.COMPLETE
+
+
+def test_levels_beyond_the_band_are_not_taken(floor: Floor, asha: Seat) -> None:
+    band = floor.exchange.bands.band(floor.option, floor.now)
+    asks = [Level(band.upper, LOT, 1), Level(band.upper + 5, LOT, 1)]
+    floor.exchange.liquidity.depth_of = lambda _, __: ([], asks)
+    order = asha.place("BUY", 2 * LOT, price=200.05)
+    order.price = band.upper + 10  # as an order that an earlier, wider band let in
+    floor.pass_time(1.0)
+    assert asha.order(order).filled == LOT
+
+
+def test_order_without_funds_for_its_change_stays_as_it_was(floor: Floor) -> None:
+    poor = floor.account("poor", funds=10_000_00)
+    order = poor.place("BUY", LOT, price=150.0)
+    changed = poor.modify(order, LOT, price=151.0)
+    assert (changed.price, poor.account.reserved) == (151_00, 151_00 * LOT)
+    with pytest.raises(Refusal, match="Insufficient funds"):
+        poor.modify(changed, LOT, price=160.0)
+    assert (poor.order(order).price, poor.account.reserved) == (151_00, 151_00 * LOT)
 
 
 def test_triggered_stop_loss_market_walks_the_levels(floor: Floor, asha: Seat) -> None:

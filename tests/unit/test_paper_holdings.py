@@ -59,7 +59,9 @@ def test_holding_is_sold_today_and_delivered_tomorrow(asha: Shareholder) -> None
     asha.trade("BUY", 10)
     asha.floor.pass_time(DAY_SECONDS)
     asha.floor.pin(asha.share, 900.0)
+    before = asha.seat.available
     asha.trade("SELL", 4)
+    assert asha.seat.available == before
     bought, sold = (trade.price for trade in asha.seat.account.trades)
     assert (asha.position, [quantity for quantity, _ in asha.held]) == (-4, [10])
     assert asha.seat.account.realised == 0
@@ -71,6 +73,19 @@ def test_holding_is_sold_today_and_delivered_tomorrow(asha: Shareholder) -> None
     asha.floor.pass_time(DAY_SECONDS)
     assert (asha.held, asha.seat.account.delivered_cost) == ([], 0)
     assert unbalanced(asha.seat.account) == []
+
+
+def test_sold_out_holding_does_not_come_back(tmp_path: Path) -> None:
+    state = tmp_path / "paper.db"
+    asha = Shareholder(Floor(state))
+    asha.trade("BUY", 10)
+    asha.floor.pass_time(DAY_SECONDS)
+    assert Floor(state, now=asha.floor.now).exchange.accounts == asha.floor.exchange.accounts
+    asha.trade("SELL", 10)
+    asha.floor.pass_time(DAY_SECONDS)
+    again = Floor(state, now=asha.floor.now).exchange
+    assert again.accounts == asha.floor.exchange.accounts
+    assert again.holdings(again.accounts["asha"]) == []
 
 
 def test_what_is_sold_or_being_sold_cannot_be_sold_again(asha: Shareholder) -> None:

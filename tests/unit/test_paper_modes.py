@@ -74,6 +74,13 @@ def test_session_switches_belong_to_both_modes_and_liquidity_to_one(floor: Floor
     assert (live.token, live.liquidity, analyze.liquidity) == (Token.GOOD, Liquidity.TOUCH, Liquidity.DISPLAYED)
 
 
+def test_mode_that_begins_takes_the_session_along(floor: Floor) -> None:
+    floor.account("asha", face="analyze")
+    floor.exchange.change_account("asha", semi_auto=True, token="revoked")
+    live = floor.exchange.switch_mode("asha", "live")
+    assert (live.semi_auto, live.token) == (True, Token.REVOKED)
+
+
 def test_switches_and_modes_survive_a_restart(tmp_path: Path) -> None:
     state = tmp_path / "paper.db"
     floor = Floor(state)
