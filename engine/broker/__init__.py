@@ -18,6 +18,7 @@ from engine.broker.answers import (
 )
 from engine.broker.client import OpenAlgoClient
 from engine.broker.errors import BrokerError
+from engine.broker.feed import StreamMode
 from engine.broker.gtt_requests import GttModifyRequest, GttRequest
 from engine.broker.models import TriggerType
 from engine.broker.multi_requests import (
@@ -36,5 +37,5 @@ __all__ = [
     "InstrumentType", "MarginPosition", "ModifyRequest", "NoAnswer", "NotSent", "NothingToDo", "OpenAlgoClient",
     "OpenAlgoStream", "OptionLeg", "OptionsMultiOrderRequest", "OptionsOrderRequest", "OrderRequest", "OutcomeOpen",
     "Placed", "PriceType", "Product", "Queued", "RateLimited", "Refused", "SmartOrderRequest", "SplitRequest",
-    "TriggerType", "Unclear",
+    "StreamMode", "TriggerType", "Unclear",
 ]  # fmt: skip
