@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from datetime import date
 from functools import lru_cache
 from typing import Any
 
 from engine.domain.calendar import INDIA
-from engine.domain.contracts import OPTION_TICK, derivatives_exchange, fallback_contract_terms
+from engine.domain.contracts import OPTION_TICK, Terms, derivatives_exchange, fallback_contract_terms
 from engine.domain.errors import DomainError
 from engine.domain.expiries import listed_expiries
 from engine.domain.instruments import Contract, Exchange, InstrumentType
@@ -36,6 +36,7 @@ class Listing:
         self._market = market
         self._clock = clock
         self._kept: dict[tuple[str, Exchange], Contract] = {}
+        self._bands: dict[str, tuple[Hashable, tuple[float, float]]] = {}
 
     def now(self) -> float:
         """Return the exchange's time in epoch seconds."""
@@ -182,18 +183,25 @@ class Listing:
         return low <= strike <= high and strike % self._step(underlying, expiry) == 0
 
     def _step(self, underlying: str, expiry: date) -> float:
-        return fallback_contract_terms(underlying, expiry, trading_day(self._clock())).strike_step
+        return _terms(underlying, expiry, trading_day(self._clock())).strike_step
 
     def _band(self, underlying: str) -> tuple[float, float]:
         """Lowest and highest strike in ₹: around everything the underlying has seen today and around its base."""
-        day = self._market.day(underlying, self._clock())
+        at = self._clock()
+        moment = self._market.revision, self._market.moment(underlying, at)
+        known = self._bands.get(underlying)
+        if known is not None and known[0] == moment:
+            return known[1]
+        day = self._market.day(underlying, at)
         replayed = self._market.replay is not None and self._market.replay.covers(underlying)
         base = day.open if replayed else INDICES[underlying].base
-        return min(day.low, day.open, base) * (1.0 - BAND), max(day.high, day.open, base) * (1.0 + BAND)
+        band = min(day.low, day.open, base) * (1.0 - BAND), max(day.high, day.open, base) * (1.0 + BAND)
+        self._bands[underlying] = (moment, band)
+        return band
 
     def _derivative(self, symbol: str, exchange: Exchange, parsed: ParsedSymbol) -> Contract:
         assert parsed.expiry is not None
-        terms = fallback_contract_terms(parsed.underlying, parsed.expiry, trading_day(self._clock()))
+        terms = _terms(parsed.underlying, parsed.expiry, trading_day(self._clock()))
         futures = parsed.instrument_type is InstrumentType.FUT
         return Contract(
             symbol=symbol,
@@ -215,6 +223,11 @@ def _has_derivatives(underlying: str) -> bool:
 @lru_cache(maxsize=1024)
 def _last_close(exchange: Exchange, expiry: date) -> float:
     return INDIA.last_close(exchange, expiry, assume_weekdays=True).timestamp()
+
+
+@lru_cache(maxsize=1024)
+def _terms(underlying: str, expiry: date, today: date) -> Terms:
+    return fallback_contract_terms(underlying, expiry, today)
 
 
 @lru_cache(maxsize=256)

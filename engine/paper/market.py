@@ -237,7 +237,7 @@ class Market:
 
     def _look(self, symbol: str, seen: _DaySoFar, at: float) -> None:
         """Take the extremes of all prints since the last look."""
-        start, end = math.nextafter(seen.seen, math.inf), math.nextafter(at, math.inf)
+        start, end = seen.seen, math.nextafter(at, math.inf)
         first, last = math.ceil(start / self.print_seconds), math.floor(at / self.print_seconds)
         if last - first < FEW and not self._replayed(symbol) and not self.changes(symbol, start, end):
             spots = [self.spot(symbol, number * self.print_seconds) for number in range(first, last + 1)]

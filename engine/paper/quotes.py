@@ -178,7 +178,7 @@ class Quotes:
             opened = self.last(contract, opened_at)
             seen = self._days[contract] = _DaySoFar(opened_at, opened, close, opened, opened, opened_at)
         if at > seen.seen:
-            prices = self._since(contract, seen, math.nextafter(seen.seen, math.inf), math.nextafter(at, math.inf))
+            prices = self._since(contract, seen, seen.seen, math.nextafter(at, math.inf))
             seen.high, seen.low = max(seen.high, *prices, seen.low), min(seen.low, *prices, seen.high)
             seen.seen = at
         return seen
