@@ -85,7 +85,7 @@ class Scene:
         self.revoked = "session revoked" in mode
         self.replaced: dict[str, str] = {KEY: key, **market.words}
         self._text = text
-        self.paper.add_account(key, funds=10_000_000, face=self.face)
+        self.paper.add_account(key, face=self.face, liquidity="touch")  # one trade an order, whatever depth shows
 
     def order(self, **fields: Any) -> dict[str, Any]:
         order = {"apikey": self.key, "strategy": "contract", "symbol": self.market.call_option, "exchange": "NFO"}

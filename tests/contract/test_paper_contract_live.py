@@ -192,6 +192,17 @@ def test_every_prepared_recording_exists() -> None:
     assert elsewhere <= {file.name for file in (RECORDED / "rest").iterdir()}
 
 
+def test_live_gtt_ends_at_midnight_a_year_later(market: Market) -> None:
+    scene = market.scene("gttorderbook.live-success")
+    _gtt(scene)
+    (row,) = scene.paper.call("gttorderbook", apikey=scene.key)["data"]
+    placed = datetime.strptime(row["created_at"], "%Y-%m-%d %H:%M:%S").replace(tzinfo=IST)
+    ends = datetime.strptime(row["expires_at"], "%Y-%m-%d %H:%M:%S").replace(tzinfo=IST)
+    assert (ends.hour, ends.minute, ends.second) == (0, 0, 0)
+    assert 364 <= (ends - placed).days <= 366
+    assert abs((datetime.now(IST) - placed).total_seconds()) < 120
+
+
 def test_accepted_then_rejected_order_is_in_the_book_with_no_fill(market: Market) -> None:
     scene = market.scene("placeorder.live-accepted-then-rejected")
     _more_than_the_funds(scene)

@@ -61,8 +61,9 @@ def _three_working(scene: Scene) -> None:
 
 
 def _seventeen_positions(scene: Scene) -> None:
-    for offset in range(-8, 9):
-        scene.place(symbol=scene.paper.option(scene.key, offset=offset))
+    option = {"underlying": "NIFTY", "exchange": "NSE_INDEX", "expiry_date": scene.market.words["01DEC26"]}
+    for row in scene.paper.call("optionchain", apikey=scene.key, **option, strike_count=8)["chain"]:
+        scene.place(symbol=row["ce"]["symbol"])
 
 
 def _gtts(*recorded: str) -> Callable[[Scene], None]:
@@ -143,6 +144,24 @@ def test_gtt_book_shows_what_was_asked(market: Market) -> None:
     same = ("trigger_id", "symbol", "trigger_prices", "legs", "margin_blocked", "trigger_type", "status", "strategy")
     expected = [{name: row[name] for name in same} for row in recorded["response"]["data"]]
     assert [{name: row[name] for name in same} for row in answer.json()["data"]] == expected
+
+
+def test_expiry_of_a_leg_stands_before_that_of_the_order(market: Market) -> None:
+    scene = market.scene("optionsmultiorder.success-per-leg-expiry")
+    order = {"apikey": scene.key, "strategy": "calendar", "underlying": "NIFTY", "exchange": "NSE_INDEX"}
+    near, far = market.words["01DEC26"], market.words["08DEC26"]
+    leg = {"offset": "ATM", "option_type": "CE", "action": "BUY", "quantity": 65, "product": "NRML"}
+    legs = [leg, leg | {"expiry_date": far}]
+    results = scene.paper.call("optionsmultiorder", **order, expiry_date=near, legs=legs)["results"]
+    assert [near in results[0]["symbol"], far in results[1]["symbol"]] == [True, True]
+
+
+def test_books_of_the_analyzer_have_the_newest_first(market: Market) -> None:
+    scene = market.scene("orderbook.analyze-success")
+    ids = [scene.place() for _ in range(3)]
+    book = scene.paper.call("orderbook", apikey=scene.key)["data"]["orders"]
+    trades = scene.paper.call("tradebook", apikey=scene.key)["data"]
+    assert [row["orderid"] for row in book] == [row["orderid"] for row in trades] == ids[::-1]
 
 
 @pytest.mark.parametrize(("endpoint", "limit"), [("placesmartorder", 10), ("basketorder", 50), ("closeposition", 50)])
