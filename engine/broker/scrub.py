@@ -94,17 +94,20 @@ def masked(value: Any, secret: Secret) -> Any:
 
 
 def _echo(letter: str) -> str:
-    """Return a pattern of the ways in which one letter of a key comes back.
+    """Return a pattern of the ways in which one letter of a key comes back, also encoded more than once.
 
     Letters' case counts only in the plain form: the search ignores it, which masks too much rather than too little.
     """
-    forms = [re.escape(letter), "".join(f"%{byte:02x}" for byte in letter.encode("utf-8", "surrogatepass"))]
+    forms = [
+        re.escape(letter),
+        "".join(f"%(?:25){{0,3}}{byte:02x}" for byte in letter.encode("utf-8", "surrogatepass")),
+    ]
     units = letter.encode("utf-16-be", "surrogatepass")
-    forms.append("".join(rf"\\+u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2)))
+    forms.append("".join(rf"\\{{1,4}}u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2)))
     forms += [rf"&\#0*{ord(letter)};", rf"&\#x0*{ord(letter):x};"]
     forms += [f"&{name};" for name in _ENTITIES.get(letter, [])]
     if not letter.isalnum():
-        forms.append(r"\\+" + re.escape(letter))
+        forms.append(r"\\{1,4}" + re.escape(letter))
     if letter == " ":
         forms.append(r"\+")
     return "(?:" + "|".join(forms) + ")"

@@ -18,8 +18,8 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any, assert_never
 
-from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
-from websockets.sync.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.sync.client import ClientConnection
 from websockets.uri import parse_uri
 
 from engine.broker import frames
@@ -42,15 +42,11 @@ from engine.broker.feed import (
 )
 from engine.broker.scrub import Secret
 from engine.broker.subscriptions import Subscriptions
-from engine.broker.transport import USER_AGENT, shared_ssl_context
+from engine.broker.transport import shared_ssl_context
+from engine.broker.websocket import checked_url, open_websocket
 
 _log = logging.getLogger(__name__)
 
-# websockets prints every frame at DEBUG, the one with the key too: its logger is ours, unregistered and mute.
-_mute = logging.Logger("websockets", logging.CRITICAL)  # noqa: LOG001 - a registered one could be turned up
-_mute.addHandler(logging.NullHandler())
-
-_LARGEST_FRAME = 4 * 1024 * 1024
 _LOGIN_REFUSED = frozenset({"AUTHENTICATION_ERROR", "BROKER_ERROR"})
 
 
@@ -104,7 +100,7 @@ class OpenAlgoStream:
         self._key = Secret(api_key if key_is_sound else "")
         del api_key
         self.label = self._key.scrub(label or str(ws_url))
-        self._uri = _checked_url(ws_url)
+        self._uri = checked_url(ws_url)
         if not key_is_sound:
             raise ValueError("api_key: is empty")
         if not backoff:
@@ -201,20 +197,8 @@ class OpenAlgoStream:
         if self._stopping.is_set():  # stop() came before there was a socket for it to shut
             sock.close()
             raise _Ended("told to stop")
-        return connect(
-            self._uri,
-            sock=sock,
-            ssl=(self._ssl_context or shared_ssl_context()) if uri.secure else None,
-            compression=None,
-            user_agent_header=USER_AGENT,
-            proxy=None,
-            open_timeout=self._open_timeout,
-            ping_interval=None,
-            close_timeout=0.5,
-            max_size=_LARGEST_FRAME,
-            max_queue=4096,
-            logger=_mute,
-        )
+        context = (self._ssl_context or shared_ssl_context()) if uri.secure else None
+        return open_websocket(self._uri, sock, ssl_context=context, open_timeout=self._open_timeout)
 
     def _listen(self, connection: ClientConnection) -> None:
         heard = begun = self._clock()
@@ -328,13 +312,3 @@ class OpenAlgoStream:
             self._on_state(Stopped())
         except Exception:  # noqa: BLE001 - nobody is left to report to
             _log.error("%s: on_state failed at the end", self.label)
-
-
-def _checked_url(ws_url: str) -> str:
-    try:
-        uri = parse_uri(ws_url.strip())
-    except (InvalidURI, ValueError, AttributeError):
-        raise ValueError("ws_url: must be ws://host:port or wss://host:port") from None
-    if uri.username is not None or uri.password is not None:
-        raise ValueError("ws_url: must not contain a user name or password")
-    return ws_url.strip()
