@@ -8,11 +8,10 @@ from typing import Any
 
 from starlette.responses import Response
 
-from engine.domain.instruments import Contract, Exchange
+from engine.domain.instruments import Exchange
 from engine.domain.symbols import format_expiry_dashed
 from engine.paper import schemas
 from engine.paper.calls import Call, Endpoint
-from engine.paper.catalogue import INDICES
 from engine.paper.schemas import Field, Schema
 from engine.paper.wire import Refusal, success
 
@@ -50,10 +49,10 @@ def search(call: Call) -> Response:
         raise Refusal(400, NO_QUERY)
     given = call.values["exchange"]
     rows = [
-        _row(call, contract, SEARCHED)
+        {name: row[name] for name in SEARCHED}
         for exchange in ([Exchange(given)] if given else Exchange)
-        for contract in call.exchange.listing.contracts(exchange)
-        if _fits(contract, words)
+        for row in call.exchange.listing.rows(exchange)
+        if _fits(row, words)
     ]
     rows.sort(key=lambda row: row["symbol"] != "".join(words))
     message = f"Found {len(rows)} matching symbols" if rows else "No matching symbols found"
@@ -75,7 +74,7 @@ def instruments(call: Call) -> Response:
     """Return everything that is listed on an exchange, as JSON or as a file of comma-separated values."""
     assert call.account
     exchange = Exchange(call.values["exchange"])
-    rows = [_row(call, contract, COLUMNS) for contract in call.exchange.listing.contracts(exchange)]
+    rows = [{name: row[name] for name in COLUMNS} for row in call.exchange.listing.rows(exchange)]
     if call.values["format"] == "json":
         return success(data=rows, message=f"Found {len(rows)} instruments" if rows else "No instruments found")
     file = io.StringIO()
@@ -86,14 +85,8 @@ def instruments(call: Call) -> Response:
     return Response(file.getvalue(), headers={"Content-Type": "text/csv", "Content-Disposition": disposition})
 
 
-def _row(call: Call, contract: Contract, columns: tuple[str, ...]) -> dict[str, Any]:
-    row = call.exchange.listing.row(contract)
-    return {name: row[name] for name in columns}
-
-
-def _fits(contract: Contract, words: list[str]) -> bool:
-    index = INDICES.get(contract.symbol)
-    written = contract.symbol if index is None else f"{contract.symbol} {index.full_name}"
+def _fits(row: dict[str, Any], words: list[str]) -> bool:
+    written = f"{row['symbol']} {row['brsymbol']}"
     return all(word in written for word in words)
 
 

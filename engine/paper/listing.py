@@ -21,6 +21,8 @@ from engine.paper.market import Market
 
 BAND = 0.12
 """Strikes are listed up to this share beyond the day's extremes of the underlying."""
+STEP = 25.0
+"""Every distance between strikes is a multiple of it, in ₹."""
 FUTURE_TICK = 0.1
 WEEKS = 5
 MONTHS = 3
@@ -36,6 +38,7 @@ class Listing:
         self._market = market
         self._clock = clock
         self._kept: dict[tuple[str, Exchange], Contract] = {}
+        self._rows: dict[Exchange, tuple[Hashable, list[dict[str, Any]]]] = {}
         self._bands: dict[str, tuple[Hashable, tuple[float, float]]] = {}
 
     def now(self) -> float:
@@ -113,6 +116,19 @@ class Listing:
         if (symbol, exchange) in self._kept or self._lists(underlying, expiry, strike):
             return self.contract(symbol, exchange)
         return None
+
+    def rows(self, exchange: Exchange) -> list[dict[str, Any]]:
+        """Return the rows of everything that is listed on an exchange; they are made anew when the list changes."""
+        bands = tuple(self._band(name) for name in INDICES if self.segment(name) is exchange)
+        state = (
+            trading_day(self._clock()),
+            len(self._kept),
+            tuple((math.ceil(low / STEP), high // STEP) for low, high in bands),
+        )
+        known = self._rows.get(exchange)
+        if known is None or known[0] != state:
+            known = self._rows[exchange] = (state, [self.row(contract) for contract in self.contracts(exchange)])
+        return known[1]
 
     def contracts(self, exchange: Exchange) -> Iterator[Contract]:
         """Give everything that is listed on an exchange: by underlying and expiry the future, then calls and puts."""

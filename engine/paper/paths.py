@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,9 @@ _OCTAVE_STEP, _INDEX_STEP, _FIRST_MIX, _SECOND_MIX = (
     0xBF58476D1CE4E5B9,
     0x94D049BB133111EB,
 )
+_REACHES = tuple(size * math.sqrt(3.0) for size in SIZES)
+_CHUNK = 16_384
+"""Prints that are computed at a time: few enough to stay near the processor."""
 _BLOCK = 4_096
 """Cells of at most this many prints are laid out as the rows of a table; of wider ones only the prints asked for."""
 
@@ -63,7 +67,7 @@ class Path:
                 self._grid[octave] = known
             share = position - index
             share = share * share * (3.0 - 2.0 * share)
-            total += SIZES[octave] * (known[1] + share * (known[2] - known[1]))
+            total += known[1] + share * (known[2] - known[1])
         return total
 
     def deviations(self, first: int, count: int, *, fineness: int = 1) -> Floats:
@@ -77,20 +81,25 @@ class Path:
         True
         """
         total = np.zeros(count)
-        for octave, size in enumerate(SIZES):
+        for start in range(0, count, _CHUNK):
+            self._add(total[start : start + _CHUNK], first + start, fineness)
+        return total
+
+    def _add(self, total: Floats, first: int, fineness: int) -> None:
+        count = len(total)
+        for octave in range(len(SPANS)):
             width = 4**octave * fineness
             low, high = first // width, (first + count - 1) // width
             draws = self._draws(octave, low, high + 2)
-            total += size * (_table if width <= _BLOCK else _slices)(draws, low, width, first, count)
-        return total
+            total += (_table if width <= _BLOCK else _slices)(draws, low, width, first, count)
 
     def _draw(self, octave: int, index: int) -> float:
-        """Return a number with mean 0 and variance 1, uniform, from the grid point alone (splitmix64)."""
+        """Return a number with mean 0 and the octave's size, uniform, from the grid point alone (splitmix64)."""
         z = (self._word + octave * _OCTAVE_STEP + (index + 1) * _INDEX_STEP) & _MASK
         z = ((z ^ (z >> 30)) * _FIRST_MIX) & _MASK
         z = ((z ^ (z >> 27)) * _SECOND_MIX) & _MASK
         z ^= z >> 31
-        return (float(z) / _WHOLE * 2.0 - 1.0) * math.sqrt(3.0)
+        return (float(z) / _WHOLE * 2.0 - 1.0) * _REACHES[octave]
 
     def _draws(self, octave: int, low: int, high: int) -> Floats:
         """Return ``_draw`` of the grid points from ``low`` to before ``high``: the same arithmetic in rows."""
@@ -99,13 +108,13 @@ class Path:
         z = (z ^ (z >> np.uint64(30))) * np.uint64(_FIRST_MIX)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(_SECOND_MIX)
         z ^= z >> np.uint64(31)
-        return (z.astype(np.float64) / _WHOLE * 2.0 - 1.0) * math.sqrt(3.0)
+        return (z.astype(np.float64) / _WHOLE * 2.0 - 1.0) * _REACHES[octave]
 
 
 def _table(draws: Floats, low: int, width: int, first: int, count: int) -> Floats:
     """Interpolate narrow cells, all prints of each."""
-    share = _eased(np.arange(width) / width)
-    rows = draws[:-1, None] + share * (draws[1:] - draws[:-1])[:, None]
+    rows = _ramp(width) * (draws[1:] - draws[:-1])[:, None]
+    rows += draws[:-1, None]
     start = first - low * width
     return rows.reshape(-1)[start : start + count]
 
@@ -119,6 +128,11 @@ def _slices(draws: Floats, low: int, width: int, first: int, count: int) -> Floa
         share = _eased(np.arange(begin - start, end - start) / width)
         values[begin - first : end - first] = draws[cell] + share * (draws[cell + 1] - draws[cell])
     return values
+
+
+@lru_cache(maxsize=64)
+def _ramp(width: int) -> Floats:
+    return _eased(np.arange(width) / width)
 
 
 def _eased(share: Floats) -> Floats:
