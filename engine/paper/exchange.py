@@ -178,16 +178,16 @@ class PaperExchange:
         return self.approvals.reject(api_key, pending_id)
 
     def sweep(self) -> None:
-        """Let time pass: approvals that are due, resting orders, GTT triggers, expiries, the change of the day."""
+        """Let time pass: the change of the day, resting orders, GTT triggers, expiries, approvals that are due."""
         at = self.clock()
         everyone = self.everyone()
-        self.approvals.sweep(at)
         self.trading.sweep(everyone, at)
         self.gtts.sweep(everyone, at)
         for account in everyone:
             for position in account.positions.values():
                 if position.quantity:
                     self._settle_if_expired(account, position, at)
+        self.approvals.sweep(at)
 
     def account_of(self, api_key: str, face: str) -> Account:
         """Return a key's account of a mode, whichever mode it is in now. Raises Refusal (400) if there is none."""

@@ -145,9 +145,9 @@ def test_better_price_is_served_first_then_the_older_order(floor: Floor, asha: S
     ravi, meera = floor.account("ravi"), floor.account("meera")
     cheap = asha.place("BUY", 12 * LOT, price=150.0)
     floor.now += 0.1
-    dear = ravi.place("BUY", 12 * LOT, price=151.0)
-    floor.now += 0.1
     younger = meera.place("BUY", 12 * LOT, price=150.0)
+    floor.now += 0.1
+    dear = ravi.place("BUY", 12 * LOT, price=151.0)
     floor.now += 1.0
     floor.pin(floor.option, 149.0)
     for _ in range(2):  # 25 lots a second
