@@ -14,14 +14,14 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-SPANS = tuple(0.5 * 4.0**k for k in range(11))
+SPANS: tuple[float, ...] = tuple(0.5 * 4.0**k for k in range(11))
 """Seconds between the grid points of the octaves: half a second to six days."""
 ROUGHNESS = 0.43
 """Growth of moves with time, 0.5 for a random walk. A little less lets every second of an always open market move like
 one of a session, and a whole day no more than its options are priced for."""
 SCALE = 0.58
 """Makes the mean square move over one second about 1."""
-SIZES = tuple(SCALE * span**ROUGHNESS for span in SPANS)
+SIZES: tuple[float, ...] = tuple(SCALE * span**ROUGHNESS for span in SPANS)
 SESSION_SECONDS = 252 * 22_500
 """Trading seconds a year. Yearly volatility is spread over these: an always open market moves like a session."""
 
@@ -35,7 +35,7 @@ _OCTAVE_STEP, _INDEX_STEP, _FIRST_MIX, _SECOND_MIX = (
     0xBF58476D1CE4E5B9,
     0x94D049BB133111EB,
 )
-_REACHES = tuple(size * math.sqrt(3.0) for size in SIZES)
+_REACHES: tuple[float, ...] = tuple(size * math.sqrt(3.0) for size in SIZES)
 _CHUNK = 16_384
 """Prints that are computed at a time: few enough to stay near the processor."""
 _BLOCK = 4_096
