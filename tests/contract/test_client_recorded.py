@@ -6,8 +6,9 @@ import pytest
 
 from engine.broker import errors
 from engine.broker.models import Mode, OrderStatus
+from engine.domain.instruments import Exchange
 from tests.contract.client_orders import TRADES, Trade, expected
-from tests.contract.client_reads import CHAIN, READS, Read, ask_chain, ask_margin
+from tests.contract.client_reads import CHAIN, READS, Read, ask_chain, ask_history, ask_margin
 from tests.contract.client_stage import KEY, REST, Exchanged, Replay, client_for, load
 
 FILES = sorted(file.stem for file in REST.glob("*.json"))
@@ -252,3 +253,59 @@ def test_a_spoiled_field_fails_the_read_and_is_named(
 def test_another_orders_status_is_not_taken_for_the_one_asked_for() -> None:
     with pytest.raises(errors.BadAnswerError, match="orderid"):
         client_for(Replay(load("orderstatus.live-open"))).order_status("17")
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"timestamp": 1795146300000}, "data[1].timestamp: 1795146300000 is no time in seconds"),
+        ({"timestamp": 1795146300}, "data[1].timestamp: not after the bar before it"),
+        ({"timestamp": 1795146299}, "data[1].timestamp: not after the bar before it"),
+        ({"timestamp": None}, "data[1].timestamp: expected a number"),
+        ({"high": 1.0}, "data[1].low: above high"),
+        ({"close": float("inf")}, "data[1].close: inf is not a number"),
+        ({"volume": -1}, "data[1].volume: -1 is negative"),
+    ],
+)
+def test_bars_that_cannot_be_are_a_failed_read(change: dict[str, Any], why: str) -> None:
+    exchange = load("history.success-1m")
+    exchange["response"]["data"][1] |= change
+    with pytest.raises(errors.BadAnswerError) as raised:
+        ask_history(client_for(Replay(exchange)), exchange["request"])
+    assert raised.value.what.startswith(why)
+
+
+def test_a_daily_bar_starts_at_midnight_utc_of_its_trading_date_in_whatever_zone_a_plugin_counts() -> None:
+    exchange = load("history.success-daily")
+    as_recorded = ask_history(client_for(Replay(exchange)), exchange["request"])
+    for row in exchange["response"]["data"]:
+        row["timestamp"] -= 19_800  # midnight in India instead
+    assert ask_history(client_for(Replay(exchange)), exchange["request"]) == as_recorded
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (200, "<html>", errors.BadAnswerError),
+        (200, "", errors.BadAnswerError),
+        (200, "symbol,name\r\nNIFTY,NIFTY\r\n", errors.BadAnswerError),
+        (200, {"status": "success", "data": []}, errors.BadAnswerError),
+        (200, {"status": "error", "message": "no"}, errors.RefusedError),
+        (403, {"status": "error", "message": "Invalid openalgo apikey"}, errors.KeyRefusedError),
+        (403, "banned", errors.BadAnswerError),
+        (500, "oops", errors.ServerFailedError),
+    ],
+)
+def test_what_is_no_instrument_master_in_csv_is_an_error(status: int, body: Any, error: type[Exception]) -> None:
+    replay = Replay({"status_code": status, "response": body, "response_headers": {}})
+    with pytest.raises(errors.BrokerError) as raised:
+        client_for(replay).instruments(Exchange.NFO, wire_format="csv")
+    assert type(raised.value) is error
+
+
+@pytest.mark.parametrize("spoiled", ["NFOX", "nan", "1e3"])
+def test_a_spoiled_line_of_the_csv_spoils_the_read_and_is_named(spoiled: str) -> None:
+    exchange = load("instruments.success-csv")
+    exchange["response"] = exchange["response"].replace(",0.0,0,EQ", f",{spoiled},0,EQ")
+    with pytest.raises(errors.BadAnswerError, match=r"csv\[0\]\.strike"):
+        client_for(Replay(exchange)).instruments(Exchange.BSE_INDEX, wire_format="csv")

@@ -19,6 +19,7 @@ from engine.broker.requests import ModifyRequest, OrderRequest
 from engine.broker.stream import OpenAlgoStream
 from engine.broker.transport import shared_ssl_context
 from engine.domain.instruments import Action, Exchange, Product
+from tests.contract.client_orders import TRADES
 
 KEY = "made-up-key-5f2c"
 ORDER = OrderRequest("contract", "NIFTY01DEC2626000CE", Exchange.NFO, Action.BUY, 65, Product.NRML)
@@ -388,3 +389,20 @@ def test_a_client_that_is_refused_leaves_no_key_in_a_traceback(host: str) -> Non
         OpenAlgoStream(host, KEY, on_tick=print, on_order=print, on_state=print)
     trace = traceback.TracebackException.from_exception(raised.value, capture_locals=True)
     assert not [frame for frame in trace.stack if "/engine/" in frame.filename and KEY in repr(frame.locals)]
+
+
+@pytest.mark.parametrize("endpoint", sorted(TRADES))
+def test_no_call_that_trades_is_ever_repeated_or_raises(endpoint: str, serve: Callable[..., Server]) -> None:
+    trade = TRADES[endpoint]
+    cut = serve(None)
+    with client(cut.url) as broker:
+        lost = trade.send(broker, trade.plain, lambda: None)
+        kept = trade.send(broker, trade.plain, lambda: 1 / 0)
+    until(lambda: len(cut.requests) == 1)
+    assert isinstance(lost, Unclear if trade.changes else NoAnswer)
+    assert isinstance(kept, NotSent)
+    assert len(cut.requests) == 1, "sent once, and nothing after the objection"
+    away = client(f"http://127.0.0.1:{closed_port()}")
+    assert isinstance(trade.send(away, trade.plain, lambda: None), NotSent)
+    away.close()
+    assert isinstance(trade.send(away, trade.plain, lambda: None), NotSent), "a closed client sends nothing"
