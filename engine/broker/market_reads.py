@@ -12,6 +12,7 @@ from engine.broker.models import Depth, Holidays, Interval, Intervals, Quote, Sy
 from engine.broker.parsing import calendar, market
 from engine.domain.candles import Bar
 from engine.domain.instruments import Exchange
+from engine.domain.intervals import Interval as CandleInterval
 
 LARGEST_MASTER = 128 * 1024 * 1024
 """An instrument master of one exchange: a hundred thousand rows of some 300 bytes, and room."""
@@ -40,27 +41,29 @@ class MarketReads(Caller):
         return self._read("depth", {"symbol": symbol, "exchange": exchange.value}, market.depth)
 
     def history(
-        self, symbol: str, exchange: Exchange, interval: Interval, first_day: date, last_day: date
+        self, symbol: str, exchange: Exchange, interval: Interval | CandleInterval, first_day: date, last_day: date
     ) -> tuple[Bar, ...]:
-        """Bars of the trading days from ``first_day`` to ``last_day``, ascending; empty where there are none.
+        """Bars of the trading days from ``first_day`` to ``last_day`` as the server lists them; () where it has none.
 
         ``Bar.start`` is the instant at which an intraday bar opens. A bar of a day or longer starts at midnight UTC of
-        its trading date (``start.date()`` is that date). The last bar may still be open. Raises ValueError for an
-        interval that OpenAlgo does not have and for days in the wrong order, ServerFailedError for one that this
-        broker does not offer (``intervals``).
+        its trading date (``start.date()`` is that date). The last bar may still be forming, and what a broker sends is
+        not checked for sense: that is ``domain.history_bars``. Raises ValueError for an interval that OpenAlgo does
+        not have and for days in the wrong order, ServerFailedError for one that this broker does not offer
+        (``intervals``).
         """
-        if interval not in get_args(Interval):
-            raise ValueError(f"interval: {interval!r:.20} is none of {', '.join(get_args(Interval))}")
+        name = str(interval)
+        if name not in get_args(Interval):
+            raise ValueError(f"interval: {name!r:.20} is none of {', '.join(get_args(Interval))}")
         if last_day < first_day:
             raise ValueError("last_day: before first_day")
         payload = {
             "symbol": symbol,
             "exchange": exchange.value,
-            "interval": interval,
+            "interval": name,
             "start_date": first_day.isoformat(),
             "end_date": last_day.isoformat(),
         }
-        return self._read("history", payload, lambda answer: market.history(answer, interval))
+        return self._read("history", payload, lambda answer: market.history(answer, name))
 
     def intervals(self) -> Intervals:
         """Return the intervals that ``history`` can be asked for at this broker."""

@@ -9,14 +9,14 @@ from typing import Any
 
 from engine.broker import fields as f
 from engine.broker.errors import BadAnswerError
-from engine.broker.models import Depth, DepthLevel, Interval, Intervals, Quote, SymbolRow
+from engine.broker.models import Depth, DepthLevel, Intervals, Quote, SymbolRow
 from engine.broker.parsing.answer import Answer, count, count_or_none, data
 from engine.domain.candles import Bar
 from engine.domain.instruments import Exchange, InstrumentType
 
 Listed = tuple[str, Exchange]
 _UNKNOWN_FREEZE = (None, 0, 1)
-_DAYS_AND_LONGER: frozenset[Interval] = frozenset({"D", "W", "M", "Q", "Y"})
+_DAYS_AND_LONGER = frozenset({"D", "W", "M", "Q", "Y"})
 _EARLIEST_S, _LATEST_S = 315_532_800, 4_102_444_800  # 1980 and 2100: outside it is no time in seconds
 _MASTER_COLUMNS = {"symbol", "name", "exchange", "expiry", "strike", "lotsize", "instrumenttype", "tick_size"}
 
@@ -74,17 +74,14 @@ def depth_level(row: Answer) -> DepthLevel:
     return DepthLevel(f.number(row, "price"), count(row, "quantity"), count_or_none(row, "orders"))
 
 
-def history(answer: Answer, interval: Interval) -> tuple[Bar, ...]:
-    """Answer of ``history``: bars in ascending order; no bar twice.
+def history(answer: Answer, interval: str) -> tuple[Bar, ...]:
+    """Answer of ``history``: every row as a bar, in the server's order.
 
     Bars of a day and longer start at midnight UTC of their trading date, whatever zone a plugin counts midnight in:
-    midnight UTC and midnight IST are moments of the same Indian day.
+    midnight UTC and midnight IST are moments of the same Indian day. Whether a row makes sense, repeats another or
+    lies outside the session is judged by ``domain.history_bars``.
     """
-    bars = f.each(f.items(answer, "data"), "data", lambda row: _bar(row, interval))
-    for place in range(1, len(bars)):
-        if bars[place].start <= bars[place - 1].start:
-            raise f.bad(f"data[{place}].timestamp", "not after the bar before it")
-    return bars
+    return f.each(f.items(answer, "data"), "data", lambda row: _bar(row, interval))
 
 
 def intervals(answer: Answer) -> Intervals:
@@ -152,25 +149,22 @@ def _quote_or_reason(row: dict[str, Any]) -> Quote | str:
         return error.what
 
 
-def _bar(row: dict[str, Any], interval: Interval) -> Bar:
+def _bar(row: dict[str, Any], interval: str) -> Bar:
     seconds = f.whole(row, "timestamp")
     if not _EARLIEST_S <= seconds < _LATEST_S:
         raise f.bad("timestamp", f"{seconds} is no time in seconds since 1970")
     start = datetime.fromtimestamp(seconds, UTC)
     if interval in _DAYS_AND_LONGER:
         start = datetime.combine(start.astimezone(f.IST).date(), time(), UTC)
-    bar = Bar(
+    return Bar(
         start=start,
         open=f.number(row, "open"),
         high=f.number(row, "high"),
         low=f.number(row, "low"),
         close=f.number(row, "close"),
-        volume=count(row, "volume"),
-        open_interest=count_or_none(row, "oi") or 0,
+        volume=f.whole(row, "volume"),
+        open_interest=f.whole_or_none(row, "oi") or 0,
     )
-    if bar.low > bar.high:
-        raise f.bad("low", "above high")
-    return bar
 
 
 def _words(row: Answer, name: str) -> tuple[str, ...]:
