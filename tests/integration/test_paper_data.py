@@ -318,6 +318,19 @@ def test_bars_survive_a_crash_with_all_that_was_set(tmp_path: Path) -> None:
         assert max(bar["high"] for bar in history(server, "SBIN", "NSE")) == 1_500.0
 
 
+def test_slow_body_of_bars_is_the_whole_one_and_half_a_body_is_cut(paper: PaperServer) -> None:
+    today = datetime.now(tz=IST)
+    dates = {"start_date": f"{today - timedelta(days=2):%Y-%m-%d}", "end_date": f"{today - timedelta(days=1):%Y-%m-%d}"}
+    body = {"apikey": KEY, **NIFTY, "interval": "1h"} | dates
+    bars = paper.call("history", **body)
+    paper.fault("slow_body", "history", seconds=0.2)
+    assert paper.call("history", **body) == bars
+    assert len(bars["data"]) == 48
+    paper.fault("half_body", "history")
+    with pytest.raises(httpx.RemoteProtocolError):
+        paper.post("history", **body)
+
+
 def test_other_calls_are_answered_while_a_month_of_minutes_is_made(paper: PaperServer) -> None:
     today = datetime.now(tz=IST)
     body = {"apikey": KEY, "symbol": "BANKNIFTY", "exchange": "NSE_INDEX", "interval": "1m"}
