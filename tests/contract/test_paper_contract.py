@@ -32,14 +32,13 @@ ENDPOINTS = (
     "timings",
     "transport",
 )
-LATER = ("live", "semi-auto", "revoked", "broker-", "token-expired", "rate-limited")
+LATER = ("live", "semi-auto", "revoked", "broker-", "token-expired", "no-quote", "rate-limited")
 """Told by test_paper_contract_live.py and by the faults' tests; the limits have a test of their own."""
 DIFFERENT = {
     "placeorder.above-freeze-quantity": "freeze quantities are enforced here",
     "placeorder.index-not-tradable": "indices cannot be traded here",
     "placeorder.insufficient-funds": "its quantity is above the freeze quantity",
     "placeorder.mis-after-square-off": "this exchange never closes",
-    "placeorder.analyze-no-quote": "there is always a price",
 }
 FIGURES = {
     "expiry.success-options": "Found ",

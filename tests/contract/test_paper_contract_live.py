@@ -17,11 +17,16 @@ from engine.paper.orders import OrderRequest
 from engine.paper.storage import Storage
 from tests.contract.paper_scene import Market, Scene, assert_same
 from tests.contract.paper_stage import RECORDED, difference, recordings
+from tests.contract.test_paper_contract import DIFFERENT
 from tests.contract.test_paper_contract import ENDPOINTS as OLD_ENDPOINTS
+from tests.contract.test_paper_contract import _recordings as analyzer_recordings
 from tests.contract.test_paper_contract_orders import ENDPOINTS as NEW_ENDPOINTS
+from tests.contract.test_paper_contract_orders import _recordings as order_recordings
 from tests.paper_server import PaperServer
 
-SITUATIONS = ("live", "semi-auto", "revoked", "token-expired", "quotes-down")
+SITUATIONS = ("live", "semi-auto", "revoked", "token-expired", "quotes-down", "no-quote")
+CUT_OFF = ("token-expired", "quotes-down", "no-quote")
+"""The broker refuses the session, so it has no prices either."""
 FAULT_SCRIPTS = {
     "placeorder.live-broker-bad-gateway",
     "placeorder.live-broker-connection-lost",
@@ -181,7 +186,7 @@ PREPARED: dict[str, Callable[[Scene], object]] = {
 def test_answer_has_the_recorded_form_and_words(market: Market, name: str) -> None:
     scene = market.scene(name)
     PREPARED.get(name, lambda _: None)(scene)
-    if "token-expired" in name or "quotes-down" in name:
+    if any(word in name for word in CUT_OFF):
         scene.paper.change(scene.key, token="dead")
     assert_same(scene)
 
@@ -313,3 +318,10 @@ def test_delivered_shares_have_the_recorded_form_and_figures(name: str) -> None:
     assert statistics["totalholdingvalue"] == pytest.approx(
         statistics["totalinvvalue"] + statistics["totalprofitandloss"]
     )
+
+
+def test_every_recorded_account_and_order_call_is_told_somewhere() -> None:
+    told = {*analyzer_recordings(), *order_recordings(), *_recordings(), *DIFFERENT, *FAULT_SCRIPTS, *HOLDINGS}
+    names = recordings((*OLD_ENDPOINTS, *NEW_ENDPOINTS))
+    left = {name for name in names if name not in told and "rate-limited" not in name}
+    assert left == {"quotes.broker-bad-gateway"}  # a fault script of market data
