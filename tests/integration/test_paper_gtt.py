@@ -195,6 +195,20 @@ def test_shares_are_bought_by_a_trigger_and_booked(floor: Floor, asha: Seat) -> 
     assert unbalanced(asha.account) == []
 
 
+def test_holding_is_sold_by_the_target_of_an_oco(floor: Floor, asha: Seat) -> None:
+    share = floor.contract("SBIN", Exchange.NSE)
+    floor.pin(share, 800.0)
+    asha.place("BUY", 5, contract=share, product=Product.CNC)
+    floor.pass_time(DAY_SECONDS)
+    gtt = asha.gtt("SELL", 5, (760.0, 758.0), (840.0, 838.0), contract=share, product=Product.CNC)
+    floor.move(share, 841.0)
+    assert (gtt.status, asha.net(share, Product.CNC)) == (GttStatus.TRIGGERED, -5)
+    floor.pass_time(DAY_SECONDS)
+    assert floor.exchange.holdings(asha.account) == []
+    assert asha.available == asha.account.funds + asha.account.realised
+    assert unbalanced(asha.account) == []
+
+
 def test_gtts_survive_a_crash_and_trigger_after_it(tmp_path: Path) -> None:
     state = tmp_path / "paper.db"
     floor = Floor(state)
