@@ -357,58 +357,6 @@ def test_one_symbol_in_three_modes_is_asked_and_given_back_mode_by_mode(
     assert heard.told(Subscribed)[-1].instruments == {CALL}
 
 
-@pytest.mark.parametrize(
-    ("data", "traded"),
-    [
-        ({"ltt": 1795325555}, 1795325555000),
-        ({"ltt": 1795325555251}, 1795325555251),
-        ({"ltt": 17}, None),
-        ({"ltt": True}, None),
-        ({"ltt": "soon"}, None),
-        ({}, None),
-    ],
-)
-def test_the_last_trade_is_told_in_milliseconds_whatever_the_server_counts_in(
-    data: Message, traded: int | None, feed: Callable[..., Feed], listen: Callable[..., tuple[OpenAlgoStream, Listener]]
-) -> None:
-    server = feed()
-    _, heard = listen(server.url, wants_orders=False)
-    until(lambda: heard.told(Connected))
-    server.say(tick(26000.5, **data))
-    until(lambda: heard.ticks)
-    assert heard.ticks[0].last_trade_time == traded
-
-
-def test_richer_frames_of_a_low_mode_are_plain_prices(
-    feed: Callable[..., Feed], listen: Callable[..., tuple[OpenAlgoStream, Listener]]
-) -> None:
-    server = feed()
-    _, heard = listen(server.url, wants_orders=False)
-    until(lambda: heard.told(Connected))
-    rich = {"volume": 5, "depth": {"buy": [], "sell": []}, "mode": "full"}
-    server.say(tick(26000.5, **rich))
-    server.say({**tick(26000.5, **rich), "mode": 2})
-    until(lambda: len(heard.ticks) == 2)
-    assert [type(price) for price in heard.ticks] == [Tick, QuoteTick]
-    assert heard.ticks[1].volume == 5
-
-
-def test_a_spoiled_figure_costs_itself_and_not_the_price(
-    feed: Callable[..., Feed], listen: Callable[..., tuple[OpenAlgoStream, Listener]]
-) -> None:
-    server = feed()
-    _, heard = listen(server.url, wants_orders=False)
-    until(lambda: heard.told(Connected))
-    levels = [{"price": 236.35, "quantity": 130, "orders": 1}]
-    spoiled = {"volume": "much", "open": float("nan"), "oi": 7, "depth": {"buy": levels, "sell": [{"price": 1}]}}
-    server.say({**tick(26000.5, **spoiled), "mode": 3})
-    until(lambda: heard.ticks)
-    price = heard.ticks[0]
-    assert isinstance(price, DepthTick)
-    assert (price.ltp, price.volume, price.open, price.open_interest) == (26000.5, None, None, 7)
-    assert (price.bids, price.asks) == ((DepthLevel(236.35, 130, 1),), None)
-
-
 def test_after_a_cut_everything_is_asked_again_and_the_gap_is_told(
     feed: Callable[..., Feed], listen: Callable[..., tuple[OpenAlgoStream, Listener]]
 ) -> None:
