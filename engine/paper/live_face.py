@@ -157,6 +157,7 @@ class LiveFace:
             "broker": self.stream_broker,
             "price": _price(order),
             "pending_quantity": order.pending,
+            "rejection_reason": _reason(order),
         }
 
     def _rows(self, orders: list[PaperOrder], at: float) -> list[dict[str, Any]]:
@@ -169,6 +170,11 @@ class LiveFace:
                 raise Refusal(500, UNKNOWN_STATE)
             rows.append(_order(order, status, at))
         return rows
+
+
+def _reason(order: PaperOrder) -> str:
+    """Brokers say less about missing funds than the exchange knows."""
+    return live_orders.NO_FUNDS if order.reason.startswith(live_orders.NO_FUNDS_IN_DETAIL) else order.reason
 
 
 def _price(order: PaperOrder) -> float:

@@ -16,6 +16,7 @@ BROKER_URL = "https://api.broker.invalid"
 REASONS = {400: "Bad Request", 403: "Forbidden"}
 BAD_TOKEN = "Incorrect `api_key` or `access_token`."  # noqa: S105 - the broker's words
 NO_INSTRUMENT = "The instrument you are placing an order for has either expired or does not exist."
+NO_FUNDS_IN_DETAIL = "Insufficient funds. Required:"
 NO_FUNDS = "Insufficient funds. Required margin is higher than available."
 FINISHED = "Order cannot be modified or cancelled as it is being processed or is already complete."
 UNKNOWN = "Order does not exist."

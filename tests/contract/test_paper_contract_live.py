@@ -211,7 +211,18 @@ def test_live_gtt_ends_at_midnight_a_year_later(market: Market) -> None:
 def test_accepted_then_rejected_order_is_in_the_book_with_no_fill(market: Market) -> None:
     scene = market.scene("placeorder.live-accepted-then-rejected")
     _more_than_the_funds(scene)
-    _, answer = scene.play()
+    with scene.paper.socket(scene.key) as socket:
+        assert socket.ask(action="subscribe_orders")["status"] == "success"
+        _, answer = scene.play()
+        push = socket.expect(lambda frame: frame.get("type") == "order_update")
+    said = {name: push[name] for name in ("orderid", "order_status", "price", "pending_quantity", "rejection_reason")}
+    assert said == {
+        "orderid": answer.json()["orderid"],
+        "order_status": "rejected",
+        "price": 0.0,
+        "pending_quantity": 1755,
+        "rejection_reason": "Insufficient funds. Required margin is higher than available.",
+    }
     books = scene.paper.books(scene.key)
     assert [(row["order_id"], row["status"]) for row in books["orders"]] == [(answer.json()["orderid"], "rejected")]
     assert books["trades"] == books["positions"] == []
