@@ -382,3 +382,34 @@ def test_single_gtt_fires_once_and_a_cancelled_one_never(paper: PaperServer, eit
     assert (gtts[kept]["status"], gtts[ended]["status"]) == ("triggered", "cancelled")
     assert orders == [gtts[kept]["order_id"]]
     assert paper.net(either, option) == 65
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("account", {"api_key": "nobody"}, "api_key"),
+        ("account", {"token": "old"}, "token"),
+        ("account", {"face": "sandbox"}, "face"),
+        ("account", {"liquidity": "endless"}, "liquidity"),
+        ("account", {"semi_auto": "perhaps"}, "semi_auto"),
+        ("account", {"funds": 5}, "funds"),
+        ("approvals", {"approve": 1, "reject": 1}, "approve"),
+        ("approvals", {"reject": 0}, "reject"),
+    ],
+)
+def test_control_names_the_field_that_it_refuses_and_changes_nothing(
+    paper: PaperServer, key: str, path: str, body: dict[str, Any], field: str
+) -> None:
+    before = paper.change(key)
+    answer = paper._http.post(f"{paper.url}/control/{path}", json={"api_key": key} | body)
+    assert (answer.status_code, list(answer.json()["message"])) == (400, [field])
+    assert paper.change(key) == before
+
+
+def test_account_opens_with_its_switches_and_opening_it_again_changes_nothing(paper: PaperServer, key: str) -> None:
+    name = f"{key}-second"
+    paper.add_account(name, face="live", semi_auto=True, token="dead", liquidity="touch")
+    paper.add_account(name, face="analyze")
+    given = paper.change(name)
+    switches = {field: given[field] for field in ("face", "semi_auto", "token", "liquidity")}
+    assert switches == {"face": "live", "semi_auto": True, "token": "dead", "liquidity": "touch"}
