@@ -59,9 +59,7 @@ def _books(scene: Scene) -> None:
     scene.place(SHARES, symbol="RELIANCE", exchange="NSE", product="CNC", quantity=3)
     scene.place(OPEN, pricetype="LIMIT", price=192.2)
     scene.place(SL, pricetype="SL", price=300.4, trigger_price=288.4)
-    scene.paper.fault("reject", "placeorder", api_key=scene.key, message="Insufficient funds.")
-    scene.place(REJECTED, quantity=1300)
-    scene.replaced["1300000"] = "1300"  # the recorded quantity is above the freeze quantity
+    scene.place(REJECTED, quantity=1300000)
 
 
 def _changed(scene: Scene) -> None:
@@ -73,7 +71,7 @@ def _changed(scene: Scene) -> None:
 
 
 def _more_than_the_funds(scene: Scene) -> None:
-    """The recorded quantity is above the freeze quantity, which is refused at once here."""
+    """A quantity within the freeze quantity, for an account that cannot pay it."""
     scene.key = f"{scene.key}-poor"
     scene.paper.add_account(scene.key, funds=1_000, face="live")
     scene.replaced |= {"test-api-key": scene.key, "1300000": "1755"}
@@ -172,7 +170,6 @@ PREPARED: dict[str, Callable[[Scene], object]] = {
     "orderstatus.live-open": _books,
     "orderstatus.live-rejected": _books,
     "orderstatus.live-trigger-pending": _books,
-    "placeorder.live-accepted-then-rejected": _more_than_the_funds,
     "placesmartorder.live-no-action": _smart_position,
     "positionbook.analyze-broker-quotes-down": _seven_closed,
     "positionbook.live-after-close": _seven_closed,
