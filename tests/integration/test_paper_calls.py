@@ -30,8 +30,8 @@ def key(paper: PaperServer, request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture(params=FACES)
 def either(paper: PaperServer, key: str, request: pytest.FixtureRequest) -> str:
-    """The same account once in analyzer and once in live mode."""
-    paper.change(key, face=request.param)
+    """The same account once in analyzer and once in live mode; orders fill whatever quantity depth displays."""
+    paper.change(key, face=request.param, liquidity="touch")
     return key
 
 
@@ -180,7 +180,7 @@ def test_bought_legs_of_a_multi_leg_order_are_placed_before_sold_ones(paper: Pap
 def test_cancelling_all_leaves_orders_that_wait_for_their_trigger_only_in_the_analyzer(
     paper: PaperServer, key: str, face: str, left: list[str]
 ) -> None:
-    paper.change(key, face=face)
+    paper.change(key, face=face, liquidity="touch")
     option = paper.option(key)
     paper.set_price(option, "NFO", 200.0)
     for strategy, price in (("a", 180.0), ("b", 181.0)):
@@ -211,7 +211,6 @@ def test_position_above_the_freeze_quantity_is_closed_in_the_analyzer_and_kept_l
     paper: PaperServer, either: str
 ) -> None:
     option = paper.option(either)
-    paper.change(either, liquidity="touch")
     for _ in range(2):
         paper.place(either, option, quantity=1755)
     answer = paper.call("closeposition", apikey=either, strategy="s")
@@ -265,7 +264,7 @@ def test_rejected_and_refused_orders_of_the_queue_trade_nothing(paper: PaperServ
 def test_semi_auto_live_account_refuses_what_ends_orders_and_positions(paper: PaperServer, key: str) -> None:
     option = paper.option(key)
     for face, expected in (("live", 403), ("analyze", 200)):
-        paper.change(key, face=face, semi_auto=False)
+        paper.change(key, face=face, semi_auto=False, liquidity="touch")
         paper.set_price(option, "NFO", 200.0)
         resting = paper.place(key, option, pricetype="LIMIT", price=100.0)
         paper.place(key, option)
@@ -298,6 +297,7 @@ def test_each_mode_has_books_of_its_own(paper: PaperServer, key: str) -> None:
     option, other = paper.option(key), paper.option(key, "PE")
     sandboxed = paper.place(key, option)
     assert paper.call("analyzer/toggle", apikey=key, mode=False)["data"]["analyze_mode"] is False
+    paper.change(key, liquidity="touch")
     assert paper.call("positionbook", apikey=key) == {"data": [], "status": "success"}
     live = paper.place(key, other, quantity=130)
     assert [row["orderid"] for row in paper.call("orderbook", apikey=key)["data"]["orders"]] == [live]
@@ -310,7 +310,7 @@ def test_each_mode_has_books_of_its_own(paper: PaperServer, key: str) -> None:
 
 
 def test_order_in_an_unknown_state_repeats_the_row_before_until_it_is_matched(paper: PaperServer, key: str) -> None:
-    paper.change(key, face="live")
+    paper.change(key, face="live", liquidity="touch")
     option = paper.option(key)
     paper.set_price(option, "NFO", 200.0)
     paper.fault("reject", "placeorder", api_key=key, message="no")
