@@ -175,6 +175,13 @@ def test_depth_looks_like_a_market_and_moves(desk: Desk) -> None:
     assert len(seen) > 2 * 3 * len(symbols) * 0.9
 
 
+def test_nobody_quotes_an_index(desk: Desk) -> None:
+    depth = desk.call("depth", **NIFTY)["data"]
+    assert depth["bids"] == depth["asks"] == [{"price": 0, "quantity": 0}] * 5
+    assert [depth[name] for name in ("volume", "oi", "ltq", "totalbuyqty", "totalsellqty")] == [0] * 5
+    assert depth["low"] <= depth["ltp"] <= depth["high"]
+
+
 def test_depth_of_a_worthless_option_has_no_bid_below_one_tick(desk: Desk) -> None:
     symbol = desk.chain(desk.expiries()[1])["chain"][0]["ce"]["symbol"]
     desk.exchange.quotes.pin(symbol, "NFO", 5, desk.now)
@@ -289,6 +296,25 @@ def test_ticks_lie_in_the_bars_of_their_minutes(paper: PaperServer) -> None:
         for tick in ticks:
             bar = bars[tick["timestamp"] // 60_000 * 60]
             assert bar["low"] <= tick["ltp"] <= bar["high"]
+
+
+def test_ticks_with_depth_show_what_quotes_and_depth_show_at_their_instant(paper: PaperServer) -> None:
+    option = paper.option(KEY)
+    with paper.socket(KEY) as socket:
+        socket.ask(action="subscribe", symbols=[{"symbol": option, "exchange": "NFO"}], mode=3)
+        tick = socket.expect(lambda frame: frame.get("type") == "market_data")["data"]
+    at = (tick["timestamp"] + 0.5) / 1000
+    twin = PaperExchange(market=Market(21), storage=Storage(None), clock=lambda: at)
+    contract = twin.listing.contract(option, Exchange.NFO)
+    quote, (bids, asks) = twin.quotes.quote(contract, at), twin.quotes.depth(contract, at)
+    for side, levels in (("buy", bids), ("sell", asks)):
+        shown = [(level["price"], level["quantity"], level["orders"]) for level in tick["depth"][side]]
+        assert shown == [(level.price / 100, level.quantity, level.orders) for level in levels]
+        assert tick[f"total_{side}_quantity"] == sum(level.quantity for level in levels)
+    assert (tick["volume"], tick["oi"]) == (quote.volume, quote.open_interest)
+    assert [tick[name] for name in ("ltp", "open", "high", "low", "close")] == [
+        paise / 100 for paise in (quote.ltp, quote.open, quote.high, quote.low, quote.previous_close)
+    ]
 
 
 def test_pinned_price_is_the_open_bars_close_and_its_high(paper: PaperServer) -> None:
