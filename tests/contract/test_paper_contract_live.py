@@ -87,7 +87,7 @@ def _validating(scene: Scene) -> None:
 
 
 def _validating_first(scene: Scene) -> None:
-    scene.paper.fault("stale_status", "placeorder", api_key=scene.key, seconds=30)
+    scene.paper.fault("stale_status", "placeorder", api_key=scene.key, seconds=600)
     scene.place(SHORT, pricetype="LIMIT", price=100.0)
 
 

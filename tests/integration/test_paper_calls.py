@@ -315,29 +315,33 @@ def test_order_in_an_unknown_state_repeats_the_row_before_until_it_is_matched(pa
     paper.set_price(option, "NFO", 200.0)
     paper.fault("reject", "placeorder", api_key=key, message="no")
     paper.place(key, option)
-    paper.fault("stale_status", "placeorder", api_key=key, seconds=0.6)
-    stale = paper.place(key, option, quantity=130)
+    waiting = {}
+    for seconds in (60.0, 0.2):
+        paper.fault("stale_status", "placeorder", api_key=key, seconds=seconds)
+        waiting[seconds] = paper.place(key, option, quantity=130)
 
-    def shown() -> str:
-        return str(paper.call("orderstatus", apikey=key, strategy="s", orderid=stale)["data"]["order_status"])
+    def shown(order_id: str) -> str:
+        return str(paper.call("orderstatus", apikey=key, strategy="s", orderid=order_id)["data"]["order_status"])
 
-    assert shown() == "rejected"
-    assert paper.net(key, option) == 0
-    assert wait_until(shown, lambda status: status not in ("rejected", "open")) == "complete"
+    assert shown(waiting[60.0]) == "rejected"
+    wait_until(lambda: shown(waiting[0.2]), lambda status: status == "complete")
+    assert shown(waiting[60.0]) == "rejected"
     assert paper.net(key, option) == 130
 
 
 def test_hidden_order_and_its_trade_are_in_no_book_until_their_time(paper: PaperServer, either: str) -> None:
     option = paper.option(either)
-    paper.fault("late_visibility", "placeorder", api_key=either, seconds=0.6)
+    paper.fault("late_visibility", "placeorder", api_key=either, seconds=60)
     hidden = paper.place(either, option)
     assert paper.post("orderstatus", apikey=either, strategy="s", orderid=hidden).status_code == 404
     assert paper.call("orderbook", apikey=either)["data"]["orders"] == []
     assert paper.call("tradebook", apikey=either)["data"] == []
     assert paper.call("positionbook", apikey=either)["data"][0]["quantity"] == 65
+    paper.fault("late_visibility", "placeorder", api_key=either, seconds=0.2)
+    late = paper.place(either, option)
     rows = wait_until(lambda: paper.call("orderbook", apikey=either)["data"]["orders"])
-    assert [row["orderid"] for row in rows] == [hidden]
-    assert [row["orderid"] for row in paper.call("tradebook", apikey=either)["data"]] == [hidden]
+    assert [row["orderid"] for row in rows] == [late]
+    assert [row["orderid"] for row in paper.call("tradebook", apikey=either)["data"]] == [late]
 
 
 def test_market_order_shown_as_a_limit_has_its_protected_price(paper: PaperServer, either: str) -> None:
