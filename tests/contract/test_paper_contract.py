@@ -33,7 +33,7 @@ ENDPOINTS = (
     "transport",
 )
 LATER = ("live", "semi-auto", "revoked", "broker-", "token-expired", "no-quote", "rate-limited")
-"""Told by test_paper_contract_live.py and by the faults' tests; the limits have a test of their own."""
+"""Told by test_paper_contract_live.py and by the faults' tests; the limits by test_paper_limits.py."""
 DIFFERENT = {
     "placeorder.above-freeze-quantity": "freeze quantities are enforced here",
     "placeorder.index-not-tradable": "indices cannot be traded here",
@@ -74,16 +74,6 @@ def test_answer_has_the_recorded_form(stage: Stage, name: str) -> None:
 def test_every_endpoint_of_this_exchange_has_recordings() -> None:
     covered = {name.split(".")[0] for name in _recordings()}
     assert covered == set(ENDPOINTS)
-
-
-def test_burst_is_limited_as_recorded() -> None:
-    with PaperServer(rate_limits=True) as paper:
-        paper.add_account(KEY)
-        order = {"apikey": KEY, "strategy": "x", "orderid": "1"}
-        answers = [paper.post("cancelorder", **order) for _ in range(12)]
-        assert [answer.status_code for answer in answers] == [404] * 10 + [429] * 2
-        assert answers[-1].json() == {"message": "10 per 1 second"}
-        assert paper.post("ping", apikey=KEY).status_code == 200
 
 
 @pytest.mark.parametrize(

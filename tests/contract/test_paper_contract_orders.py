@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.contract.paper_scene import Market, Scene, assert_same
-from tests.contract.paper_stage import KEY, difference, recordings
+from tests.contract.paper_stage import recordings
 from tests.paper_server import PaperServer
 
 ENDPOINTS = (
@@ -28,7 +28,7 @@ ENDPOINTS = (
     "pnlsymbols",
 )
 ELSEWHERE = ("live", "semi-auto", "rate-limited")
-"""Told by test_paper_contract_live.py; the limits by the test below."""
+"""Told by test_paper_contract_live.py; the limits by test_paper_limits.py."""
 GTT, OTHER_GTT, OPTION_GTT = "GTT-261122-1133625a", "GTT-261122-85c8938a", "GTT-261122-46cc1f92"
 
 
@@ -162,13 +162,3 @@ def test_books_of_the_analyzer_have_the_newest_first(market: Market) -> None:
     book = scene.paper.call("orderbook", apikey=scene.key)["data"]["orders"]
     trades = scene.paper.call("tradebook", apikey=scene.key)["data"]
     assert [row["orderid"] for row in book] == [row["orderid"] for row in trades] == ids[::-1]
-
-
-@pytest.mark.parametrize(("endpoint", "limit"), [("placesmartorder", 10), ("basketorder", 50), ("closeposition", 50)])
-def test_burst_is_limited_as_recorded(endpoint: str, limit: int) -> None:
-    with PaperServer(rate_limits=True) as paper:
-        paper.add_account(KEY)
-        answers = [paper.post(endpoint, apikey=KEY) for _ in range(limit + 2)]
-        assert [answer.status_code for answer in answers] == [400] * limit + [429] * 2
-        assert answers[-1].json() == {"message": f"{limit} per 1 second"}
-        assert difference(answers[-1].json(), {"message": ""}) is None
