@@ -37,7 +37,7 @@ def place(exchange: PaperExchange, account: Account, request: OrderRequest, trea
     contract = exchange.listing.resolve(request.symbol, request.exchange)
     if contract is None:
         raise Refusal(400, NO_INSTRUMENT)
-    if request.quantity % contract.lot_size:
+    if contract.lot_size and request.quantity % contract.lot_size:  # an index has none: refused as one below
         raise Refusal(400, f"Quantity should be in multiples of {contract.lot_size}")
     try:
         return exchange.place(account, request, treatment)
