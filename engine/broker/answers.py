@@ -11,12 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from engine.broker.scrub import Secret, decode_json
+from engine.broker.scrub import MASK, Secret, decode_json
 
 Taken = TypeVar("Taken")
 
 _NO_ID = frozenset({"", "none", "null", "nil", "nan", "undefined", "false", "true", "0", "-1", "n/a"})
 _LONGEST_ID = 128
+_DEEPEST_MESSAGE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +142,8 @@ def judge_sending(
     """Return what the answer to a call that may place orders proves; ``taken`` judges a 2xx in OpenAlgo's JSON."""
     orderid = order_id(answer.get(id_field)) if answer else None
     match status_code:
+        case 400 | 401 | 403 | 404 | 429 if answer and not orderid and _may_name_one(answer, id_field):
+            return OutcomeOpen(f"{status_code}: {message_text(answer)}; it may name an order")
         case 429:
             # With an id the order may exist: sending it again would make a second one.
             message = message_text(answer)
@@ -175,15 +178,19 @@ def judge_cancel(status_code: int, body: bytes, *, secret: Secret | None = None)
 
 
 def order_id(value: Any) -> str | None:
-    """Return an order id that can be looked up, or None: broker plugins answer 200 with null, "", "None" and numbers.
+    """Return an order id that can be looked up, or None: broker plugins answer 200 with null, "", "None" and -1.
 
-    >>> order_id("26112227287987"), order_id("None"), order_id(" "), order_id(17)
-    ('26112227287987', None, None, None)
+    A whole number above zero is an id too, in answers as in books: several brokers count theirs.
+
+    >>> order_id("26112227287987"), order_id(1100000017), order_id("None"), order_id(" "), order_id(0)
+    ('26112227287987', '1100000017', None, None, None)
     """
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        value = str(value)
     if not isinstance(value, str):
         return None
     text = value.strip()
-    if text.casefold() in _NO_ID or len(text) > _LONGEST_ID or not text.isprintable():
+    if _is_no_id(text) or len(text) > _LONGEST_ID or not text.isprintable() or MASK in text:
         return None
     return text
 
@@ -256,13 +263,27 @@ def _judge_smart_taken(status_code: int, answer: dict[str, Any]) -> Placed | Que
     return outcome
 
 
-def _flat(value: Any) -> str:
+def _may_name_one(answer: dict[str, Any], id_field: str) -> bool:
+    """Whether a refusal carries something in the place of an id, unreadable as it is: then it is no clear refusal."""
+    for value in (answer.get(id_field), answer.get("pending_order_id")):
+        if isinstance(value, list | dict) or (value is not None and not _is_no_id(str(value).strip())):
+            return True
+    return False
+
+
+def _is_no_id(text: str) -> bool:
+    return text.casefold() in _NO_ID
+
+
+def _flat(value: Any, depth: int = 0) -> str:
     match value:
         case str():
             return value
+        case dict() | list() if depth == _DEEPEST_MESSAGE:
+            return "…"
         case dict():
-            return "; ".join(f"{name}: {_flat(item)}" for name, item in value.items())
+            return "; ".join(f"{name}: {_flat(item, depth + 1)}" for name, item in value.items())
         case list():
-            return ", ".join(_flat(item) for item in value)
+            return ", ".join(_flat(item, depth + 1) for item in value)
         case _:
             return str(value)

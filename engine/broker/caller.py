@@ -162,7 +162,10 @@ class Caller:
         except Exception as error:  # noqa: BLE001 - an order call has an outcome, whatever broke
             detail = self._key.scrub(_told(error))
             return NotSent(detail) if self._wire.nothing_left(departure, error) else unanswered(detail)
-        return judge(status_code, answer)
+        try:
+            return judge(status_code, answer)
+        except Exception as error:  # noqa: BLE001 - an answer that cannot be judged proves nothing
+            return unanswered(f"{status_code}, not to be judged: {type(error).__name__}")
 
     def _result(
         self,

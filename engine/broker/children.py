@@ -233,7 +233,7 @@ def _filled(found: dict[int, ChildOrder], places: int) -> tuple[ChildOrder, ...]
 
 def _no_id_lost(outcome: Unplaced, rows: list[Any]) -> Unplaced:
     """Keep an answer that names orders all the same from meaning that nothing was placed."""
-    named = [row["orderid"] for row in rows if isinstance(row, dict) and order_id(row.get("orderid"))]
+    named = [orderid for row in rows if isinstance(row, dict) and (orderid := order_id(row.get("orderid")))]
     if named and isinstance(outcome, RateLimited | Refused):
         return OutcomeOpen(f"{outcome.message}; the answer names {', '.join(named)}", named[0])
     return outcome

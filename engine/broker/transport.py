@@ -12,9 +12,13 @@ from typing import Any
 
 import httpx
 
+from engine.broker.timely import TimelyTransport, whole_answer_within
+
 USER_AGENT = "algomirror"
 LARGEST_BODY = 16 * 1024 * 1024
-PLACEMENT_KEEPALIVE_S = 1.0
+READING_KEEPALIVE_S = 20.0
+SLOW_ANSWER_S = 30.0
+"""How much longer than its first byte a whole answer may take: the instrument master is large, lines are slow."""
 _HOST_NAME = re.compile(r"[0-9A-Za-z._:-]+", re.ASCII)
 _FIRST_WRITE = "send_request_headers.started"
 _BEFORE_ANY_WRITE = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
@@ -128,20 +132,20 @@ class Wire:
         self._closed = False
         context = _context_for(host, ssl_context)
 
-        def client(keepalive_s: float) -> httpx.Client:
+        def client(keepalive: int) -> httpx.Client:
+            own = TimelyTransport(context, keepalive=keepalive, keepalive_s=READING_KEEPALIVE_S)
             return httpx.Client(
                 base_url=host,
-                verify=context,
-                transport=transport,
+                transport=own if transport is None else transport,
                 trust_env=False,
                 follow_redirects=False,
                 headers={"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "identity"},
-                limits=httpx.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=keepalive_s),
             )
 
-        self._reading = client(20.0)
-        # The server may close an idle connection in the instant of a send, and the order's fate would be unknown.
-        self._placing = client(PLACEMENT_KEEPALIVE_S)
+        self._reading = client(8)
+        # Every order has a connection of its own. The server may close an idle one in the instant of a send, and the
+        # order's fate would be unknown; and what a server says twice would be taken for the next order's answer.
+        self._placing = client(0)
 
     def read(self, path: str, payload: dict[str, Any], *, read_timeout: float) -> tuple[int, bytes]:
         """Status code and body; raises httpx's errors and BodyTooLargeError."""
@@ -205,7 +209,11 @@ class Wire:
         timeout = httpx.Timeout(read_timeout, connect=self._connect_timeout, pool=self._connect_timeout)
         extensions = {} if departure is None else {"trace": departure.trace}
         fields: dict[str, Any] = {"params" if method == "GET" else "json": payload}
-        with self._call(), ExitStack() as answer:
+        with (
+            self._call(),
+            whole_answer_within(self._connect_timeout + read_timeout + SLOW_ANSWER_S),
+            ExitStack() as answer,
+        ):
             if self._foreign and departure is not None:
                 departure.begin()
             response = answer.enter_context(

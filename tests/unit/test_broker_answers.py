@@ -42,7 +42,7 @@ def body(**fields: object) -> bytes:
         (200, body(status="success", orderid=""), OutcomeOpen("200 without an order id")),
         (200, body(status="success", orderid="None"), OutcomeOpen("200 without an order id")),
         (200, body(status="success", orderid="null"), OutcomeOpen("200 without an order id")),
-        (200, body(status="success", orderid=261122), OutcomeOpen("200 without an order id")),
+        (200, body(status="success", orderid=261122), Placed("261122")),
         (200, body(status="success", orderid=["261122"]), OutcomeOpen("200 without an order id")),
         (200, body(status="success", orderid=True), OutcomeOpen("200 without an order id")),
         (200, body(status="success"), OutcomeOpen("200 without an order id")),
