@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,6 +30,7 @@ from engine.paper import (
     wire,
 )
 from engine.paper.accounts import Token
+from engine.paper.call_log import CallLog
 from engine.paper.calls import Call, Endpoint
 from engine.paper.exchange import PaperExchange
 from engine.paper.faces import DEFAULT_FACE, FACES
@@ -54,27 +53,6 @@ MODULES = (
     calendar_calls,
 )
 ENDPOINTS: dict[str, Endpoint] = {endpoint.name: endpoint for module in MODULES for endpoint in module.ENDPOINTS}
-LOGGED_CALLS = 50_000
-
-
-@dataclass(frozen=True, slots=True)
-class LoggedCall:
-    """An order call as it came in: epoch seconds, endpoint, key, body without the key, status of the answer.
-
-    ``status_code`` is 0 while the call is in hand and when the connection was cut.
-    """
-
-    at: float
-    endpoint: str
-    api_key: str
-    body: dict[str, Any]
-    answered: list[int] = field(default_factory=list)
-
-    def document(self) -> dict[str, Any]:
-        """Return the call as JSON; numbers that JSON does not have become their names."""
-        status_code = self.answered[0] if self.answered else 0
-        body = json.loads(json.dumps(self.body), parse_constant=str)
-        return {"at": self.at, "endpoint": self.endpoint, "body": body, "status_code": status_code}
 
 
 @dataclass(slots=True)
@@ -88,7 +66,7 @@ class Rest:
     limits: RateLimits = field(default_factory=RateLimits)
     faults: FaultBook = field(default_factory=FaultBook)
     history: History = field(default_factory=History)
-    log: deque[LoggedCall] = field(default_factory=lambda: deque(maxlen=LOGGED_CALLS))
+    log: CallLog = field(default_factory=CallLog)
     monotonic: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
@@ -125,9 +103,10 @@ class Rest:
         row = body if isinstance(body, dict) else {}
         api_key = row.get("apikey", "")
         api_key = api_key if isinstance(api_key, str) else ""
-        logged = self._logged(endpoint, api_key, row)
         address = request.client.host if request.client is not None else ""
         known = api_key if api_key in self.exchange.accounts else ""
+        is_logged = endpoint.is_order and known
+        logged = self.log.add(self.exchange.clock(), endpoint.name, known, row) if is_logged else None
         limit = self.limits.refused(address, endpoint.name, known, self.monotonic())
         if limit is not None:
             response = wire.too_many(limit)
@@ -137,7 +116,8 @@ class Rest:
             response = problem
         else:
             response = await self._answer(request, endpoint, api_key, body)
-        logged.answered.append(response.status_code)
+        if logged is not None:
+            logged.status_code = response.status_code
         return response
 
     async def _answer(self, request: Request, endpoint: Endpoint, api_key: str, body: object) -> Response:
@@ -174,13 +154,6 @@ class Rest:
         if account is not None and endpoint.name in BOOKS:
             self.history.keep(account.book, endpoint.name, bytes(response.body), self.exchange.clock())
         return response
-
-    def _logged(self, endpoint: Endpoint, api_key: str, row: dict[str, Any]) -> LoggedCall:
-        body = {name: value for name, value in row.items() if name != "apikey"}
-        call = LoggedCall(self.exchange.clock(), endpoint.name, api_key, body)
-        if endpoint.is_order:
-            self.log.append(call)
-        return call
 
 
 def _read(endpoint: Endpoint, body: object) -> dict[str, Any] | None:

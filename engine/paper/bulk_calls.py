@@ -23,7 +23,7 @@ SQUARE_OFF = "AUTO_SQUARE_OFF"
 BASKET: Schema = {
     "apikey": schemas.KEY,
     "strategy": schemas.STRATEGY,
-    "orders": Field(schemas.items(ORDER_FIELDS, shortest=0, longest=None, message="")),
+    "orders": Field(schemas.items(ORDER_FIELDS, shortest=0)),
 }
 SPLIT: Schema = {**schemas.PLACE_ORDER, "splitsize": Field(schemas.whole(1, 10_000_000))}
 ALL: Schema = {"apikey": schemas.KEY, "strategy": schemas.STRATEGY}

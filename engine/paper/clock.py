@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 IST = ZoneInfo("Asia/Kolkata")
@@ -30,11 +30,6 @@ def trading_day(at: float) -> date:
 def day_start(day: date) -> float:
     """Epoch seconds of midnight in Asia/Kolkata."""
     return datetime(day.year, day.month, day.day, tzinfo=IST).timestamp()
-
-
-def previous_day(day: date) -> date:
-    """Return the calendar day before."""
-    return day - timedelta(days=1)
 
 
 def milliseconds(at: float) -> int:

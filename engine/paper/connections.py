@@ -11,11 +11,14 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 
 TRANSPORT = "paper.transport"
 """Where a connection's transport stands in the scope of its requests."""
 NOT_UTF8 = 1007
 DRAIN_SECONDS = 5.0
+LARGEST_UNREAD = 4 * 1_048_576
+"""A peer that pings and reads nothing of so many bytes is cut: pongs wait for nobody."""
 
 
 class CuttableProtocol(H11Protocol):
@@ -48,6 +51,18 @@ class CuttableSocketProtocol(WebSocketsSansIOProtocol):
                 self.handle_parser_exception()
                 return
         super().send_receive_event_to_app()
+
+    def handle_ping(self) -> None:
+        """Answer a ping, unless too much waits for this peer already."""
+        if self.transport.get_write_buffer_size() > LARGEST_UNREAD:
+            reset(self.transport)
+        else:
+            super().handle_ping()
+
+    def handle_cont(self, event: Frame) -> None:
+        """Take the next part of a message; one that is empty and not the last says nothing."""
+        if event.data or event.fin:
+            super().handle_cont(event)
 
     def data_received(self, data: bytes) -> None:
         """Read on; of a peer whose frame was refused only its end is of interest."""

@@ -129,7 +129,7 @@ class Control:
     async def requests(self, values: Values) -> Response:
         """Order calls of one account in the order of arrival, refused and dropped ones included."""
         account = AccountControl(self.rest.exchange).known(values)
-        return JSONResponse([call.document() for call in self.rest.log if call.api_key == account.api_key])
+        return JSONResponse(self.rest.log.of(account.api_key))
 
     def _check_price(self, kind: str, value: float, symbol: str, segment: str) -> None:
         try:

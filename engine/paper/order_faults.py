@@ -140,8 +140,8 @@ KINDS = (
 
 
 def _nameless(body: dict[str, Any]) -> dict[str, Any]:
-    """Return the body with null for every order id."""
-    rows = body.get("results")
-    if not isinstance(rows, list):
-        return {**body, "orderid": None}
-    return {**body, "results": [{**row, "orderid": None} if "orderid" in row else row for row in rows]}
+    """Return the body with null for every order id, also in its results and their pieces."""
+    nameless = {**body, "orderid": None} if "orderid" in body else dict(body)
+    if isinstance(rows := body.get("results"), list):
+        nameless["results"] = [_nameless(row) for row in rows]
+    return nameless

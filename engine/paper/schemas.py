@@ -16,6 +16,9 @@ EXCHANGE_ORDER = (
 DERIVATIVE_ORDER = ("NFO", "BFO", "MCX", "CDS", "NCO", "BCD", "NCDEX", "CRYPTO")
 MISSING = "Missing data for required field."
 LARGEST_NUMBER = 1e15
+MOST_ITEMS = 1_000
+"""OpenAlgo sets baskets and multiquotes no bound; here others wait while a list is worked through."""
+TOO_LONG = f"Longer than maximum length {MOST_ITEMS}."
 
 Reader = Callable[[Any], Any]
 
@@ -164,14 +167,14 @@ def boolean(given: Any) -> bool:
     return value
 
 
-def items(schema: Schema, *, shortest: int, longest: int | None, message: str) -> Reader:
+def items(schema: Schema, *, shortest: int, longest: int = MOST_ITEMS, message: str = TOO_LONG) -> Reader:
     """Read a list of objects of one schema; ``message`` is said about a list that is too short or too long."""
 
     def read(given: Any) -> list[dict[str, Any]]:
         if not isinstance(given, list):
             raise Invalid(["Not a valid list."])
-        if len(given) < shortest or (longest is not None and len(given) > longest):
-            raise Invalid([message])
+        if not shortest <= len(given) <= longest:
+            raise Invalid([message if longest < MOST_ITEMS or len(given) < shortest else TOO_LONG])
         values: list[dict[str, Any]] = []
         errors: dict[Any, Any] = {}
         for index, item in enumerate(given):
@@ -202,12 +205,7 @@ INSTRUMENT: Schema = {"apikey": KEY, "symbol": SYMBOL, "exchange": EXCHANGE}
 MULTIQUOTES: Schema = {
     "apikey": KEY,
     "symbols": Field(
-        items(
-            {"symbol": SYMBOL, "exchange": EXCHANGE},
-            shortest=1,
-            longest=None,
-            message="Shorter than minimum length 1.",
-        )
+        items({"symbol": SYMBOL, "exchange": EXCHANGE}, shortest=1, message="Shorter than minimum length 1.")
     ),
 }
 EXPIRY: Schema = {

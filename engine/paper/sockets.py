@@ -16,6 +16,8 @@ BACKLOG = 2_000
 """Frames that may wait for a slow client; further ticks are skipped, answers and pushes not."""
 LARGEST_BACKLOG = 20_000
 """A client that reads nothing of so many frames is cut."""
+LARGEST_UNSENT = 32 * 1_048_576
+"""So is one that reads nothing of so many characters; no single answer comes near it."""
 GOING_AWAY = 1011
 
 
@@ -29,6 +31,8 @@ class Client:
     wants_orders: bool = False
     subscriptions: Subscriptions = field(default_factory=Subscriptions)
     outbox: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
+    unsent: int = 0
+    """Characters in the outbox."""
 
     @property
     def is_behind(self) -> bool:
@@ -36,12 +40,14 @@ class Client:
         return self.outbox.qsize() > BACKLOG
 
     def say(self, text: str) -> None:
-        """Let a frame wait to be sent."""
+        """Let a frame wait to be sent; of a client that was cut, nothing waits any more."""
+        transport = self.socket.scope.get(TRANSPORT)
+        if transport is not None and transport.is_closing():
+            return
         self.outbox.put_nowait(text)
-        if self.outbox.qsize() == LARGEST_BACKLOG:
-            transport = self.socket.scope.get(TRANSPORT)
-            if transport is not None:
-                reset(transport)
+        self.unsent += len(text)
+        if transport is not None and (self.outbox.qsize() >= LARGEST_BACKLOG or self.unsent > LARGEST_UNSENT):
+            reset(transport)
 
     def enter(self, account: Account, *, adapter: bool) -> None:
         """Become the client of an account; what another one had subscribed ends."""
@@ -51,10 +57,14 @@ class Client:
         self.account, self.adapter = account, adapter
 
     async def write(self) -> None:
-        """Send what waits, as long as the socket lives."""
+        """Send what waits, as long as the socket lives. Others have their turn after each frame."""
+        transport = self.socket.scope.get(TRANSPORT)
         with contextlib.suppress(WebSocketDisconnect, RuntimeError, OSError):
-            while True:
-                await self.socket.send_text(await self.outbox.get())
+            while transport is None or not transport.is_closing():
+                text = await self.outbox.get()
+                self.unsent -= len(text)
+                await self.socket.send_text(text)
+                await asyncio.sleep(0)
 
     async def close(self, code: int, reason: str = "") -> None:
         """Say goodbye with a code."""

@@ -140,13 +140,6 @@ class Storage:
             (control.kind, control.symbol, control.exchange, control.value, control.at),
         )
 
-    def clear_controls(self, symbol: str | None, exchange: str | None) -> None:
-        """Forget prices set from outside, of one instrument or of all."""
-        if symbol is None:
-            self._db.execute("DELETE FROM price_control")
-        else:
-            self._db.execute("DELETE FROM price_control WHERE symbol = ? AND exchange = ?", (symbol, exchange))
-
     def controls(self) -> list[PriceControl]:
         """Prices set from outside, oldest first."""
         rows = self._db.execute("SELECT kind, symbol, exchange, value, at FROM price_control ORDER BY sequence")

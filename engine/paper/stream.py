@@ -111,6 +111,7 @@ class Stream:
                     return
                 text = message.get("text")
                 client.say(self._conversation.reply(client, message.get("bytes") or b"" if text is None else text))
+                await asyncio.sleep(0)  # a flood of requests takes turns with everybody else
         finally:
             self._clients.discard(client)
             writer.cancel()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from enum import Enum
 
-from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 BAD_KEY = "Invalid openalgo apikey"
@@ -78,11 +76,3 @@ def invalid(errors: object, shape: ErrorShape, *, mode: str | None) -> Response:
             return error(400, str(errors), **tag)
         case ErrorShape.CHAIN:
             return error(400, "Validation error", errors=errors)
-
-
-async def read_json(request: Request) -> object:
-    """Return the body as JSON. Raises Unreadable if it is none."""
-    try:
-        return json.loads(await request.body())
-    except ValueError as problem:
-        raise Unreadable from problem

@@ -392,6 +392,29 @@ def test_fault_of_a_basket_befalls_each_of_its_orders(account: Account) -> None:
     assert sorted(row["status"] for row in account.orders) == ["complete", "complete", "rejected", "rejected"]
 
 
+def test_answer_without_an_order_id_gets_none_from_a_fault(account: Account) -> None:
+    account.fault("null_orderid", "*", count=2)
+    assert "orderid" not in account.paper.call("orderbook", apikey=account.key)
+    body = {name: value for name, value in account.order(pricetype="MARKET").items() if name != "product"}
+    idle = account.paper.call("placesmartorder", **body | {"quantity": 0, "position_size": 0})
+    assert "orderid" not in idle
+
+
+def test_null_order_id_reaches_the_pieces_of_a_leg(account: Account) -> None:
+    account.fault("null_orderid", "optionsmultiorder")
+    leg = {"offset": "ATM", "option_type": "CE", "action": "BUY", "quantity": 130, "splitsize": 65}
+    (result,) = account.paper.call(
+        "optionsmultiorder",
+        apikey=account.key,
+        strategy="t",
+        underlying="NIFTY",
+        exchange="NSE_INDEX",
+        expiry_date=account.paper.expiry(api_key=account.key),
+        legs=[leg],
+    )["results"]
+    assert [piece["orderid"] for piece in result["results"]] == [None, None]
+
+
 def test_fault_that_still_skips_lets_the_next_one_act() -> None:
     book = FaultBook()
     book.add(Fault("reject", "placeorder", after=2))

@@ -14,8 +14,9 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from engine.paper import bodies
+from engine.paper import bodies, schemas
 from engine.paper.app import ENDPOINTS
+from engine.paper.call_log import CallLog
 from tests.contract.paper_stage import KEY, RECORDED
 from tests.paper_server import PaperServer
 
@@ -140,6 +141,40 @@ def test_body_of_many_megabytes_is_refused_and_the_connection_goes_on(quiet: Pap
             assert (answer.status_code, list(answer.json())) == (413, ["message"])
         assert client.post(f"{quiet.url}/api/v1/ping", json={"apikey": KEY}).status_code == 200
     assert len(b"[1]" * 1000) < bodies.LARGEST_BODY
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "name", "row"),
+    [
+        ("multiquotes", "symbols", {"symbol": "SBIN", "exchange": "NSE"}),
+        ("basketorder", "orders", {"symbol": "SBIN", "exchange": "NSE", "action": "BUY", "quantity": 1}),
+    ],
+)
+def test_list_that_would_keep_others_waiting_is_refused(
+    quiet: PaperServer, endpoint: str, name: str, row: dict[str, Any]
+) -> None:
+    strategy = {"strategy": "x"} if endpoint == "basketorder" else {}
+    answer = quiet.post(endpoint, apikey=KEY, **strategy, **{name: [row] * (schemas.MOST_ITEMS + 1)})
+    assert answer.status_code == 400
+    assert f"Longer than maximum length {schemas.MOST_ITEMS}." in answer.text
+
+
+def test_log_of_order_calls_forgets_the_oldest_before_it_grows_too_large() -> None:
+    log = CallLog()
+    for number in range(100):
+        log.add(float(number), "placeorder", "one" if number % 2 else "other", {"apikey": "one", "x": "x" * 1_048_576})
+    kept = log.of("one")
+    assert 20 < len(kept) < 33
+    assert kept[-1]["at"] == 99.0
+    assert all(list(call["body"]) == ["x"] for call in kept)
+
+
+def test_calls_with_a_key_that_nobody_has_are_not_kept(paper: PaperServer) -> None:
+    paper.post("placeorder", **ORDER | {"apikey": "not yet"})
+    paper.add_account("not yet")
+    assert paper.requests("not yet") == []
+    paper.post("placeorder", **ORDER | {"apikey": "not yet", "quantity": 0})
+    assert [call["status_code"] for call in paper.requests("not yet")] == [400]
 
 
 def test_the_last_of_two_fields_with_one_name_counts(quiet: PaperServer) -> None:

@@ -25,7 +25,7 @@ from engine.paper.exchange import PaperExchange
 from engine.paper.market import Market
 from engine.paper.orders import OrderRequest
 from engine.paper.replay import Bar, Replay, ReplayDay, read_day
-from engine.paper.sockets import BACKLOG, LARGEST_BACKLOG, Client
+from engine.paper.sockets import BACKLOG, LARGEST_BACKLOG, LARGEST_UNSENT, Client
 from engine.paper.storage import Storage
 from engine.paper.stream import Stream
 from tests.paper_server import MARKET, ROOT, PaperServer
@@ -35,6 +35,12 @@ NIFTY = {"symbol": "NIFTY", "exchange": "NSE_INDEX"}
 CSV = MARKET / "NIFTY_1m_2024-06.csv"
 DAY = date(2024, 6, 4)
 needs_market = pytest.mark.skipif(not CSV.exists(), reason="the shared market files are missing")
+
+
+HANDSHAKE = (
+    b"GET /ws HTTP/1.1\r\nHost: paper\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
 
 
 @pytest.fixture(scope="module")
@@ -141,10 +147,7 @@ def test_peer_that_answers_no_ping_is_dropped_and_one_that_does_stays() -> None:
     with PaperServer(ping_seconds=1.0) as paper:
         paper.add_account(KEY)
         with paper.socket(KEY) as alive, socket.create_connection(("127.0.0.1", paper.port), timeout=10.0) as dead:
-            dead.sendall(
-                b"GET /ws HTTP/1.1\r\nHost: paper\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-            )
+            dead.sendall(HANDSHAKE)
             heard = b""
             while piece := dead.recv(4096):
                 heard += piece
@@ -152,22 +155,37 @@ def test_peer_that_answers_no_ping_is_dropped_and_one_that_does_stays() -> None:
             assert alive.ask(action="ping")["type"] == "pong"
 
 
+class Transport:
+    """A connection that can be cut."""
+
+    aborted = False
+
+    def get_extra_info(self, _: str) -> None:
+        return None
+
+    def is_closing(self) -> bool:
+        return self.aborted
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+class Wire:
+    """A socket on a transport; it remembers what was sent."""
+
+    def __init__(self, transport: Transport) -> None:
+        self.scope = {TRANSPORT: transport}
+        self.sent: list[str] = []
+        self.heard = asyncio.Event()
+
+    async def send_text(self, text: str) -> None:
+        self.sent.append(text)
+        self.heard.set()
+
+
 def test_client_that_reads_nothing_is_cut_before_it_fills_the_memory() -> None:
-    class Transport:
-        aborted = False
-
-        def get_extra_info(self, _: str) -> None:
-            return None
-
-        def abort(self) -> None:
-            self.aborted = True
-
-    class Socket:
-        def __init__(self, transport: Transport) -> None:
-            self.scope = {TRANSPORT: transport}
-
     transport = Transport()
-    client = Client(Socket(transport))  # type: ignore[arg-type]
+    client = Client(Wire(transport))  # type: ignore[arg-type]
     for _ in range(BACKLOG):
         client.say("{}")
     assert not client.is_behind
@@ -176,16 +194,58 @@ def test_client_that_reads_nothing_is_cut_before_it_fills_the_memory() -> None:
     while not transport.aborted:
         client.say("{}")
     assert client.outbox.qsize() == LARGEST_BACKLOG
+    client.say("{}")
+    assert client.outbox.qsize() == LARGEST_BACKLOG
+
+
+def test_client_that_reads_nothing_of_long_answers_is_cut_soon() -> None:
+    transport = Transport()
+    client = Client(Wire(transport))  # type: ignore[arg-type]
+    answer = "x" * 1_048_576
+    for _ in range(LARGEST_UNSENT // len(answer)):
+        client.say(answer)
+    assert not transport.aborted
+    client.say(answer)
+    assert transport.aborted
+
+
+def test_what_was_sent_does_not_count_and_nothing_is_sent_to_a_closed_connection() -> None:
+    transport = Transport()
+    wire = Wire(transport)
+    client = Client(wire)  # type: ignore[arg-type]
+
+    async def talk() -> None:
+        writer = asyncio.create_task(client.write())
+        client.say("one")
+        await wire.heard.wait()
+        assert client.unsent == 0
+        client.say("two")
+        transport.abort()
+        client.say("three")
+        await asyncio.wait_for(writer, 5.0)
+
+    asyncio.run(talk())
+    assert "three" not in wire.sent
+
+
+def test_flood_of_pings_that_nobody_reads_the_answers_of_is_cut(paper: PaperServer) -> None:
+    ping = b"\x89\xfd" + bytes(4) + b"p" * 125
+    with socket.create_connection(("127.0.0.1", paper.port), timeout=10.0) as peer:
+        peer.sendall(HANDSHAKE)
+        peer.recv(4096)
+        with pytest.raises(ConnectionError):
+            peer.sendall(ping * 500_000)
+    assert paper.call("ping", apikey=KEY)["status"] == "success"
 
 
 def test_writer_ends_quietly_with_its_socket() -> None:
-    class Socket:
+    class Gone(Wire):
         async def send_text(self, _: str) -> None:
             raise WebSocketDisconnect(1006)
 
     async def write() -> None:
-        client = Client(Socket())  # type: ignore[arg-type]
-        client.outbox.put_nowait("{}")
+        client = Client(Gone(Transport()))  # type: ignore[arg-type]
+        client.say("{}")
         await client.write()
 
     asyncio.run(write())
