@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -15,7 +15,7 @@ from engine.broker.errors import BrokerError
 from engine.broker.feed import Connected as StreamUp
 from engine.broker.feed import Connecting, Down, LoginRefused, OrderPush, StreamState, Subscribed, Tick
 from engine.broker.funds import FundsModel, available_paise
-from engine.broker.models import Book, OrderRow, PositionRow, TradeRow
+from engine.broker.models import Book, OrderRow, OrderStatus, PositionRow, TradeRow
 from engine.broker.requests import OrderRequest
 from engine.broker.stream import OpenAlgoStream
 from engine.domain.errors import DomainError
@@ -46,6 +46,7 @@ MOST_WORKERS = 32
 """Threads of an account at most: 4 that work, and those set aside that still listen."""
 
 Result = TypeVar("Result")
+Value = TypeVar("Value")
 
 
 class LicenceExpired(RuntimeError):  # noqa: N818 - an outcome, not a defect
@@ -270,10 +271,20 @@ class AccountHands:
 
 
 def seen_books(orders: Book[OrderRow], trades: Book[TradeRow], positions: Book[PositionRow]) -> AccountBooks:
-    """Return the three books as evidence; raises ValueError if the server changed its mode between them."""
+    """Return the three books as evidence.
+
+    Raises ValueError if the server changed its mode between them, and if a book contradicts itself: two rows of one
+    position, an order in two states, one trade twice. Neither a sum nor the last row would be more than a guess.
+    """
     modes = {orders.mode, trades.mode, positions.mode}
     if len(modes) > 1:
         raise ValueError("the server changed its mode between two books")
+    if (held := _repeated((row.symbol, row.exchange, row.product) for row in positions.rows)) is not None:
+        raise ValueError(f"the position book lists {' '.join(held)} twice")
+    if (orderid := _repeated(row.orderid for row in set(orders.rows))) is not None:
+        raise ValueError(f"the order book lists order {orderid} twice, and not the same")
+    if (trade := _repeated(row for row in trades.rows if row.trade_id)) is not None:
+        raise ValueError(f"the trade book lists trade {trade.trade_id} twice")
     return AccountBooks(
         mode=orders.mode.value,
         begun_at=orders.begun_at,
@@ -293,6 +304,16 @@ def seen_books(orders: Book[OrderRow], trades: Book[TradeRow], positions: Book[P
     )
 
 
+def _repeated(values: Iterable[Value]) -> Value | None:
+    """Return the first value that comes twice."""
+    seen: set[Value] = set()
+    for value in values:
+        if value in seen:
+            return value
+        seen.add(value)
+    return None
+
+
 def seen_push(push: OrderPush) -> SeenOrder:
     """Return an order push as evidence: it carries neither tag nor time."""
     return SeenOrder(
@@ -302,13 +323,18 @@ def seen_push(push: OrderPush) -> SeenOrder:
         quantity=push.quantity,
         price_type=push.price_type,
         price=push.price,
-        status=push.raw_status,
+        status=_state_word(push),
         filled_quantity=push.filled_quantity,
         average_price=push.average_price,
         at=None,
         tag=None,
         words=push.rejection_reason,
     )
+
+
+def _state_word(row: OrderRow | OrderPush) -> str:
+    """Return the state by OpenAlgo's word, in its case of letters; a broker's own word as it is."""
+    return row.raw_status if row.status is OrderStatus.OTHER else row.status.value
 
 
 def _seen_order(row: OrderRow) -> SeenOrder:
@@ -319,7 +345,7 @@ def _seen_order(row: OrderRow) -> SeenOrder:
         quantity=row.quantity,
         price_type=row.price_type,
         price=row.price,
-        status=row.raw_status,
+        status=_state_word(row),
         filled_quantity=row.filled_quantity,
         average_price=row.average_price,
         at=row.timestamp,

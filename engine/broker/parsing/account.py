@@ -22,7 +22,7 @@ from engine.broker.models import (
     SymbolPnl,
     TradeRow,
 )
-from engine.broker.parsing.answer import Answer, amount, count, data, mode, orderid
+from engine.broker.parsing.answer import Answer, amount, count, count_or_none, data, mode, orderid
 from engine.domain.instruments import Action, Exchange, PriceType, Product
 
 _FUNDS = ("availablecash", "collateral", "utiliseddebits", "m2munrealized", "m2mrealized")
@@ -86,7 +86,7 @@ def order_row(row: Answer) -> OrderRow:
         price_type=f.word(row, "price_type" if "price_type" in row else "pricetype", PriceType),
         status=order_status(raw),
         raw_status=raw,
-        filled_quantity=f.whole_or_none(row, "filled_quantity"),
+        filled_quantity=count_or_none(row, "filled_quantity"),
         average_price=f.number_or_none(row, "average_price"),
         pending_quantity=f.whole_or_none(row, "pending_quantity"),
         rejection_reason=f.text_or_none(row, "rejection_reason") or "",
