@@ -95,11 +95,14 @@ def advise(window: BarWindow, now: datetime, history: HistoryState, ticks: Cover
     - Otherwise there is nothing to decide on: ``overdue``, and history goes on being asked for, every 15 s until
     10 minutes after the close. A bar of which our ticks saw only a part is not used (law 7), and a read that failed
     is unknown, not silence (law 6).
+
+    Times of requests that lie ahead of ``now`` are of a clock since set back: nobody knows when those began, so they
+    count for nothing.
     """
     settled, over = window.close + SETTLES, window.close + SETTLES + HISTORY_TIME
     if now < settled:
         return CandleAdvice(CandleStep.WAIT, "the bar has just closed", settled)
-    cover = history.cover if history.begun_at is not None and history.begun_at >= settled else Cover.NONE
+    cover = history.cover if history.begun_at is not None and settled <= history.begun_at <= now else Cover.NONE
     if cover is Cover.WHOLE:
         return CandleAdvice(CandleStep.USE_HISTORY, "the broker's history")
     if now < over:
@@ -110,22 +113,26 @@ def advise(window: BarWindow, now: datetime, history: HistoryState, ticks: Cover
         return CandleAdvice(CandleStep.USE_HISTORY, "the broker's history, with minutes missing")
     if cover is Cover.SILENT and ticks is Cover.SILENT:
         return CandleAdvice(CandleStep.NO_BAR, "nothing was traded: neither history nor our ticks have a bar")
-    if now >= window.close + GIVEN_UP_AFTER:
+    if now >= (end := window.close + GIVEN_UP_AFTER):
         reason = f"given up {GIVEN_UP_AFTER.seconds // 60} minutes after the close: no source has the bar"
         return CandleAdvice(CandleStep.NO_BAR, reason, overdue=True)
-    return _asked(history, now, settled, ASK_EVERY_LATER, until=None)
+    return _asked(history, now, settled, ASK_EVERY_LATER, until=end, overdue=True)
 
 
 def _asked(
-    history: HistoryState, now: datetime, settled: datetime, pause: timedelta, *, until: datetime | None
+    history: HistoryState,
+    now: datetime,
+    settled: datetime,
+    pause: timedelta,
+    *,
+    until: datetime,
+    overdue: bool = False,
 ) -> CandleAdvice:
-    overdue = until is None
     lacking = "neither history nor our ticks have the whole bar" if overdue else "waiting for the broker's history"
     if history.asking:
         return CandleAdvice(CandleStep.WAIT, lacking, until, overdue=overdue)
     # a request begun too early says nothing: the first one that counts is due at once
-    asked = history.asked_at if history.asked_at is not None and history.asked_at >= settled else None
+    asked = history.asked_at if history.asked_at is not None and settled <= history.asked_at <= now else None
     if asked is None or now - asked >= pause:
         return CandleAdvice(CandleStep.ASK_HISTORY, lacking, overdue=overdue)
-    due = asked + pause
-    return CandleAdvice(CandleStep.WAIT, lacking, due if until is None else min(due, until), overdue=overdue)
+    return CandleAdvice(CandleStep.WAIT, lacking, min(asked + pause, until), overdue=overdue)

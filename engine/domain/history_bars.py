@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from engine.domain.calendar import ist_day
+from engine.domain.candle_freshness import SETTLES
 from engine.domain.candles import Bar, BarSource, ClosedBar, fault
 from engine.domain.errors import CalendarError, CandleError
 from engine.domain.intervals import BarGrid, BarWindow, Interval
@@ -61,20 +62,20 @@ def history_interval(wanted: Interval, offered: Collection[str]) -> Interval:
     raise CandleError("interval", f"the broker's history offers neither {wanted} nor {Interval.M1}")
 
 
-def closed_bars(rows: Iterable[Bar], grid: BarGrid, now: datetime) -> History:
-    """Judge the rows of one history answer (RULES 7: closed bars only).
+def closed_bars(rows: Iterable[Bar], grid: BarGrid, asked_at: datetime) -> History:
+    """Judge the rows of one history answer (RULES 7: closed bars only, from 2 s after the close).
 
-    Rows may come in any order. A bar is closed when its window has ended at ``now``; the one whose window holds ``now``
-    is ``forming``, and never among the closed ones. Refused and reported, each by itself, so that one wrong row does
-    not cost the series:
+    ``asked_at`` is when the request began, not when its answer came: what the broker showed before a bar had settled is
+    not the bar, however late it reaches us. Rows may come in any order. A bar is closed when its window had ended 2 s
+    before ``asked_at``; the newest of those that had not is ``forming``, and never among the closed ones. Refused and
+    reported, each by itself, so that one wrong row does not cost the series:
 
     - ``nonsense``: prices that are none, a high below the low, and what else ``candles.fault`` tells (law 7)
     - ``outside``: no session at its start (pre-open, closing auction)
     - ``off_grid``: inside a session, but no bar of this interval opens there: the broker counts from elsewhere
-    - ``ahead``: it opens after ``now``
+    - ``ahead``: it opens after ``asked_at``
     - ``repeated``: a later row of the answer has the same start and other figures. The later row is used:
       servers append what they learned last. A row that comes twice with the same figures is one row
-
     - ``unknown_day``: the calendar does not know the sessions of its day
 
     Raises CandleError for a row whose start has no time zone.
@@ -83,12 +84,13 @@ def closed_bars(rows: Iterable[Bar], grid: BarGrid, now: datetime) -> History:
     refused: list[RefusedRow] = []
     forming: Bar | None = None
     for row in rows:
-        window = _judged(row, grid, now)
+        window = _judged(row, grid, asked_at)
         if isinstance(window, RefusedRow):
             refused.append(window)
             continue
-        if now < window.close:
-            forming = _in_utc(row, window)
+        if asked_at < window.close + SETTLES:
+            if forming is None or forming.start <= window.start:
+                forming = _in_utc(row, window)
             continue
         earlier = kept.get(window.start)
         if earlier is not None and earlier != row:
@@ -108,7 +110,7 @@ def resample(minutes: Sequence[ClosedBar], grid: BarGrid, now: datetime) -> tupl
     and is whole when its own minutes are there.
 
     Volume is summed, open interest is that of the last minute. The source is ``ticks`` if any minute is. Raises
-    CandleError for a minute outside sessions.
+    CandleError for a minute outside sessions and for two with one start.
     """
     groups: list[tuple[BarWindow, list[ClosedBar]]] = []
     current: BarWindow | None = None
@@ -118,7 +120,10 @@ def resample(minutes: Sequence[ClosedBar], grid: BarGrid, now: datetime) -> tupl
             if current is None:
                 raise CandleError("minutes", f"no session of {grid.exchange} is open at {minute.bar.start}")
             groups.append((current, []))
-        groups[-1][1].append(minute)
+        group = groups[-1][1]
+        if group and group[-1].bar.start == minute.bar.start:
+            raise CandleError("minutes", f"two of them open at {minute.bar.start}")
+        group.append(minute)
     return tuple(_joined(window, group) for window, group in groups if window.close <= now)
 
 
@@ -140,12 +145,12 @@ def missing_windows(bars: Sequence[ClosedBar], grid: BarGrid, now: datetime) -> 
     )
 
 
-def _judged(row: Bar, grid: BarGrid, now: datetime) -> BarWindow | RefusedRow:
+def _judged(row: Bar, grid: BarGrid, asked_at: datetime) -> BarWindow | RefusedRow:
     if row.start.tzinfo is None:
         raise CandleError("start", f"{row.start} has no time zone")
     if (reason := fault(row)) is not None:
         return RefusedRow(row, RowProblem.NONSENSE, reason)
-    if row.start > now:
+    if row.start > asked_at:
         return RefusedRow(row, RowProblem.AHEAD, "it opens in the future")
     try:
         window = grid.window_at(row.start)
@@ -154,7 +159,7 @@ def _judged(row: Bar, grid: BarGrid, now: datetime) -> BarWindow | RefusedRow:
     if window is None:
         return RefusedRow(row, RowProblem.OUTSIDE, f"no session of {grid.exchange} is open at its start")
     # some servers stamp the bar still forming with its last trade: that one needs no place on the grid
-    if window.start != row.start and window.close <= now:
+    if window.start != row.start and window.close + SETTLES <= asked_at:
         reason = f"no {grid.interval} bar opens then; the one before opens at {window.start:%H:%M}Z"
         return RefusedRow(row, RowProblem.OFF_GRID, reason)
     return window

@@ -17,12 +17,15 @@ from typing import assert_never
 
 from engine.domain.calendar import ist_day
 from engine.domain.candles import Bar, BarSource, ClosedBar
+from engine.domain.errors import CalendarError
 from engine.domain.intervals import BarGrid, BarWindow
 from engine.domain.prices import is_price
 
 AHEAD = timedelta(seconds=5)
 """A tick stamped further ahead than this has a wrong time: it would close bars that are not over."""
 
+ON_ITS_WAY = timedelta(seconds=2)
+"""So long after its end a bar waits for its last ticks, unless a later one comes first: they need time to reach us."""
 
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
@@ -34,6 +37,7 @@ class TickOutcome(StrEnum):
     LATE = "late"
     OUTSIDE = "outside"
     AHEAD = "ahead"
+    UNKNOWN_DAY = "unknown_day"
     REFUSED = "refused"
 
     @property
@@ -48,6 +52,8 @@ class TickOutcome(StrEnum):
                 return "no session is open at its time"
             case TickOutcome.AHEAD:
                 return f"its time lies more than {AHEAD.seconds} s ahead"
+            case TickOutcome.UNKNOWN_DAY:
+                return "the calendar does not know the sessions of its day"
             case TickOutcome.REFUSED:
                 return "it carries no price: a price is finite and above 0"
             case _:
@@ -129,19 +135,24 @@ class TickBars:
         ``day_volume`` is the volume of the day so far, None where it is not sent. A tick of a later window closes the
         open bar. One older than the open bar's window changes nothing: its bar is closed, or never was. Inside the
         window the order of arrival does not matter: the oldest tick is the open, the newest the close (of two with one
-        time the open is the first to come, the close the last). A frame that comes twice changes nothing.
+        time the open is the first to come, the close the last). A frame that comes twice in a row changes nothing.
+
+        A tick whose time cannot be right was a trade all the same: the open bar lacks it and will not be whole.
         """
         if not is_price(price):
             return Taken(self, TickOutcome.REFUSED)
         if at > now + AHEAD:
-            return Taken(self, TickOutcome.AHEAD)
+            return Taken(replace(self, since=max(self.since, now)), TickOutcome.AHEAD)
         if at < self.closed_until:
             return Taken(self, TickOutcome.LATE)
         if self.forming is not None and self.forming.window.holds(at):
             return Taken(_grown(self, self.forming, price, at, day_volume), TickOutcome.TAKEN)
         if at < self.since - self.grid.interval.length:
             return Taken(self, TickOutcome.LATE)
-        window = self.grid.window_at(at)
+        try:
+            window = self.grid.window_at(at)
+        except CalendarError:
+            return Taken(self, TickOutcome.UNKNOWN_DAY)
         if window is None:
             return Taken(self, TickOutcome.OUTSIDE)
         if window.close <= self.since:
@@ -155,19 +166,26 @@ class TickBars:
         )
 
     def until(self, now: datetime) -> Taken:
-        """Close what is over at ``now`` (aware): the open bar at or after its end. What comes for that time is late."""
-        if self.forming is not None and now < self.forming.window.close:
+        """Close what is over at ``now`` (aware): the open bar 2 s after its end. What comes for that time is late."""
+        arrived = now - ON_ITS_WAY
+        if self.forming is not None and arrived < self.forming.window.close:
             return Taken(self)
-        current = self.grid.window_at(now)
-        return self._shut(now if current is None else current.start)
+        try:
+            current = self.grid.window_at(arrived)
+        except CalendarError:  # no bar opens on a day that nobody knows: nothing of it can be cut off
+            current = None
+        return self._shut(arrived if current is None else current.start)
 
     def lost(self, at: datetime) -> TickBars:
         """Return the state after the stream went down: bars that close meanwhile are not whole."""
         return self if self.lost_at is not None else replace(self, lost_at=at)
 
     def resumed(self, at: datetime) -> TickBars:
-        """Return the state after the stream came back: bars that opened before ``at`` are not whole."""
-        return replace(self, since=at, lost_at=None)
+        """Return the state after the stream came back: bars that opened before ``at`` are not whole.
+
+        A clock set back meanwhile does not make seen what was lost.
+        """
+        return replace(self, since=max(at, self.since, self.lost_at or at), lost_at=None)
 
     def watched(self, window: BarWindow) -> bool:
         """Tell whether the stream was seen through the whole window: then no bar means that nothing was traded."""

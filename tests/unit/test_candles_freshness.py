@@ -72,6 +72,21 @@ def test_own_ticks_are_used_although_a_request_still_hangs():
     )
 
 
+def test_a_request_of_a_clock_since_set_back_counts_for_nothing():
+    ahead = answered(Cover.WHOLE, begun=3600)
+    assert advise(WINDOW, after(2), ahead, Cover.WHOLE).step is CandleStep.ASK_HISTORY
+    assert advise(WINDOW, after(22), ahead, Cover.WHOLE).step is CandleStep.USE_TICKS
+    advice = advise(WINDOW, after(30), answered(Cover.SILENT, begun=3600), Cover.SILENT)
+    assert (advice.step, advice.overdue) == (CandleStep.ASK_HISTORY, True)
+
+
+def test_a_request_that_hangs_for_good_is_looked_at_again_when_the_bar_is_given_up():
+    hanging = HistoryState(asked_at=after(30), asking=True)
+    advice = advise(WINDOW, after(60), hanging, Cover.NONE)
+    assert (advice.step, advice.again_at, advice.overdue) == (CandleStep.WAIT, after(600), True)
+    assert advise(WINDOW, after(600), hanging, Cover.NONE).step is CandleStep.NO_BAR
+
+
 def test_a_bar_with_minutes_missing_is_asked_for_again_and_is_the_last_resort():
     partial = answered(Cover.PARTIAL, begun=2)
     assert advise(WINDOW, after(5), partial, Cover.NONE).step is CandleStep.ASK_HISTORY
@@ -127,7 +142,7 @@ moments = st.none() | st.floats(-30, 700).map(after)
 def test_each_source_is_used_only_in_its_time(seconds, state, ticks):
     now = after(seconds)
     advice = advise(WINDOW, now, state, ticks)
-    fresh = state.begun_at is not None and state.begun_at >= after(2)
+    fresh = state.begun_at is not None and after(2) <= state.begun_at <= now
     match advice.step:
         case CandleStep.USE_HISTORY:
             assert fresh
@@ -142,5 +157,6 @@ def test_each_source_is_used_only_in_its_time(seconds, state, ticks):
         case CandleStep.NO_BAR:
             assert now >= after(22)
         case CandleStep.WAIT:
-            assert advice.again_at is None or advice.again_at > now
+            assert advice.again_at is not None
+            assert now < advice.again_at <= after(600)
     assert advice.reason

@@ -53,14 +53,24 @@ def test_the_bar_still_open_is_not_among_the_closed_ones():
     seen = closed_bars(rows, FIVE, at(10, 14, 59.9))
     assert [closed.bar for closed in seen.closed] == rows[:2]
     assert seen.forming == rows[2]
-    assert closed_bars(rows, FIVE, at(10, 15)).closed[-1].bar == rows[2]
-    assert closed_bars(rows, FIVE, at(10, 15)).forming is None
+    assert closed_bars(rows, FIVE, at(10, 15, 2)).closed[-1].bar == rows[2]
+    assert closed_bars(rows, FIVE, at(10, 15, 2)).forming is None
+
+
+def test_a_bar_may_still_change_until_two_seconds_after_its_close_and_is_not_closed_before():
+    rows = [row(at(10, 5)), row(at(10, 10)), row(at(10, 0))]
+    for asked_at in (at(10, 10), at(10, 10, 1.999)):
+        seen = closed_bars(rows, FIVE, asked_at)
+        assert [closed.bar.start for closed in seen.closed] == [at(10, 0)]
+        assert seen.forming == rows[1]
+    stamped = closed_bars([row(at(10, 9, 58))], FIVE, at(10, 10, 1))
+    assert (stamped.closed, stamped.misaligned) == ((), False)
 
 
 def test_a_short_last_bar_is_closed_when_its_session_is():
     rows = [row(at(15, 15)), row(at(15, 30))]
     assert len(closed_bars(rows, FIFTEEN, at(15, 39)).closed) == 1
-    assert len(closed_bars(rows, FIFTEEN, at(15, 40)).closed) == 2
+    assert len(closed_bars(rows, FIFTEEN, at(15, 40, 2)).closed) == 2
 
 
 def test_rows_come_out_in_order_in_utc_and_with_their_source():
@@ -225,6 +235,12 @@ def test_the_short_last_bar_of_a_session_is_whole_with_its_own_minutes():
 def test_minutes_outside_sessions_are_not_resampled():
     with pytest.raises(CandleError, match="minutes"):
         resample(history(row(at(8, 0))), FIVE, EVENING)
+
+
+def test_a_minute_that_comes_twice_does_not_stand_for_one_that_is_missing():
+    bars = minutes(at(10, 0), 4)
+    with pytest.raises(CandleError, match="two of them"):
+        resample(history(*bars, bars[2]), FIVE, EVENING)
 
 
 def test_one_minute_from_our_ticks_makes_the_longer_bar_ours():

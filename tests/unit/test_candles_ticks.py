@@ -54,16 +54,25 @@ def test_ticks_of_one_window_become_its_open_high_low_and_close():
     assert bars.open_bar == Bar(at(9, 20), 102.0, 102.0, 102.0, 102.0)
 
 
-def test_a_bar_closes_at_its_end_although_no_tick_comes_and_not_a_moment_earlier():
+def test_a_bar_closes_two_seconds_after_its_end_although_no_tick_comes_and_not_a_moment_earlier():
     bars, closed = fed(bars_from(), (100.0, at(9, 16)))
-    early = bars.until(at(9, 19, 59.999))
+    early = bars.until(at(9, 20, 1.999))
     assert early.closed is None
     assert early.bars == bars
-    over = bars.until(at(9, 20))
+    over = bars.until(at(9, 20, 2))
     assert over.closed == ClosedBar(Bar(at(9, 15), 100.0, 100.0, 100.0, 100.0), BarSource.TICKS)
     assert over.bars.open_bar is None
     assert over.bars.until(at(9, 21)).closed is None
     assert closed == []
+
+
+def test_a_tick_still_on_its_way_at_the_end_of_a_bar_is_its_close():
+    bars = fed(bars_from(), (100.0, at(9, 16)))[0].until(at(9, 20)).bars
+    taken = bars.tick(97.0, at=at(9, 19, 59.8), now=at(9, 20, 0.3))
+    assert taken.outcome is TickOutcome.TAKEN
+    assert taken.bars.until(at(9, 20, 2)).closed == ClosedBar(Bar(at(9, 15), 100.0, 100.0, 97.0, 97.0), BarSource.TICKS)
+    first = bars_from().until(at(9, 20)).bars.tick(97.0, at=at(9, 19, 59.8), now=at(9, 20, 0.3))
+    assert first.outcome is TickOutcome.TAKEN
 
 
 def test_a_late_tick_changes_no_closed_bar_and_says_so():
@@ -96,8 +105,8 @@ def test_of_two_ticks_with_one_time_the_first_is_the_open_and_the_last_the_close
 
 
 def test_a_price_of_a_bar_that_closed_by_the_clock_is_late_even_without_a_bar_open():
-    bars = fed(bars_from(), (100.0, at(9, 16)))[0].until(at(9, 20)).bars
-    assert bars.tick(100.0, at=at(9, 19), now=at(9, 20)).outcome is TickOutcome.LATE
+    bars = fed(bars_from(), (100.0, at(9, 16)))[0].until(at(9, 20, 2)).bars
+    assert bars.tick(100.0, at=at(9, 19), now=at(9, 20, 2)).outcome is TickOutcome.LATE
 
 
 def test_an_old_price_at_the_start_of_the_stream_builds_no_bar():
@@ -125,11 +134,13 @@ def test_what_is_no_price_is_refused(price):
     assert taken.bars == bars
 
 
-def test_a_time_far_ahead_closes_nothing():
+def test_a_time_far_ahead_closes_nothing_and_the_bar_that_lacks_the_trade_is_not_whole():
     bars, _ = fed(bars_from(), (100.0, at(9, 16)))
-    taken = bars.tick(101.0, at=at(9, 20, 6), now=at(9, 20))
+    taken = bars.tick(101.0, at=at(9, 24), now=at(9, 17))
     assert taken.outcome is TickOutcome.AHEAD
-    assert taken.bars == bars
+    assert (taken.closed, taken.bars.open_bar) == (None, bars.open_bar)
+    _, closed = fed(taken.bars, (100.0, at(9, 21)), (100.0, at(9, 25)))
+    assert [one.whole for one in closed] == [False, True]
     assert bars.tick(101.0, at=at(9, 20, 4), now=at(9, 19, 59)).closed is not None
 
 
@@ -192,17 +203,38 @@ def test_a_bar_of_which_only_a_part_was_seen_is_not_whole():
 def test_a_bar_during_which_the_stream_was_down_is_not_whole():
     bars, _ = fed(bars_from(), (100.0, at(9, 16)))
     down = bars.lost(at(9, 18))
-    assert down.until(at(9, 20)).closed.whole is False
+    assert down.until(at(9, 20, 2)).closed.whole is False
     back = down.resumed(at(9, 19))
-    assert back.tick(100.0, at=at(9, 19, 30), now=at(9, 19, 30)).bars.until(at(9, 20)).closed.whole is False
+    assert back.tick(100.0, at=at(9, 19, 30), now=at(9, 19, 30)).bars.until(at(9, 20, 2)).closed.whole is False
     later, closed = fed(back, (100.0, at(9, 21)), (100.0, at(9, 25)))
     assert [one.whole for one in closed] == [False, True]
     assert later.lost(at(9, 25, 1)).lost(at(9, 31)).lost_at == at(9, 25, 1)
 
 
+def test_a_clock_set_back_while_the_stream_was_down_makes_no_bar_whole():
+    bars, _ = fed(bars_from(), (100.0, at(10, 1)))
+    back = bars.lost(at(10, 2)).resumed(at(9, 52))
+    assert not back.watched(FIVE.window_at(at(10, 0)))
+    assert back.until(at(10, 5, 2)).closed.whole is False
+    begun_late = bars_from(since=at(10, 1)).resumed(at(9, 0))
+    assert not begun_late.watched(FIVE.window_at(at(10, 0)))
+
+
+def test_days_the_calendar_does_not_know_are_told_and_the_last_known_bar_still_closes():
+    last_day, unknown = date(2026, 12, 31), date(2027, 1, 1)
+    bars, _ = fed(bars_from(at(9, 0, day=last_day)), (100.0, at(15, 39, day=last_day)))
+    taken = bars.tick(101.0, at=at(10, 0, day=unknown), now=at(10, 0, day=unknown))
+    assert taken.outcome is TickOutcome.UNKNOWN_DAY
+    assert "calendar" in taken.outcome.reason
+    assert taken.bars == bars
+    over = bars.until(at(10, 0, day=unknown))
+    assert over.closed.bar.start == at(15, 35, day=last_day)
+    assert over.bars.until(at(11, 0, day=unknown)).closed is None
+
+
 def test_a_stream_lost_after_the_end_of_a_window_leaves_its_bar_whole():
     bars, _ = fed(bars_from(), (100.0, at(9, 16)))
-    assert bars.lost(at(9, 20)).until(at(9, 20, 1)).closed.whole is True
+    assert bars.lost(at(9, 20)).until(at(9, 20, 2)).closed.whole is True
 
 
 def volumes(since: datetime, *frames: tuple[datetime, int | None]) -> list[int]:
