@@ -111,6 +111,30 @@ def test_two_legs_in_one_symbol_are_one_weight():
     assert dict(premium.weights) == {CE: 2, PE: 1}
 
 
+@pytest.mark.parametrize(
+    ("legs", "weights", "begins_at"),
+    [
+        ([sold(CE, 200.0), bought(CE, 100.0), bought(PE, 50.0)], {PE: -1}, 50.0),
+        ([sold(CE, 100.0, 2), bought(CE, 400.0)], {CE: 1}, 200.0),
+    ],
+    ids=["one symbol cancelled", "one symbol bought back in part"],
+)
+def test_what_was_earned_inside_one_symbol_does_not_turn_the_sign_of_what_is_left(legs, weights, begins_at):
+    premium = combined_premium(legs)
+    assert dict(premium.weights) == weights
+    assert premium.value({CE: 200.0, PE: 50.0}) == begins_at
+
+
+def test_a_bar_of_a_leg_that_makes_no_sense_is_no_bar():
+    premium = combined_premium([sold(CE, 100.0), sold(PE, 50.0)])
+    broken = replace(flat(50.0, 1), high=math.nan)
+    joined = combined_bars(premium, {CE: closed(flat(100.0), flat(100.0, 1)), PE: closed(flat(50.0), broken)})
+    assert [one.bar.start for one in joined.bars] == [START]
+    assert joined.lacking == ((START + FIVE, (PE,)),)
+    with pytest.raises(CandleError, match=f"the bar of {PE} makes no sense: high"):
+        premium.bar({CE: flat(100.0, 1), PE: broken})
+
+
 def test_bars_are_joined_on_time_and_a_leg_without_one_is_told():
     premium = combined_premium([sold(CE, 100.0), sold(PE, 50.0)])
     joined = combined_bars(
