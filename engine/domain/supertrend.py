@@ -97,6 +97,10 @@ def supertrend_grid(
 
 
 def _settings(field: str, given: Any) -> list[Any]:
-    if np.ndim(given) != 1:
+    try:
+        dimensions = np.ndim(given)
+    except ValueError:  # lists of different lengths
+        dimensions = 2
+    if dimensions != 1:
         raise IndicatorError(field, f"{given!r} is not a list of settings")
     return list(given)

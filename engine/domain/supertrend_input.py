@@ -65,7 +65,11 @@ def _column(field: str, given: npt.ArrayLike, dimensions: int) -> Floats:
     hidden = np.ma.getmaskarray(given) if isinstance(given, np.ma.MaskedArray) else None
     if hidden is not None and hidden.any():
         raise IndicatorError(field, f"bar {int(np.argwhere(hidden)[0][0])} is masked")
-    return np.ascontiguousarray(array, dtype=np.float64)
+    try:
+        with np.errstate(over="ignore"):  # what becomes infinite is refused as that
+            return np.ascontiguousarray(array, dtype=np.float64)
+    except OverflowError as problem:
+        raise IndicatorError(field, f"is no array of prices: {problem}") from problem
 
 
 def _refuse(field: str, array: npt.NDArray[np.generic]) -> None:

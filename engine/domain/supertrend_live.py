@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 import operator
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from numbers import Real
-from typing import NamedTuple, Protocol, Self, SupportsIndex
+from typing import Any, NamedTuple, Protocol, Self, SupportsIndex
 
 from engine.domain.errors import IndicatorError
 
@@ -20,6 +21,12 @@ LONGEST_PERIOD = 100_000
 
 LARGEST_PRICE = 1e100
 """Prices beyond are refused: their sums could overflow, and NaN compares as no price does."""
+
+LARGEST_MULTIPLIER = 1e100
+"""Multipliers beyond are refused: bands could lie at infinity, where no close ever turns a direction."""
+
+
+_COUNTS = frozenset({"period", "bars", "direction"})
 
 
 class PricedBar(Protocol):
@@ -54,7 +61,7 @@ def checked_period(period: SupportsIndex, *, field: str = "period") -> int:
 
 
 def checked_multiplier(multiplier: float, *, field: str = "multiplier") -> float:
-    """Return the multiplier as float; raises IndicatorError naming ``field`` unless it is finite and above 0."""
+    """Return the multiplier as float; raises IndicatorError naming ``field`` unless it is above 0 and at most 1e100."""
     if isinstance(multiplier, bool) or not isinstance(multiplier, Real):
         raise IndicatorError(field, f"{multiplier!r} is not a number")
     try:
@@ -63,6 +70,8 @@ def checked_multiplier(multiplier: float, *, field: str = "multiplier") -> float
         value = math.inf
     if not 0.0 < value < math.inf:
         raise IndicatorError(field, f"{multiplier} is not a finite number above 0")
+    if value > LARGEST_MULTIPLIER:
+        raise IndicatorError(field, f"{multiplier} is above {LARGEST_MULTIPLIER:g}: no price would reach a band")
     return value
 
 
@@ -117,6 +126,32 @@ class SupertrendState:
         """Whether there is a line: ``period`` bars are closed."""
         return self.bars >= self.period
 
+    def stored(self) -> dict[str, str]:
+        """Return every field by name as text that gives the same bits back, for a table or for JSON, which has no NaN.
+
+        A state does not know which bars it has seen: whoever keeps it keeps the start of the last one beside it.
+        """
+        return {field.name: repr(getattr(self, field.name)) for field in fields(self)}
+
+    @classmethod
+    def restored(cls, stored: Mapping[str, str]) -> Self:
+        """Return the state that ``stored`` told of; raises IndicatorError naming the field when no state tells that."""
+        values: dict[str, Any] = {}
+        for field in fields(cls):
+            kind = int if field.name in _COUNTS else float
+            try:
+                values[field.name] = kind(stored[field.name])
+            except (KeyError, TypeError, ValueError) as problem:
+                raise IndicatorError(
+                    field.name, f"{stored.get(field.name)!r} is no stored {kind.__name__}"
+                ) from problem
+        checked_period(values["period"])
+        checked_multiplier(values["multiplier"])
+        state = cls(**values)
+        if not state._is_sound():
+            raise IndicatorError("state", f"these figures do not belong together: {dict(stored)}")
+        return state
+
     def preview(self, bar: PricedBar) -> Trend:
         """Return line and direction if the open ``bar`` closed as it stands; the state stays as it is."""
         return self.commit(bar).trend
@@ -143,6 +178,18 @@ class SupertrendState:
             up = not close < lower
         line, direction = (lower, 1) if up else (upper, -1)
         return type(self)(self.period, self.multiplier, self.bars + 1, average, lower, upper, line, direction, close)
+
+    def _is_sound(self) -> bool:
+        """Whether bars could have left these figures."""
+        if not (0.0 <= self.average < math.inf and math.isfinite(self.lower) and math.isfinite(self.upper)):
+            return False
+        if self.bars <= 0:
+            return repr(self) == repr(type(self)(self.period, self.multiplier))  # NaN equals nothing
+        if not math.isfinite(self.close):
+            return False
+        if self.is_warm:
+            return self.line == {1: self.lower, -1: self.upper}.get(self.direction)
+        return self.direction == 0 and math.isnan(self.line) and self.lower == self.upper == 0.0
 
     def _average(self, high: float, low: float) -> float:
         """Average true range with one more bar: the sum until the first ``period`` bars are closed."""

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RULES = """
 from numba import types
 from engine.domain.compiled import formula, kernel
+from figures import ADDED
 
 
 @formula
@@ -27,7 +28,7 @@ def doubled(value):
 
 @kernel(types.float64)
 def answer(value):
-    return doubled(value) + 1.0
+    return doubled(value) + ADDED
 """
 
 ASK = """
@@ -58,6 +59,7 @@ Asked = Callable[..., subprocess.Popen[str]]
 def ask(tmp_path: Path) -> Asked:
     """Start a process that asks the kernel of ``rules.py``; ``largest_file`` in bytes stands for a full disk."""
     (tmp_path / "rules.py").write_text(RULES)
+    (tmp_path / "figures.py").write_text("ADDED = 1.0")
 
     def started(cache: Path, *, largest_file: int | None = None) -> subprocess.Popen[str]:
         limit = ""
@@ -68,7 +70,7 @@ def ask(tmp_path: Path) -> Asked:
     return started
 
 
-def start(script: str, cache: Path) -> subprocess.Popen[str]:
+def start(script: str, cache: Path, **environment: str) -> subprocess.Popen[str]:
     """A new interpreter whose kernels may be cached in ``cache`` and nowhere else."""
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(script)],
@@ -78,6 +80,7 @@ def start(script: str, cache: Path) -> subprocess.Popen[str]:
             "NUMBA_CACHE_DIR": str(cache),
             "NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator",
             "PYTHONDONTWRITEBYTECODE": "1",
+            **environment,
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -137,6 +140,20 @@ def test_old_code_does_not_come_back_when_the_disk_filled_up_under_a_new_release
     (tmp_path / "rules.py").write_text(RULES.replace("* 2.0", "* 3.0"))
     assert told(ask(cache, largest_file=1500))["seen"] == [61.0] * 3
     assert told(ask(cache))["seen"] == [61.0] * 3
+
+
+def test_a_number_changed_in_another_file_is_not_left_as_it_was(ask: Asked, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    assert told(ask(cache))["seen"] == [41.0] * 3
+    (tmp_path / "figures.py").write_text("ADDED = 2.0")
+    assert told(ask(cache)) == {"seen": [42.0] * 3, "uncached": None, "hits": 0}
+
+
+def test_without_compiling_the_refusal_says_why(tmp_path: Path) -> None:
+    process = start(SUPERTREND, tmp_path, NUMBA_DISABLE_JIT="1")
+    _, complaint = process.communicate(timeout=100)
+    assert process.returncode == 1
+    assert complaint.rstrip().endswith("NUMBA_DISABLE_JIT is set, and one_series works as machine code only: unset it")
 
 
 @pytest.mark.parametrize("kind", ["nbi", "nbc"])

@@ -118,6 +118,8 @@ def test_a_bad_price_is_seen_on_every_bar_of_warm_up_too(at: int) -> None:
         (([True], [1.0], [1.0]), "high: bar 0 is np.True_, not a real number"),
         (([1.0], [1.0], np.ma.array([1.0], mask=[True])), "close: bar 0 is masked"),
         (([1.0, [2.0, 3.0]], [1.0, 1.0], [1.0, 1.0]), "high: is no array of numbers: "),
+        (([1.0], [1.0], [10**400]), "close: is no array of prices: "),
+        ((np.array([np.longdouble("1e4000")]), [1.0], [1.0]), "high: bar 0 is inf, not a finite price"),
     ],
 )
 def test_columns_that_are_none_are_named(columns: tuple[object, object, object], message: str) -> None:
@@ -152,6 +154,7 @@ BAD_MULTIPLIERS = [
     (-3, "-3 is not a finite number above 0"),
     (math.nan, "nan is not a finite number above 0"),
     (math.inf, "inf is not a finite number above 0"),
+    (1e101, "1e+101 is above 1e+100: no price would reach a band"),
     ("3", "'3' is not a number"),
     (None, "None is not a number"),
     (True, "True is not a number"),
@@ -211,6 +214,16 @@ def test_settings_of_numpy_and_other_whole_numbers_are_taken() -> None:
 def test_a_grid_needs_lists_of_settings() -> None:
     with pytest.raises(IndicatorError, match=r"^periods: 7 is not a list of settings$"):
         supertrend_grid(*whole().columns, 7, [3.0])
+    with pytest.raises(IndicatorError, match=r"^periods: \[\[7\], \[1, 2\]\] is not a list of settings$"):
+        supertrend_grid(*whole().columns, [[7], [1, 2]], [3.0])
     with pytest.raises(IndicatorError, match=r"^multipliers: 3.0 is not a list of settings$"):
         supertrend_grid(*whole().columns, [7], 3.0)
     assert supertrend_grid(*whole().columns, [], [3.0])[0].shape == (80, 0, 1)
+
+
+def test_the_largest_prices_and_multiplier_leave_every_line_finite() -> None:
+    close = np.array([1e100, -1e100] * 20)
+    for period in (1, 7, 40):
+        line, direction = supertrend(close.clip(0), close.clip(max=0), close, period, 1e100)
+        assert np.isfinite(line[period - 1 :]).all()
+        assert (direction[period - 1 :] != 0).all()

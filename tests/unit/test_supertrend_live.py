@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from datetime import UTC, datetime
 
@@ -80,6 +81,64 @@ def test_a_preview_is_what_committing_would_give_and_changes_nothing(
     line, direction = supertrend(*bars.columns, period, multiplier)
     assert same_bits(np.array([state.line]), line[-1:] if len(bars) else np.array([math.nan]))
     assert state.direction == (direction[-1] if len(bars) else 0)
+
+
+@often
+@given(small_bars(), periods, multipliers, st.integers(0, 60))
+def test_a_state_stored_as_json_goes_on_bit_for_bit(bars: Bars, period: int, multiplier: float, kept: int) -> None:
+    state = SupertrendState.start(period, multiplier)
+    for number, bar in enumerate([*candles(bars), Candle(-0.0, -0.0, -0.0)]):
+        if number == kept:
+            text = json.dumps(state.stored(), allow_nan=False)
+            restored = SupertrendState.restored(json.loads(text))
+            assert bits(restored) == bits(state)
+            state = restored
+        state = state.commit(bar)
+    assert bits(SupertrendState.restored(state.stored())) == bits(state)
+    line, direction = supertrend(*(np.append(column, -0.0) for column in bars.columns), period, multiplier)
+    assert same_bits(np.array([state.line]), line[-1:])
+    assert state.direction == direction[-1]
+
+
+@pytest.mark.parametrize("size", [5e-324, 1e-310, 1.0, 1e99])
+def test_states_of_any_size_are_stored_bit_for_bit(size: float) -> None:
+    state = SupertrendState.start(3, 1e100)
+    for high, low, close in ((2.0, -1.0, 0.3), (1.0, 1.0, 1.0), (3.0, -2.0, -0.0), (0.1, 0.1, 0.1)):
+        state = state.commit(Candle(high * size, low * size, close * size))
+        assert bits(SupertrendState.restored(state.stored())) == bits(state)
+
+
+@pytest.mark.parametrize(
+    ("bars", "changed", "field"),
+    [
+        (9, {"period": "0"}, "period"),
+        (9, {"period": "7.0"}, "period"),
+        (9, {"multiplier": "nan"}, "multiplier"),
+        (9, {"line": None}, "line"),
+        (9, {"close": "high"}, "close"),
+        (9, {"direction": "0"}, "state"),
+        (9, {"direction": "2"}, "state"),
+        (9, {"line": "1.0"}, "state"),
+        (9, {"average": "-1.0"}, "state"),
+        (9, {"average": "nan"}, "state"),
+        (9, {"upper": "inf"}, "state"),
+        (9, {"close": "nan"}, "state"),
+        (9, {"period": "50"}, "state"),
+        (9, {"bars": "-1"}, "state"),
+        (3, {"direction": "1"}, "state"),
+        (3, {"lower": "4.0"}, "state"),
+        (0, {"close": "5.0"}, "state"),
+        (0, {"bars": "1"}, "state"),
+    ],
+)
+def test_what_no_state_can_hold_is_not_restored(bars: int, changed: dict[str, str | None], field: str) -> None:
+    state = SupertrendState.start(7)
+    for bar in candles(walk(bars, seed=1)):
+        state = state.commit(bar)
+    stored = {name: text for name, text in {**state.stored(), **changed}.items() if text is not None}
+    with pytest.raises(IndicatorError) as refused:
+        SupertrendState.restored(stored)
+    assert refused.value.field == field
 
 
 def test_a_candle_of_the_session_is_a_bar() -> None:
