@@ -48,6 +48,8 @@ from engine.broker.websocket import checked_url, open_websocket
 _log = logging.getLogger(__name__)
 
 _LOGIN_REFUSED = frozenset({"AUTHENTICATION_ERROR", "BROKER_ERROR"})
+_MOST_KINDS, _LONGEST_KIND = 50, 40
+"""Kinds of problem that are counted apart: a server may call its errors what it likes."""
 
 
 def boot_clock() -> float:
@@ -70,9 +72,10 @@ class OpenAlgoStream:
 
     ``on_tick``, ``on_order`` and ``on_state`` run in the stream's thread; one that raises is reported as a
     ``Problem`` and costs nothing else. ``backoff`` are the pauses between attempts in seconds, the last one repeated,
-    begun anew after a good login; ``refused_pause`` is the pause after a refused login, because servers ban addresses
-    that keep knocking. A connection that is silent for ``ping_after`` seconds is asked for a sign of life, one silent
-    for ``silent_limit`` is dropped. Raises ValueError naming ``ws_url`` or ``api_key``.
+    begun anew after a login that held for as long as the longest; ``refused_pause`` is the pause after a refused
+    login, because servers ban addresses that keep knocking. A connection that is silent for ``ping_after`` seconds is
+    asked for a sign of life, one silent for ``silent_limit`` is dropped. Raises ValueError naming ``ws_url`` or
+    ``api_key``.
     """
 
     def __init__(
@@ -116,6 +119,7 @@ class OpenAlgoStream:
 
         self._subscriptions = Subscriptions(ask_again_after)
         self._logged_in = False
+        self._logged_in_at = 0.0
         self._connection: ClientConnection | None = None
         self._sock: socket.socket | None = None
         self._problems: Counter[str] = Counter()
@@ -169,7 +173,7 @@ class OpenAlgoStream:
                     self._problem("stream", type(error).__name__)
             if self._stopping.is_set():
                 break
-            if self._logged_in:
+            if self._logged_in and self._clock() - self._logged_in_at >= max(self._backoff):
                 attempt = 0
             pause = pause or self._backoff[min(max(attempt - 1, 0), len(self._backoff) - 1)]
             self._tell(Down(reason, pause))
@@ -229,7 +233,7 @@ class OpenAlgoStream:
             case OrderPush():
                 self._call(self._on_order, frame)
             case frames.Authenticated():
-                self._logged_in = True
+                self._logged_in, self._logged_in_at = True, self._clock()
                 if self._wants_orders:
                     self._send(connection, {"action": "subscribe_orders"})
                 self._tell(Connected(frame.broker))
@@ -298,6 +302,8 @@ class OpenAlgoStream:
             self._problem("callback", f"{type(message).__name__}: {type(error).__name__}: {error}")
 
     def _problem(self, kind: str, detail: str) -> None:
+        if kind not in self._problems and (len(kind) > _LONGEST_KIND or len(self._problems) >= _MOST_KINDS):
+            kind = "other"
         self._problems[kind] += 1
         self._tell(Problem(kind, self._problems[kind], self._key.scrub(detail)))
 
