@@ -52,7 +52,8 @@ class Position:
     """One position at average cost. Money in paise, all of it exact.
 
     ``cost`` is the value that the open quantity was bought or sold for, ``notional`` the underlying's value at those
-    moments. ``realised`` counts since the account began, ``today`` since midnight of ``day``.
+    moments. ``realised`` counts since the account began, ``today`` since midnight of ``day`` (YYYY-MM-DD), the day of
+    the last fill or the one that a clock which was set back had reached.
     """
 
     symbol: str
@@ -83,7 +84,7 @@ class Position:
         >>> position.apply(Action.SELL, 1, price=1000, underlying=0, day="d"), position.quantity
         (-1, 0)
         """
-        if self.day != day:
+        if self.day < day:
             self.day, self.today = day, 0
         sign = action.sign
         closing = min(quantity, abs(self.quantity)) if self.quantity * sign < 0 else 0

@@ -8,7 +8,7 @@ from typing import Any
 from engine.domain.instruments import PriceType
 from engine.paper import shown
 from engine.paper.accounts import ANALYZE, Account, Position, PositionKey, Token
-from engine.paper.clock import ist_text, trading_day
+from engine.paper.clock import ist_text
 from engine.paper.exchange import PaperExchange
 from engine.paper.gtt import Gtt
 from engine.paper.orders import OrderRequest, PaperOrder, Push, Status, Trade, Treatment
@@ -91,10 +91,9 @@ class AnalyzerFace:
     def funds(self, exchange: PaperExchange, account: Account) -> dict[str, Any]:
         """Rupees as floats. ``availablecash`` is already less what positions and working orders block."""
         at = exchange.clock()
-        today = trading_day(at).isoformat()
         used = exchange.used(account) + account.reserved
         open_profit = sum(shown.unrealised(exchange, position, at) for position in account.positions.values())
-        realised_today = sum(p.today for p in account.positions.values() if p.day == today)
+        realised_today = sum(shown.realised_today(position, at) for position in account.positions.values())
         return {
             "availablecash": exchange.available(account) / 100,
             "collateral": 0.0,

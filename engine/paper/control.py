@@ -93,7 +93,7 @@ class Control:
             self._check_price(kind, value, symbol, segment)
             exchange.prices.set(PriceControl(kind, symbol, segment, value, exchange.clock()))
         exchange.sweep()
-        self.stream.publish()
+        await self.stream.publish()
         return JSONResponse({"status": "success"})
 
     async def faults(self, values: Values) -> Response:
@@ -123,7 +123,7 @@ class Control:
             replay.hold()
         else:
             replay.start()
-        self.stream.publish()
+        await self.stream.publish()
         return JSONResponse({"status": "success", "held": replay.started_at is None})
 
     async def requests(self, values: Values) -> Response:

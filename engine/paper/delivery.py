@@ -18,13 +18,16 @@ class Delivery:
         self._turned: dict[str, date] = {}
 
     def turn(self, account: Account, today: date) -> None:
-        """Move what CNC positions of earlier days still hold into holdings. Money stays exact: cost goes along."""
-        if self._turned.get(account.book) == today:
+        """Move what CNC positions of earlier days still hold into holdings. Money stays exact: cost goes along.
+
+        A clock that is set back turns no day.
+        """
+        if self._turned.get(account.book, date.min) >= today:
             return
         due = [
             position
             for position in account.positions.values()
-            if position.product is Product.CNC and position.quantity and position.day != today.isoformat()
+            if position.product is Product.CNC and position.quantity and position.day < today.isoformat()
         ]
         if due:
             with self._storage.transaction():

@@ -19,7 +19,7 @@ class History:
     def keep(self, book: str, endpoint: str, body: bytes, at: float) -> None:
         """Remember an answer of one of the ``BOOKS``, if the last one is not from just now."""
         answers = self._answers.setdefault((book, endpoint), deque(maxlen=KEPT))
-        if not answers or at - answers[-1][0] >= APART_SECONDS:
+        if not answers or abs(at - answers[-1][0]) >= APART_SECONDS:
             answers.append((at, body))
 
     def before(self, book: str, endpoint: str, at: float) -> bytes | None:

@@ -16,19 +16,19 @@ from engine.paper.orders import PaperOrder, Status, Trade
 def orders_of_the_day(account: Account, at: float) -> list[PaperOrder]:
     """Today's visible orders, oldest first."""
     today = trading_day(at)
-    return [order for order in account.visible_orders(at) if trading_day(order.placed_at) == today]
+    return [order for order in account.visible_orders(at) if trading_day(order.placed_at) >= today]
 
 
 def trades_of_the_day(account: Account, at: float) -> list[Trade]:
     """Today's visible trades, oldest first."""
     today = trading_day(at)
-    return [trade for trade in account.visible_trades(at) if trading_day(trade.at) == today]
+    return [trade for trade in account.visible_trades(at) if trading_day(trade.at) >= today]
 
 
 def positions_of_the_day(account: Account, at: float) -> list[Position]:
     """Open positions and those that were closed today."""
     today = trading_day(at).isoformat()
-    return [position for position in account.positions.values() if position.quantity or position.day == today]
+    return [position for position in account.positions.values() if position.quantity or position.day >= today]
 
 
 def counts(orders: Sequence[PaperOrder]) -> dict[str, int]:
@@ -50,7 +50,7 @@ def timestamp(order: PaperOrder, at: float) -> str:
 
 def realised_today(position: Position, at: float) -> int:
     """P in paise that was realised since midnight."""
-    return position.today if position.day == trading_day(at).isoformat() else 0
+    return position.today if position.day >= trading_day(at).isoformat() else 0
 
 
 def unrealised(exchange: PaperExchange, position: Position, at: float) -> int:

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterator
 
 from starlette.websockets import WebSocket
 
@@ -17,13 +18,15 @@ from engine.paper.faces import FACES
 from engine.paper.fault_script import Fault
 from engine.paper.orders import Push
 from engine.paper.sockets import Client
-from engine.paper.subscriptions import Cast, Feed, received
+from engine.paper.subscriptions import Cast, Feed, Name, received
 
 logger = logging.getLogger(__name__)
 
 AUTH_SECONDS = 15.0
 AUTH_TIMEOUT = 4401
 SWEEP_SECONDS = 0.1
+SLICE_SECONDS = 0.02
+"""Ticks are made for so long before others have their turn."""
 EVERYBODY = "*"
 Frames = dict[tuple[Cast, int], str]
 """Frames as they are sent, by what they show and the mode that they are tagged with."""
@@ -44,41 +47,51 @@ class Stream:
         self._feeds: dict[str, Feed] = {}
         self._until: dict[tuple[str, str], float] = {}
         self._frozen: dict[str, Frames] = {}
+        self._publishing = asyncio.Lock()
         exchange.on_push = self._push
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Match and send ticks as long as the block lasts."""
-        task = asyncio.create_task(self._run())
+        tasks = [asyncio.create_task(self._match()), asyncio.create_task(self._tick())]
         try:
             yield
         finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
-    def publish(self) -> None:
-        """Send the newest price of everything that is subscribed, now."""
-        at = self._exchange.clock()
-        listeners: dict[str, list[Client]] = {}
-        for client in self._clients:
-            if client.account is not None and client.subscriptions.modes:
-                listeners.setdefault(client.account.api_key, []).append(client)
-        self._feeds = {api_key: self._feeds.get(api_key) or Feed() for api_key in listeners}
-        fresh: Frames = {}
-        for api_key, clients in listeners.items():
-            casts = self._feeds[api_key].next(client.subscriptions for client in clients)
-            if self._lasts("stream_silence", api_key, at):
-                continue
-            frames = self._frozen.setdefault(api_key, {}) if self._lasts("stream_frozen", api_key, at) else fresh
-            for client in clients:
-                if client.is_behind:
+    async def publish(self) -> None:
+        """Send the price of this instant of everything that is subscribed; others have their turn in between."""
+        async with self._publishing:
+            at = self._exchange.clock()
+            listeners: dict[str, list[Client]] = {}
+            for client in self._clients:
+                if client.account is not None and client.subscriptions.modes:
+                    listeners.setdefault(client.account.api_key, []).append(client)
+            self._feeds = {api_key: self._feeds.get(api_key) or Feed() for api_key in listeners}
+            fresh: Frames = {}
+            for api_key, clients in listeners.items():
+                casts = self._feeds[api_key].next(client.subscriptions for client in clients)
+                if self._lasts("stream_silence", api_key, at):
                     continue
-                for cast in received(client.subscriptions, casts):
-                    text = frames.get(cast)
-                    if text is None:
-                        text = frames[cast] = json.dumps(ticks.frame(self._exchange.quotes, *cast, at))
-                    client.say(text)
+                frames = self._frozen.setdefault(api_key, {}) if self._lasts("stream_frozen", api_key, at) else fresh
+                for client in clients:
+                    await self._send(client, casts, frames, at)
+
+    async def _send(self, client: Client, casts: dict[Name, list[Cast]], frames: Frames, at: float) -> None:
+        """Send a client its frames; those that nobody got yet are made and kept in ``frames``."""
+        began, account = time.monotonic(), client.account
+        for cast in list(received(client.subscriptions, casts)):
+            if client.is_behind or client.account is not account or client not in self._clients:
+                return
+            text = frames.get(cast)
+            if text is None:
+                text = frames[cast] = json.dumps(ticks.frame(self._exchange.quotes, *cast, at))
+            client.say(text)
+            if time.monotonic() - began > SLICE_SECONDS:
+                await asyncio.sleep(0)
+                began = time.monotonic()
 
     async def suffer(self, fault: Fault) -> None:
         """Carry out a fault of the websocket (``faults``), now; 0 seconds end one that lasts."""
@@ -117,18 +130,20 @@ class Stream:
             writer.cancel()
             grace.cancel()
 
-    async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        due = loop.time() + self._tick_seconds
+    async def _match(self) -> None:
         while True:
-            await asyncio.sleep(min(SWEEP_SECONDS, max(due - loop.time(), 0.0)))
-            try:
+            await asyncio.sleep(SWEEP_SECONDS)
+            with _going_on():
                 self._exchange.sweep()
-                if loop.time() >= due:
-                    due = max(due + self._tick_seconds, loop.time())
-                    self.publish()
-            except Exception:
-                logger.exception("a pass of the paper exchange failed; the next one follows")
+
+    async def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:
+            due = max(due + self._tick_seconds, loop.time())
+            await asyncio.sleep(due - loop.time())
+            with _going_on():
+                await self.publish()
 
     async def _expect_authentication(self, client: Client) -> None:
         await asyncio.sleep(self._auth_seconds)
@@ -152,3 +167,12 @@ class Stream:
 
     def _is_refused(self, api_key: str) -> bool:
         return self._lasts("stream_cut", api_key, self._exchange.clock())
+
+
+@contextlib.contextmanager
+def _going_on() -> Iterator[None]:
+    """Log what goes wrong in a pass, so that the next one follows."""
+    try:
+        yield
+    except Exception:
+        logger.exception("a pass of the paper exchange failed; the next one follows")

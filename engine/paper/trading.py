@@ -124,7 +124,7 @@ class Trading:
 
     def _pass(self, account: Account, order: PaperOrder, at: float, today: date) -> bool:
         """Let time pass for one working order. Returns whether anything about it changed."""
-        if trading_day(order.placed_at) != today:
+        if trading_day(order.placed_at) < today:
             self._booking.finish(account, order, Status.CANCELLED)
             return True
         if order.held or at < order.validating_until:

@@ -18,6 +18,7 @@ from starlette.websockets import WebSocketDisconnect
 from websockets.exceptions import ConnectionClosed
 
 from engine.domain.instruments import Action, Exchange, InstrumentType, PriceType, Product
+from engine.paper import stream as stream_module
 from engine.paper.app import Rest, build
 from engine.paper.connections import TRANSPORT
 from engine.paper.control import Control
@@ -207,6 +208,35 @@ def test_client_that_reads_nothing_of_long_answers_is_cut_soon() -> None:
     assert not transport.aborted
     client.say(answer)
     assert transport.aborted
+
+
+def test_ticks_of_a_whole_chain_let_others_have_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_module, "SLICE_SECONDS", 0.0)
+    exchange = PaperExchange(market=Market(1), storage=Storage(None))
+    account, _ = exchange.open_account(api_key=KEY, name="many", funds=1, face="analyze")
+    stream = Stream(exchange, tick_seconds=60.0)
+    client = Client(Wire(Transport()))  # type: ignore[arg-type]
+    client.enter(account, adapter=True)
+    chain = list(exchange.listing.contracts(Exchange.NFO))[:40]
+    for contract in chain:
+        client.subscriptions.add((contract.symbol, contract.exchange), 3, contract)
+    stream._clients.add(client)
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def publish() -> None:
+        task = asyncio.create_task(other())
+        await stream.publish()
+        task.cancel()
+
+    asyncio.run(publish())
+    assert client.outbox.qsize() == len(chain)
+    assert turns >= len(chain) - 1
 
 
 def test_what_was_sent_does_not_count_and_nothing_is_sent_to_a_closed_connection() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,6 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.domain.instruments import Contract, Exchange, Product
+from engine.paper.clock import day_start
+from engine.paper.faces import FACES
+from engine.paper.orders import Status
 from engine.paper.wire import Refusal
 from tests.paper_floor import DAY_SECONDS, Floor, Seat, unbalanced
 
@@ -157,3 +161,26 @@ def test_shares_and_money_add_up_over_days(steps: list[tuple[str, int, float, bo
         asha.floor.pass_time(DAY_SECONDS)
         assert asha.position == 0
         assert Floor(state, now=asha.floor.now).exchange.accounts == asha.floor.exchange.accounts
+
+
+@pytest.mark.parametrize("face", ["live", "analyze"])
+def test_clock_that_is_set_back_over_midnight_ends_and_delivers_nothing(face: str) -> None:
+    midnight = day_start(date(2026, 11, 25))
+    floor = Floor(now=midnight + 1.0)
+    asha = floor.account("asha", face=face)
+    share = floor.contract("SBIN", Exchange.NSE)
+    asha.place("BUY", 10, contract=share, product=Product.CNC)
+    resting = asha.place("BUY", 65, price=round(floor.asks()[0][0] / 100 * 0.95, 1))
+    floor.pass_time(-3.0)
+    asha.place("SELL", 5, contract=share, product=Product.CNC)
+    floor.exchange.sweep()
+    assert asha.order(resting).status is Status.OPEN
+    assert (asha.net(share, Product.CNC), asha.account.holdings) == (5, {})
+    rows = FACES[face]
+    assert len(rows.order_book(asha.account, floor.now)["orders"]) == 3
+    assert len(rows.trade_book(asha.account, floor.now)) == 2
+    assert [row["quantity"] for row in rows.position_book(floor.exchange, asha.account)["data"]] == [5]
+    floor.pass_time(DAY_SECONDS + 3.0)
+    assert asha.order(resting).status is Status.CANCELLED
+    assert [holding.quantity for holding in asha.account.holdings.values()] == [5]
+    assert unbalanced(asha.account) == []
