@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import date
 from typing import Literal, get_args
@@ -13,6 +14,8 @@ from engine.broker.parsing import calendar, market
 from engine.domain.candles import Bar
 from engine.domain.instruments import Exchange
 from engine.domain.intervals import Interval as CandleInterval
+
+_log = logging.getLogger(__name__)
 
 LARGEST_MASTER = 128 * 1024 * 1024
 """An instrument master of one exchange: a hundred thousand rows of some 300 bytes, and room."""
@@ -74,26 +77,32 @@ class MarketReads(Caller):
         return self._read("symbol", {"symbol": symbol, "exchange": exchange.value}, market.symbol)
 
     def search(self, query: str, exchange: Exchange | None = None) -> tuple[SymbolRow, ...]:
-        """Return the instruments that match some words, empty when none does; raises ValueError without words."""
+        """Return the instruments that match some words, empty when none does; raises ValueError without words.
+
+        Like ``instruments``, without those of kinds that have no word here.
+        """
         if not query.strip():
             raise ValueError("query: is empty")
         payload = {"query": query} if exchange is None else {"query": query, "exchange": exchange.value}
-        return self._read("search", payload, market.symbols)
+        return self._told(self._read("search", payload, market.symbols))
 
     def instruments(self, exchange: Exchange, *, wire_format: Literal["json", "csv"] = "json") -> tuple[SymbolRow, ...]:
         """Return every instrument of one exchange; freeze quantities are never part of it.
 
-        The only call that carries the key in its address, as the server wants it. ``csv`` is the smaller answer.
+        A row of an exchange or kind that has no word in ``domain.instruments`` is left out and logged: it takes none of
+        the others away. Any other spoiled row spoils the read. The only call that carries the key in its address, as
+        the server wants it. ``csv`` is the smaller answer.
         """
         query = {"exchange": exchange.value}
-        if wire_format == "json":
-            return self._fetch(
-                "instruments",
-                query,
-                lambda status_code, body: market.symbols(self._accepted("instruments", status_code, body)),
-                largest=LARGEST_MASTER,
-            )
-        return self._fetch("instruments", {**query, "format": "csv"}, self._csv, largest=LARGEST_MASTER)
+        if wire_format == "csv":
+            return self._told(self._fetch("instruments", {**query, "format": "csv"}, self._csv, largest=LARGEST_MASTER))
+        listing = self._fetch(
+            "instruments",
+            query,
+            lambda status_code, body: market.symbols(self._accepted("instruments", status_code, body)),
+            largest=LARGEST_MASTER,
+        )
+        return self._told(listing)
 
     def holidays(self, year: int) -> Holidays:
         """Return the server's list of a year; it may have none for that year (``Holidays.known``)."""
@@ -103,7 +112,13 @@ class MarketReads(Caller):
         """Who is open on a day; see ``Timings`` for the time zone trap."""
         return self._read("market/timings", {"date": day.isoformat()}, lambda answer: calendar.timings(answer, day))
 
-    def _csv(self, status_code: int, body: bytes) -> tuple[SymbolRow, ...]:
+    def _told(self, listing: market.Listing) -> tuple[SymbolRow, ...]:
+        if listing.left_out:
+            kinds = ", ".join(f"{kind:.40} ({rows})" for kind, rows in sorted(listing.left_out.items())[:10])
+            _log.warning("%s: instruments of kinds unknown here are left out: %s", self.label, kinds)
+        return listing.rows
+
+    def _csv(self, status_code: int, body: bytes) -> market.Listing:
         if status_code != 200 or body.lstrip()[:1] in {b"{", b"["}:
             self._accepted("instruments", status_code, body)
             raise BadAnswerError("csv: the answer is none")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from typing import Any
 
@@ -15,10 +17,19 @@ from engine.domain.candles import Bar
 from engine.domain.instruments import Exchange, InstrumentType
 
 Listed = tuple[str, Exchange]
+_EXCHANGES, _KINDS = frozenset(Exchange), frozenset(InstrumentType)
 _UNKNOWN_FREEZE = (None, 0, 1)
 _DAYS_AND_LONGER = frozenset({"D", "W", "M", "Q", "Y"})
 _EARLIEST_S, _LATEST_S = 315_532_800, 4_102_444_800  # 1980 and 2100: outside it is no time in seconds
 _MASTER_COLUMNS = {"symbol", "name", "exchange", "expiry", "strike", "lotsize", "instrumenttype", "tick_size"}
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Rows of an instrument master; ``left_out`` counts those of exchanges and kinds that have no word here."""
+
+    rows: tuple[SymbolRow, ...]
+    left_out: Mapping[str, int]
 
 
 def quote(row: Answer) -> Quote:
@@ -96,12 +107,12 @@ def symbol(answer: Answer) -> SymbolRow:
     return symbol_row(data(answer))
 
 
-def symbols(answer: Answer) -> tuple[SymbolRow, ...]:
+def symbols(answer: Answer) -> Listing:
     """Answer of ``search`` and ``instruments``; empty when nothing matches."""
-    return f.each(f.items(answer, "data"), "data", symbol_row)
+    return _listing(f.items(answer, "data"), "data")
 
 
-def symbols_from_csv(text: str) -> tuple[SymbolRow, ...]:
+def symbols_from_csv(text: str) -> Listing:
     """Return the instrument master of an answer in CSV; raises BadAnswerError if it is none."""
     try:
         reader = csv.DictReader(text.splitlines(), strict=True)
@@ -110,18 +121,18 @@ def symbols_from_csv(text: str) -> tuple[SymbolRow, ...]:
         rows: list[Any] = list(reader)
     except csv.Error:
         raise BadAnswerError("csv: cannot be read") from None
-    return f.each(rows, "csv", symbol_row)
+    return _listing(rows, "csv")
 
 
 def symbol_row(row: Answer) -> SymbolRow:
     """One row of the instrument master; a freeze quantity of 1 means that the server does not know (all of BFO)."""
     exchange = f.word(row, "exchange", Exchange)
-    kind = f.word(row, "instrumenttype", InstrumentType)
+    is_index = exchange.endswith("_INDEX")  # whatever kind a plugin gives it, most say EQ
     return SymbolRow(
         symbol=f.text(row, "symbol"),
         exchange=exchange,
         name=f.text(row, "name"),
-        instrument_type=InstrumentType.INDEX if exchange.endswith("_INDEX") else kind,
+        instrument_type=InstrumentType.INDEX if is_index else f.word(row, "instrumenttype", InstrumentType),
         expiry=f.expiry(row["expiry"], "expiry") if row.get("expiry") else None,
         strike=f.number(row, "strike"),
         lot_size=count(row, "lotsize"),
@@ -137,6 +148,20 @@ def freeze_quantity(row: Answer) -> int | None:
     """Return the freeze quantity, None where it is missing or one of the words for "not known"."""
     freeze = f.whole_or_none(row, "freeze_qty")
     return None if freeze in _UNKNOWN_FREEZE else count(row, "freeze_qty")
+
+
+def _listing(rows: list[Any], field: str) -> Listing:
+    read = f.each(rows, field, _row_or_kind)
+    known = tuple(one for one in read if isinstance(one, SymbolRow))
+    return Listing(known, Counter(one for one in read if isinstance(one, str)))
+
+
+def _row_or_kind(row: dict[str, Any]) -> SymbolRow | str:
+    """Return the row, or the name of its kind where nothing here could trade or price it."""
+    exchange, kind = f.text(row, "exchange"), f.text(row, "instrumenttype")
+    if exchange in _EXCHANGES and (kind in _KINDS or exchange.endswith("_INDEX")):
+        return symbol_row(row)
+    return f"{exchange} {kind}"
 
 
 def _quote_or_reason(row: dict[str, Any]) -> Quote | str:
