@@ -178,7 +178,7 @@ def test_clock_that_is_set_back_over_midnight_ends_and_delivers_nothing(face: st
     assert (asha.net(share, Product.CNC), asha.account.holdings) == (5, {})
     rows = FACES[face]
     assert len(rows.order_book(asha.account, floor.now)["orders"]) == 3
-    assert len(rows.trade_book(asha.account, floor.now)) == 2
+    assert len({row["orderid"] for row in rows.trade_book(asha.account, floor.now)}) == 2
     assert [row["quantity"] for row in rows.position_book(floor.exchange, asha.account)["data"]] == [5]
     floor.pass_time(DAY_SECONDS + 3.0)
     assert asha.order(resting).status is Status.CANCELLED
