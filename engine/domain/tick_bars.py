@@ -24,6 +24,9 @@ from engine.domain.prices import is_price
 AHEAD = timedelta(seconds=5)
 """A tick stamped further ahead than this has a wrong time: it would close bars that are not over."""
 
+DOUBTED = timedelta(hours=1)
+"""So far ahead such a time may be right, and our clock wrong: the bars until then lack a trade. Further off it is not."""
+
 ON_ITS_WAY = timedelta(seconds=2)
 """So long after its end a bar waits for its last ticks, unless a later one comes first: they need time to reach us."""
 
@@ -137,12 +140,12 @@ class TickBars:
         window the order of arrival does not matter: the oldest tick is the open, the newest the close (of two with one
         time the open is the first to come, the close the last). A frame that comes twice in a row changes nothing.
 
-        A tick whose time cannot be right was a trade all the same: the open bar lacks it and will not be whole.
+        A tick too far ahead was a trade all the same, and our clock may be the wrong one: no bar until then is whole.
         """
         if not is_price(price):
             return Taken(self, TickOutcome.REFUSED)
         if at > now + AHEAD:
-            return Taken(replace(self, since=max(self.since, now)), TickOutcome.AHEAD)
+            return Taken(replace(self, since=max(self.since, min(at, now + DOUBTED))), TickOutcome.AHEAD)
         if at < self.closed_until:
             return Taken(self, TickOutcome.LATE)
         if self.forming is not None and self.forming.window.holds(at):

@@ -139,8 +139,11 @@ def test_a_time_far_ahead_closes_nothing_and_the_bar_that_lacks_the_trade_is_not
     taken = bars.tick(101.0, at=at(9, 24), now=at(9, 17))
     assert taken.outcome is TickOutcome.AHEAD
     assert (taken.closed, taken.bars.open_bar) == (None, bars.open_bar)
-    _, closed = fed(taken.bars, (100.0, at(9, 21)), (100.0, at(9, 25)))
-    assert [one.whole for one in closed] == [False, True]
+    _, closed = fed(taken.bars, (100.0, at(9, 21)), (100.0, at(9, 25)), (100.0, at(9, 30)))
+    assert [one.whole for one in closed] == [False, False, True]
+    broken = bars.tick(101.0, at=at(9, 17, day=date(2099, 1, 1)), now=at(9, 17)).bars
+    assert not broken.watched(FIVE.window_at(at(10, 15)))
+    assert broken.watched(FIVE.window_at(at(10, 20)))
     assert bars.tick(101.0, at=at(9, 20, 4), now=at(9, 19, 59)).closed is not None
 
 
@@ -331,3 +334,41 @@ def test_no_bar_closes_before_its_end_twice_or_out_of_order(steps, interval):
     assert starts == sorted(set(starts))
     for earlier, later in pairwise(starts):
         assert grid.close_of(earlier) <= later
+
+
+step = st.tuples(
+    st.sampled_from([0.3, 5.0, 20.0]),
+    st.sampled_from(["tick", "tick", "tick", "lost", "resumed", "clock"]),
+    prices,
+    st.sampled_from([0.0, 0.0, -0.5, 0.5, -6.0, -30.0, -600.0]),
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(steps=st.lists(step, min_size=40, max_size=60))
+def test_a_whole_bar_has_every_trade_of_its_time_whatever_became_of_stream_and_clock(steps):
+    grid = BarGrid(Interval.M1, INDIA, NFO)
+    true, behind, streaming = at(10, 0, 12.5), timedelta(), True
+    bars, trades, closed = bars_from(since=true, grid=grid), [], []
+    for pause, what, price, offset in steps:
+        true += timedelta(seconds=pause)
+        now = true + behind
+        match what:
+            case "clock" if streaming:
+                behind = timedelta(seconds=offset)
+            case "lost" if streaming and behind > -2 * SECOND:
+                bars, streaming = bars.lost(now), False
+            case "resumed" if not streaming:
+                bars, streaming = bars.resumed(now), True
+            case "tick":
+                stamp = true - timedelta(seconds=0.2)
+                trades.append((stamp, price))
+                if streaming:
+                    taken = bars.tick(price, at=stamp, now=now)
+                    bars, closed = taken.bars, closed + ([taken.closed] if taken.closed else [])
+        taken = bars.until(now)
+        bars, closed = taken.bars, closed + ([taken.closed] if taken.closed else [])
+    for one in closed:
+        if one.whole:
+            traded = [price for stamp, price in trades if one.bar.start <= stamp < grid.close_of(one.bar.start)]
+            assert one.bar == Bar(one.bar.start, traded[0], max(traded), min(traded), traded[-1])
