@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from tests.paper_server import PaperServer, Socket
+from tests.paper_server import PaperServer
 
 RECORDED = Path(__file__).parent / "recorded"
 KEY = "test-api-key"
@@ -102,13 +102,6 @@ def recordings(endpoints: tuple[str, ...]) -> list[str]:
     """Names of the recorded REST exchanges of some endpoints."""
     names = sorted(file.stem for file in (RECORDED / "rest").glob("*.json"))
     return [name for name in names if name.split(".")[0] in endpoints]
-
-
-def compare_answer(recorded: dict[str, Any], socket: Socket) -> None:
-    given = socket.expect(lambda frame: frame.get("type") != "market_data")
-    assert difference(recorded, given) is None
-    for field in ("type", "status", "code", "message", "request_id", "client_timestamp", "_pingId", "user_id"):
-        assert given.get(field) == recorded.get(field)
 
 
 def difference(recorded: Any, given: Any, path: str = "$") -> str | None:

@@ -98,6 +98,8 @@ class Play:
         assert self._ids.setdefault(recorded["orderid"], given["orderid"]) == given["orderid"]
         _compare(recorded, given, SAME_OF_PUSHES)
         assert bool(given["average_price"]) == bool(recorded["average_price"])
+        at_average = recorded["price"] == recorded["average_price"]
+        assert (given["price"] == given["average_price"]) == at_average
         assert bool(given["rejection_reason"]) == bool(recorded["rejection_reason"])
 
     def _rest(self, call: Event) -> None:
