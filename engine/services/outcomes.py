@@ -241,7 +241,7 @@ def _absent(changes: Pass, account: Account, order: Order, books: AccountBooks) 
 
 def _observe_books(changes: Pass, account: Account, order: Order, row: SeenOrder, trades: Iterable[SeenTrade]) -> None:
     mine = list(trades)
-    if mine:
+    if mine and all(trade.price > 0 for trade in mine):  # zero is no price: the row's own, if any, then counts
         quantity = sum(trade.quantity for trade in mine)
         value = sum(value_paise(trade.price, trade.quantity) for trade in mine)
         order = _observe(changes, account, order, Observation(row.orderid, "", quantity, value, "trade"))

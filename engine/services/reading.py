@@ -224,7 +224,8 @@ def _book_charges(changes: Pass, world: World, account: Account, books: AccountB
             continue
         action = Action.SELL if total > 0 else Action.BUY
         trades = [t for t in unclaimed_trades(changes, account, books, instrument) if t.action is action]
-        explained = sum(trade.quantity for trade in trades) >= abs(total)
+        priced = all(trade.price > 0 for trade in trades)
+        explained = priced and sum(trade.quantity for trade in trades) >= abs(total)
         if explained:
             value = sum(value_paise(trade.price, trade.quantity) for trade in trades)
             price = value / sum(trade.quantity for trade in trades) / 100
