@@ -25,7 +25,7 @@ AHEAD = timedelta(seconds=5)
 """A tick stamped further ahead than this has a wrong time: it would close bars that are not over."""
 
 DOUBTED = timedelta(hours=1)
-"""So far ahead such a time may be right, and our clock wrong: the bars until then lack a trade. Further off it is not."""
+"""So far ahead such a time may be right, and our clock wrong: bars until then lack a trade. Further off it is wrong."""
 
 ON_ITS_WAY = timedelta(seconds=2)
 """So long after its end a bar waits for its last ticks, unless a later one comes first: they need time to reach us."""
