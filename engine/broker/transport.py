@@ -23,11 +23,20 @@ _HOST_NAME = re.compile(r"[0-9A-Za-z._:-]+", re.ASCII)
 _FIRST_WRITE = "send_request_headers.started"
 _BEFORE_ANY_WRITE = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
-# At DEBUG they print what a server sent, and servers echo keys.
-for _name in ("httpcore", "httpx"):
+
+def _is_a_warning(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.WARNING
+
+
+# At DEBUG they print what a server sent, and servers echo keys; at INFO httpx names addresses, and one endpoint wants
+# the key there. The filters keep silent also what somebody turns up by name.
+for _name in (
+    "httpx",
+    "httpcore",
+    *(f"httpcore.{part}" for part in ("connection", "http11", "http2", "proxy", "socks")),
+):
     logging.getLogger(_name).setLevel(logging.WARNING)
-# httpx names addresses at INFO, and one endpoint wants the key there: what somebody turns up stays silent all the same.
-logging.getLogger("httpx").addFilter(lambda record: record.levelno >= logging.WARNING)
+    logging.getLogger(_name).addFilter(_is_a_warning)
 
 _context_lock = threading.Lock()
 _contexts: dict[str, ssl.SSLContext] = {}

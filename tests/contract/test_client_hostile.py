@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import logging
 import socket
 import struct
 import threading
@@ -175,3 +176,13 @@ def test_a_server_that_sends_byte_after_byte_keeps_nobody_for_ever(
         with pytest.raises(errors.TimedOutError):
             broker.orderbook()
     ended.set()
+
+
+@pytest.mark.parametrize("name", ["httpx", "httpcore", "httpcore.connection", "httpcore.http11"])
+def test_no_logger_that_somebody_turns_up_shows_a_key_that_a_server_echoes(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    echo = http(placed("26112"), headers=f"X-Debug: {KEY}\r\nSet-Cookie: k={KEY}\r\n")
+    with caplog.at_level(logging.DEBUG), caplog.at_level(logging.DEBUG, logger=name):
+        assert outcome_of(saying(echo)) == Placed("26112")
+    assert KEY not in caplog.text
