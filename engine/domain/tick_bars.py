@@ -140,14 +140,14 @@ class TickBars:
         window the order of arrival does not matter: the oldest tick is the open, the newest the close (of two with one
         time the open is the first to come, the close the last). A frame that comes twice in a row changes nothing.
 
-        A tick too far ahead was a trade all the same, and our clock may be the wrong one: no bar until then is whole.
+        A tick that is late or too far ahead was a trade all the same: no bar up to its time counts as seen any more.
         """
         if not is_price(price):
             return Taken(self, TickOutcome.REFUSED)
         if at > now + AHEAD:
-            return Taken(replace(self, since=max(self.since, min(at, now + DOUBTED))), TickOutcome.AHEAD)
+            return Taken(self._unseen(min(at, now + DOUBTED)), TickOutcome.AHEAD)
         if at < self.closed_until:
-            return Taken(self, TickOutcome.LATE)
+            return Taken(self._unseen(at), TickOutcome.LATE)
         if self.forming is not None and self.forming.window.holds(at):
             return Taken(_grown(self, self.forming, price, at, day_volume), TickOutcome.TAKEN)
         if at < self.since - self.grid.interval.length:
@@ -193,6 +193,10 @@ class TickBars:
     def watched(self, window: BarWindow) -> bool:
         """Tell whether the stream was seen through the whole window: then no bar means that nothing was traded."""
         return self.since <= window.start and (self.lost_at is None or self.lost_at >= window.close)
+
+    def _unseen(self, at: datetime) -> TickBars:
+        """Return the state after a trade of this time that is in no bar."""
+        return replace(self, since=max(self.since, at + timedelta.resolution))
 
     def _shut(self, over: datetime) -> Taken:
         """Close the open bar and everything before ``over``."""

@@ -80,14 +80,30 @@ def test_a_late_tick_changes_no_closed_bar_and_says_so():
     late = bars.tick(500.0, at=at(9, 19, 59), now=at(9, 20, 2))
     assert late.outcome is TickOutcome.LATE
     assert late.outcome.reason == "its bar is closed"
-    assert (late.bars, late.closed) == (bars, None)
+    assert (late.bars.open_bar, late.closed) == (bars.open_bar, None)
     assert len(closed) == 1
+    assert late.bars.watched(FIVE.window_at(at(9, 20)))
 
 
 def test_a_late_tick_opens_no_bar_in_a_window_that_was_told_empty():
     bars = bars_from().until(at(9, 21)).bars
     assert bars.tick(100.0, at=at(9, 19), now=at(9, 21)).outcome is TickOutcome.LATE
     assert bars.tick(100.0, at=at(9, 20), now=at(9, 21)).outcome is TickOutcome.TAKEN
+
+
+@pytest.mark.parametrize("late", [at(9, 20), at(9, 24, 59)], ids=["at its very start", "at its end"])
+def test_a_window_whose_only_trade_came_too_late_was_not_silent(late):
+    bars = bars_from().until(at(9, 26)).bars
+    assert bars.watched(FIVE.window_at(at(9, 20)))
+    after = bars.tick(100.0, at=late, now=at(9, 26)).bars
+    assert not after.watched(FIVE.window_at(at(9, 20)))
+    assert after.watched(FIVE.window_at(at(9, 25)))
+
+
+def test_a_trade_refused_at_the_very_start_of_a_window_leaves_its_bar_not_whole():
+    ahead = bars_from().tick(100.0, at=at(9, 20), now=at(9, 19, 54)).bars
+    _, closed = fed(ahead, (101.0, at(9, 21)), (102.0, at(9, 25)))
+    assert [one.whole for one in closed] == [False]
 
 
 def test_a_clock_set_back_opens_nothing_that_was_closed():
