@@ -134,10 +134,11 @@ def judge_children(
             return Children(_filled({}, places), tuple(_beside(answer, [])), _ltp(answer))
         return queued(answer) or without_an_id(status_code, answer)
     found: dict[int, ChildOrder] = {}
+    named: set[str] = set()
     unexplained = _beside(answer, rows)
     for row in rows:
         place = _number(row, numbered_by)
-        child = _child(row, status_code, place, answer)
+        child = _named_once(_child(row, status_code, place, answer), named)
         if place is None or not 1 <= place <= places or place in found:
             unexplained.append(child)
         else:
@@ -160,9 +161,10 @@ def judge_basket(
     for place, symbol in enumerate(symbols, 1):
         legs[symbol].append(place)
     told: dict[str, list[ChildOutcome]] = defaultdict(list)
+    named: set[str] = set()
     unexplained = _beside(answer, rows)
     for row in rows:
-        child = _child(row, status_code, None, {})
+        child = _named_once(_child(row, status_code, None, {}), named)
         if child.symbol in legs:
             told[child.symbol].append(child.outcome)
         else:
@@ -212,6 +214,16 @@ def _child(row: Any, status_code: int, place: int | None, answer: dict[str, Any]
         _text(exchange),
         _number(row, "quantity"),
     )
+
+
+def _named_once(child: ChildOrder, named: set[str]) -> ChildOrder:
+    """Return the child, open if its id is another row's already: one id is one order (RULES 5)."""
+    match child.outcome:
+        case Placed(orderid=str(orderid)) | Refused(orderid=str(orderid)) if orderid in named:
+            return replace(child, outcome=OutcomeOpen(f"names order {orderid}, as another row does", orderid))
+        case Placed(orderid=str(orderid)) | Refused(orderid=str(orderid)):
+            named.add(orderid)
+    return child
 
 
 def _beside(answer: dict[str, Any], rows: list[Any]) -> list[ChildOrder]:

@@ -12,18 +12,18 @@ import socket
 import ssl
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, assert_never
 
-from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection
 from websockets.uri import parse_uri
 
 from engine.broker import frames
 from engine.broker.caller import utc_now
+from engine.broker.complaints import Complaints, ConnectionEnded, LoginTurnedDown
 from engine.broker.feed import (
     Connected,
     Connecting,
@@ -33,7 +33,6 @@ from engine.broker.feed import (
     NotSubscribed,
     OrderPush,
     OrdersSubscribed,
-    Problem,
     Stopped,
     StreamMode,
     StreamState,
@@ -48,21 +47,11 @@ from engine.broker.websocket import checked_url, open_websocket
 _log = logging.getLogger(__name__)
 
 _LOGIN_REFUSED = frozenset({"AUTHENTICATION_ERROR", "BROKER_ERROR"})
-_MOST_KINDS, _LONGEST_KIND = 50, 40
-"""Kinds of problem that are counted apart: a server may call its errors what it likes."""
 
 
 def boot_clock() -> float:
     """Return seconds since boot, sleep included where the system counts it."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
-
-
-class _Ended(Exception):  # noqa: N818 - the end of a connection, not always an error
-    """This connection is over."""
-
-
-class _Turned(_Ended):
-    """The server does not let us in."""
 
 
 class OpenAlgoStream:
@@ -122,7 +111,7 @@ class OpenAlgoStream:
         self._logged_in_at = 0.0
         self._connection: ClientConnection | None = None
         self._sock: socket.socket | None = None
-        self._problems: Counter[str] = Counter()
+        self._complaints = Complaints(self._key)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"stream {self.label}", daemon=True)
 
@@ -165,11 +154,11 @@ class OpenAlgoStream:
             try:
                 self._one_connection()
                 break
-            except _Turned:
+            except LoginTurnedDown:
                 reason, pause = "login refused", self._refused_pause
             except Exception as error:  # noqa: BLE001 - the stream outlives whatever ends a connection
-                reason, pause = self._reason(error), 0.0
-                if not isinstance(error, _Ended | OSError | WebSocketException):
+                reason, pause = self._complaints.reason(error), 0.0
+                if not isinstance(error, ConnectionEnded | OSError | WebSocketException):
                     self._problem("stream", type(error).__name__)
             if self._stopping.is_set():
                 break
@@ -200,7 +189,7 @@ class OpenAlgoStream:
         sock.settimeout(None)
         if self._stopping.is_set():  # stop() came before there was a socket for it to shut
             sock.close()
-            raise _Ended("told to stop")
+            raise ConnectionEnded("told to stop")
         context = (self._ssl_context or shared_ssl_context()) if uri.secure else None
         return open_websocket(self._uri, sock, ssl_context=context, open_timeout=self._open_timeout)
 
@@ -219,9 +208,9 @@ class OpenAlgoStream:
             if self._logged_in:
                 self._subscribe(connection, now)
             elif now - begun > self._login_timeout:
-                raise _Ended(f"no answer to the login within {self._login_timeout:g} s")
+                raise ConnectionEnded(f"no answer to the login within {self._login_timeout:g} s")
             if now - heard > self._silent_limit:
-                raise _Ended(f"silent for {self._silent_limit:g} s")
+                raise ConnectionEnded(f"silent for {self._silent_limit:g} s")
             if now - heard > self._ping_after and not asked_for_life:
                 self._send(connection, {"action": "ping", "timestamp": int(self._wall_clock().timestamp() * 1000)})
                 asked_for_life = True
@@ -260,9 +249,9 @@ class OpenAlgoStream:
     def _fail(self, frame: frames.Failure) -> None:
         if not self._logged_in and frame.code in _LOGIN_REFUSED:
             self._tell(LoginRefused(frame.code, frame.message))
-            raise _Turned
+            raise LoginTurnedDown
         if frame.code == "NOT_AUTHENTICATED":
-            raise _Ended("the server forgot the login")
+            raise ConnectionEnded("the server forgot the login")
         self._problem(frame.code or "error", frame.message)
 
     def _subscribe(self, connection: ClientConnection, now: float) -> None:
@@ -302,16 +291,7 @@ class OpenAlgoStream:
             self._problem("callback", f"{type(message).__name__}: {type(error).__name__}: {error}")
 
     def _problem(self, kind: str, detail: str) -> None:
-        if kind not in self._problems and (len(kind) > _LONGEST_KIND or len(self._problems) >= _MOST_KINDS):
-            kind = "other"
-        self._problems[kind] += 1
-        self._tell(Problem(kind, self._problems[kind], self._key.scrub(detail)))
-
-    def _reason(self, error: Exception) -> str:
-        if isinstance(error, ConnectionClosed) and error.rcvd is not None:
-            return self._key.scrub(f"closed by the server: {error.rcvd.code} {error.rcvd.reason}".strip())
-        text = str(error) if isinstance(error, _Ended) else f"{type(error).__name__}: {error}"
-        return self._key.scrub(text)
+        self._tell(self._complaints.problem(kind, detail))
 
     def _on_stopped(self) -> None:
         try:

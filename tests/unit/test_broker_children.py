@@ -164,7 +164,7 @@ def test_a_leg_with_more_rows_than_orders_is_not_known() -> None:
     outcome = judge_basket(200, results(*rows), symbols=["A"])
     assert isinstance(outcome, BasketAnswer)
     assert outcome.of_leg(1) is None
-    assert outcome.orderids == ("26112", "26113", "26112")
+    assert outcome.orderids == ("26112", "26113")
     assert [one.symbol for one in outcome.unexplained] == ["Z"]
 
 
@@ -246,3 +246,31 @@ def test_triggers(status: int, answer: bytes, placed: Any, changed: Any) -> None
     assert judge_gtt(status, answer) == placed
     found = judge_gtt_change(status, answer)
     assert found == changed or type(found) is changed
+
+
+@pytest.mark.parametrize("strange", [None, 17, "26113", ["26113"], []])
+def test_a_row_that_is_no_object_names_nothing_and_takes_nothing_away(strange: Any) -> None:
+    row = {**GOOD, "leg": 2, "symbol": "X"}
+    taken = judge_children(200, results(strange, row), places=2, numbered_by="leg")
+    assert isinstance(taken, Children)
+    assert [child.outcome for child in taken.orders] == [MISSING, Placed("26112")]
+    assert [child.outcome for child in taken.unexplained] == [OutcomeOpen("a row that is no object")]
+    basket = judge_basket(200, results(strange, row), symbols=["X", "Y"])
+    assert isinstance(basket, BasketAnswer)
+    assert (basket.of_leg(1), basket.of_leg(2)) == (Placed("26112"), MISSING)
+
+
+def test_one_id_is_one_order_however_many_rows_name_it() -> None:
+    rows = [{**GOOD, "leg": leg, "symbol": symbol} for leg, symbol in ((1, "X"), (2, "Y"))]
+    again = OutcomeOpen("names order 26112, as another row does", "26112")
+    taken = judge_children(200, results(*rows), places=2, numbered_by="leg")
+    assert isinstance(taken, Children)
+    assert [child.outcome for child in taken.orders] == [Placed("26112"), again]
+    basket = judge_basket(200, results(*rows), symbols=["X", "Y"])
+    assert isinstance(basket, BasketAnswer)
+    assert (basket.of_leg(1), basket.of_leg(2)) == (Placed("26112"), again)
+
+
+def test_ids_that_are_numbers_are_kept_also_beside_a_refusal_of_all() -> None:
+    rows = results({"status": "success", "orderid": 1_100_000_017, "symbol": "X"})
+    assert judge_basket(429, rows, symbols=["X"]) == OutcomeOpen("; the answer names 1100000017", "1100000017")

@@ -7,7 +7,7 @@ import pytest
 
 from engine.broker.errors import BadAnswerError
 from engine.broker.parsing import account, calendar, gtt, market, options
-from tests.contract.client_stage import load
+from tests.contract.client_stage import Replay, client_for, load
 
 NOW = datetime(2026, 11, 23, 5, 0, tzinfo=UTC)
 
@@ -89,3 +89,10 @@ def test_a_mode_that_is_neither_true_nor_false_is_named(flag: Any) -> None:
 def test_a_mode_that_contradicts_itself_is_none(analyze: bool, mode: str) -> None:
     with pytest.raises(BadAnswerError, match="contradicts"):
         account.analyzer_status({"data": {"analyze_mode": analyze, "mode": mode}})
+
+
+def test_a_server_that_did_not_change_its_mode_has_not_done_what_it_was_told() -> None:
+    client = client_for(Replay(load("analyzertoggle.to-analyze")))
+    assert client.analyzer_toggle(analyze=True, confirm_whole_server=True).analyze_mode
+    with pytest.raises(BadAnswerError, match="not the mode that was asked for"):
+        client.analyzer_toggle(analyze=False, confirm_whole_server=True)
