@@ -10,7 +10,7 @@ import pytest
 from engine.broker.feed import Connected, DepthTick, Down, OrderPush, Problem, QuoteTick, Tick
 from engine.broker.frames import read_frame
 from engine.broker.scrub import Secret
-from tests.contract.test_client_stream import KEY, WELCOME, Feed, feed, listen, tick, until
+from tests.contract.client_feed import KEY, WELCOME, Feed, feed, listen, tick, until
 
 __all__ = ["feed", "listen"]
 
