@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from starlette.responses import JSONResponse, Response
@@ -15,14 +16,12 @@ OK = 200
 
 async def empty_book(call: InHand, _: Fault) -> Response:
     """Show a book with nothing in it: 200, as plugins answer when the broker refused."""
-    response = call.answer(NORMAL)
-    return response if response.status_code != OK else JSONResponse(_emptied(json.loads(bytes(response.body))))
+    return _changed(call.answer(NORMAL), _emptied, lambda lines: lines[:1])
 
 
 async def smaller_book(call: InHand, _: Fault) -> Response:
     """Show a book without its last row: 200."""
-    response = call.answer(NORMAL)
-    return response if response.status_code != OK else JSONResponse(_shortened(json.loads(bytes(response.body))))
+    return _changed(call.answer(NORMAL), _shortened, lambda lines: lines[:1] + lines[1:-1])
 
 
 async def old_book(call: InHand, fault: Fault) -> Response:
@@ -36,6 +35,18 @@ async def old_book(call: InHand, fault: Fault) -> Response:
 
 
 KINDS = (empty_book, smaller_book, old_book)
+
+
+def _changed(
+    response: Response, change: Callable[[dict[str, Any]], dict[str, Any]], cut: Callable[[list[bytes]], list[bytes]]
+) -> Response:
+    """Return a success with another body: JSON is changed, of CSV lines are cut, the first of which names columns."""
+    if response.status_code != OK:
+        return response
+    if "json" in response.headers["content-type"]:
+        return JSONResponse(change(json.loads(bytes(response.body))))
+    lines = bytes(response.body).splitlines(keepends=True)
+    return Response(b"".join(cut(lines)), headers={"content-type": response.headers["content-type"]})
 
 
 def _emptied(body: dict[str, Any]) -> dict[str, Any]:

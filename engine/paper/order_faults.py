@@ -115,7 +115,7 @@ async def broker_429(_: InHand, fault: Fault) -> Response:
 async def null_orderid(call: InHand, _: Fault) -> Response:
     """Everything happens and the answer names no order."""
     response = call.answer(NORMAL)
-    if response.status_code != OK:
+    if response.status_code != OK or not call.endpoint.is_order:
         return response
     return JSONResponse(_nameless(json.loads(bytes(response.body))))
 

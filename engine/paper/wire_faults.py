@@ -92,7 +92,7 @@ async def slow_body(call: InHand, fault: Fault) -> Response:
 async def half_body(call: InHand, _: Fault) -> Response:
     """Everything happens and the connection is cut in the middle of the body."""
     answer = call.answer(NORMAL)
-    return HalfBody(bytes(answer.body), answer.status_code, media_type=answer.headers["content-type"])
+    return HalfBody(bytes(answer.body), answer.status_code, headers={"content-type": answer.headers["content-type"]})
 
 
 async def rate_limit_429(_: InHand, __: Fault) -> Response:

@@ -392,6 +392,21 @@ def test_fault_of_a_basket_befalls_each_of_its_orders(account: Account) -> None:
     assert sorted(row["status"] for row in account.orders) == ["complete", "complete", "rejected", "rejected"]
 
 
+@pytest.mark.parametrize(("kind", "kept"), [("empty_book", slice(1)), ("smaller_book", slice(-1))])
+def test_fault_of_a_book_cuts_lines_of_csv(account: Account, kind: str, kept: slice) -> None:
+    def lines() -> list[str]:
+        query = {"apikey": account.key, "exchange": "NSE", "format": "csv"}
+        answer = httpx.get(f"{account.paper.url}/api/v1/instruments", params=query)
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "text/csv")
+        return answer.text.splitlines()
+
+    whole = lines()
+    account.fault(kind, "instruments")
+    assert lines() == whole[kept]
+    account.fault("null_orderid", "instruments")
+    assert lines() == whole
+
+
 def test_answer_without_an_order_id_gets_none_from_a_fault(account: Account) -> None:
     account.fault("null_orderid", "*", count=2)
     assert "orderid" not in account.paper.call("orderbook", apikey=account.key)
