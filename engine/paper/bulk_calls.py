@@ -11,11 +11,11 @@ from engine.domain.instruments import Action, Contract, PriceType
 from engine.paper import schemas
 from engine.paper.accounts import Position
 from engine.paper.approval_calls import blocked_when_queued, new_order
-from engine.paper.calls import Call, Endpoint
+from engine.paper.calls import Call, order_endpoint
 from engine.paper.order_calls import ORDER_FIELDS, order_request
 from engine.paper.orders import OrderRequest
 from engine.paper.schemas import Field, Schema
-from engine.paper.wire import ErrorShape, Refusal, success
+from engine.paper.wire import Refusal, success
 
 MOST_PIECES = 100
 SQUARE_OFF = "AUTO_SQUARE_OFF"
@@ -144,36 +144,8 @@ def _pieces(contract: Contract, quantity: int) -> list[int]:
 
 
 ENDPOINTS = (
-    Endpoint(
-        "basketorder",
-        BASKET,
-        new_order("basketorder", basket_order),
-        ErrorShape.TEXT_WITH_MODE,
-        is_order=True,
-        tagged=True,
-    ),
-    Endpoint(
-        "splitorder",
-        SPLIT,
-        new_order("splitorder", split_order),
-        ErrorShape.TEXT_WITH_MODE,
-        is_order=True,
-        tagged=True,
-    ),
-    Endpoint(
-        "cancelallorder",
-        ALL,
-        blocked_when_queued("Cancel all orders", "cancel orders", cancel_all),
-        ErrorShape.TEXT_WITH_MODE,
-        is_order=True,
-        tagged=True,
-    ),
-    Endpoint(
-        "closeposition",
-        ALL,
-        blocked_when_queued("Close position", "close positions", close_positions),
-        ErrorShape.TEXT_WITH_MODE,
-        is_order=True,
-        tagged=True,
-    ),
+    order_endpoint("basketorder", BASKET, new_order("basketorder", basket_order)),
+    order_endpoint("splitorder", SPLIT, new_order("splitorder", split_order)),
+    order_endpoint("cancelallorder", ALL, blocked_when_queued("Cancel all orders", "cancel orders", cancel_all)),
+    order_endpoint("closeposition", ALL, blocked_when_queued("Close position", "close positions", close_positions)),
 )

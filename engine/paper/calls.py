@@ -59,3 +59,10 @@ class Endpoint:
     is_order: bool = False
     tagged: bool = False
     method: str = "POST"
+
+
+def order_endpoint(
+    name: str, schema: Schema, handler: Handler, shape: ErrorShape = ErrorShape.TEXT_WITH_MODE
+) -> Endpoint:
+    """Return the endpoint of a call that changes orders: it is logged, and its refusals name the mode."""
+    return Endpoint(name, schema, handler, shape, is_order=True, tagged=True)

@@ -10,7 +10,7 @@ from engine.domain.instruments import Action, Exchange, Product
 from engine.domain.money import paise
 from engine.paper import schemas
 from engine.paper.approval_calls import blocked_when_queued, new_order
-from engine.paper.calls import Call, Endpoint
+from engine.paper.calls import Call, Endpoint, order_endpoint
 from engine.paper.gtt import GttLeg, GttRequest
 from engine.paper.schemas import Field, Invalid, Schema
 from engine.paper.wire import ErrorShape, Refusal, success, unexpected
@@ -135,29 +135,12 @@ def _wrong(field: str, problem: str) -> Refusal:
 
 
 ENDPOINTS = (
-    Endpoint(
-        "placegttorder",
-        PLACE_GTT,
-        new_order("placegttorder", place_gtt),
-        ErrorShape.TEXT_WITH_MODE,
-        is_order=True,
-        tagged=True,
+    order_endpoint("placegttorder", PLACE_GTT, new_order("placegttorder", place_gtt)),
+    order_endpoint(
+        "modifygttorder", MODIFY_GTT, blocked_when_queued("Modify GTT order", "modify GTT orders", modify_gtt)
     ),
-    Endpoint(
-        "modifygttorder",
-        MODIFY_GTT,
-        blocked_when_queued("Modify GTT order", "modify GTT orders", modify_gtt),
-        ErrorShape.TEXT_WITH_MODE,
-        is_order=True,
-        tagged=True,
-    ),
-    Endpoint(
-        "cancelgttorder",
-        REFERENCE,
-        blocked_when_queued("Cancel GTT order", "cancel GTT orders", cancel_gtt),
-        ErrorShape.TEXT_WITH_MODE,
-        is_order=True,
-        tagged=True,
+    order_endpoint(
+        "cancelgttorder", REFERENCE, blocked_when_queued("Cancel GTT order", "cancel GTT orders", cancel_gtt)
     ),
     Endpoint("gttorderbook", schemas.KEY_ONLY, gtt_book, ErrorShape.TEXT_WITH_MODE, tagged=True),
 )

@@ -11,7 +11,7 @@ from engine.domain.instruments import Action, Exchange, PriceType, Product
 from engine.domain.money import paise
 from engine.paper import schemas
 from engine.paper.approval_calls import blocked_when_queued, new_order
-from engine.paper.calls import Call, Endpoint
+from engine.paper.calls import Call, order_endpoint
 from engine.paper.orders import OrderRequest
 from engine.paper.schemas import Schema
 from engine.paper.wire import ErrorShape, success
@@ -58,28 +58,11 @@ def order_request(values: Mapping[str, Any], **other: Any) -> OrderRequest:
 
 
 ENDPOINTS = (
-    Endpoint(
-        "placeorder",
-        schemas.PLACE_ORDER,
-        new_order("placeorder", place_order),
-        ErrorShape.TEXT,
-        is_order=True,
-        tagged=True,
+    order_endpoint("placeorder", schemas.PLACE_ORDER, new_order("placeorder", place_order), ErrorShape.TEXT),
+    order_endpoint(
+        "modifyorder", schemas.MODIFY_ORDER, blocked_when_queued("Modify order", "modify orders", modify_order)
     ),
-    Endpoint(
-        "modifyorder",
-        schemas.MODIFY_ORDER,
-        blocked_when_queued("Modify order", "modify orders", modify_order),
-        ErrorShape.TEXT_WITH_MODE,
-        is_order=True,
-        tagged=True,
-    ),
-    Endpoint(
-        "cancelorder",
-        schemas.ORDER_REFERENCE,
-        blocked_when_queued("Cancel order", "cancel orders", cancel_order),
-        ErrorShape.TEXT_WITH_MODE,
-        is_order=True,
-        tagged=True,
+    order_endpoint(
+        "cancelorder", schemas.ORDER_REFERENCE, blocked_when_queued("Cancel order", "cancel orders", cancel_order)
     ),
 )

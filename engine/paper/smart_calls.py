@@ -10,10 +10,10 @@ from engine.domain.instruments import Action, Exchange, Product
 from engine.paper import schemas
 from engine.paper.accounts import PositionKey
 from engine.paper.approval_calls import new_order
-from engine.paper.calls import Call, Endpoint
+from engine.paper.calls import Call, order_endpoint
 from engine.paper.order_calls import order_request
 from engine.paper.schemas import Field, Invalid, Schema
-from engine.paper.wire import ErrorShape, Refusal, success
+from engine.paper.wire import Refusal, success
 
 NOTHING_OPEN = "No OpenPosition Found. Not placing Exit order."
 MATCHED = "Positions Already Matched. No Action needed."
@@ -77,13 +77,4 @@ def order_to(held: int, wanted: int, *, quantity: int, action: Action) -> tuple[
     return None if not missing else (Action.BUY if missing > 0 else Action.SELL, abs(missing))
 
 
-ENDPOINTS = (
-    Endpoint(
-        "placesmartorder",
-        SMART_ORDER,
-        new_order("placesmartorder", place_smart_order),
-        ErrorShape.TEXT_WITH_MODE,
-        is_order=True,
-        tagged=True,
-    ),
-)
+ENDPOINTS = (order_endpoint("placesmartorder", SMART_ORDER, new_order("placesmartorder", place_smart_order)),)

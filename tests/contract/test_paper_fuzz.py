@@ -35,7 +35,7 @@ SECRET = "a-key-nobody-has"
 NOW = 1_795_000_000.0
 """The exchange's clock at the start: a day in November 2026."""
 ANSWERS = {200, 400, 401, 403, 404, 413, 500}
-FUZZ = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+FUZZ = settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 class Clock:
