@@ -21,11 +21,12 @@ _call = threading.local()
 @contextmanager
 def whole_answer_within(seconds: float) -> Iterator[None]:
     """Bound what this thread reads from ``TimelyTransport`` inside the block; too late raises httpx.ReadTimeout."""
+    before = getattr(_call, "ends", None)
     _call.ends = time.monotonic() + seconds
     try:
         yield
     finally:
-        del _call.ends
+        _call.ends = before  # a check before the first byte may ask a question of its own
 
 
 class TimelyTransport(httpx.HTTPTransport):

@@ -186,3 +186,24 @@ def test_no_logger_that_somebody_turns_up_shows_a_key_that_a_server_echoes(
     with caplog.at_level(logging.DEBUG), caplog.at_level(logging.DEBUG, logger=name):
         assert outcome_of(saying(echo)) == Placed("26112")
     assert KEY not in caplog.text
+
+
+def test_the_check_before_the_first_byte_may_ask_the_server_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.broker.transport.SLOW_ANSWER_S", 0.1)
+    ended = threading.Event()
+
+    def pong_then_drip(peer: socket.socket) -> None:
+        for request in requests_of(peer):
+            if b"orderid" not in request and b"symbol" not in request:
+                peer.sendall(http(b'{"data": {"broker": "zerodha"}, "status": "success"}'))
+                continue
+            peer.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+            while not ended.wait(0.02):
+                peer.sendall(b" ")
+
+    asked = []
+    with scripted(pong_then_drip) as url, client(url, read_timeout=0.2, connect_timeout=0.1) as broker:
+        outcome = broker.place_order(ORDER, before_write=lambda: asked.append(broker.ping()), read_timeout=0.2)
+        ended.set()
+    assert len(asked) == 1
+    assert isinstance(outcome, NoAnswer), "the order's own bound still holds"
