@@ -207,3 +207,11 @@ def test_the_check_before_the_first_byte_may_ask_the_server_something(monkeypatc
         ended.set()
     assert len(asked) == 1
     assert isinstance(outcome, NoAnswer), "the order's own bound still holds"
+
+
+def test_an_answer_that_cannot_be_judged_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_answer: object, **_secret: object) -> None:
+        raise ZeroDivisionError(KEY)
+
+    monkeypatch.setattr("engine.broker.order_calls.judge_placement", fails)
+    assert outcome_of(saying(http(placed("26112")))) == NoAnswer("200, not to be judged: ZeroDivisionError")
