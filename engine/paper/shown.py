@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.domain.instruments import Action, PriceType, Product
 from engine.paper.accounts import Account, Position
-from engine.paper.clock import ist_text, trading_day
+from engine.paper.clock import day_start, ist_text, trading_day
 from engine.paper.exchange import PaperExchange
 from engine.paper.gtt import Gtt
 from engine.paper.orders import PaperOrder, Status, Trade
@@ -15,14 +15,14 @@ from engine.paper.orders import PaperOrder, Status, Trade
 
 def orders_of_the_day(account: Account, at: float) -> list[PaperOrder]:
     """Today's visible orders, oldest first."""
-    today = trading_day(at)
-    return [order for order in account.visible_orders(at) if trading_day(order.placed_at) >= today]
+    midnight = day_start(trading_day(at))
+    return [order for order in account.visible_orders(at) if order.placed_at >= midnight]
 
 
 def trades_of_the_day(account: Account, at: float) -> list[Trade]:
     """Today's visible trades, oldest first."""
-    today = trading_day(at)
-    return [trade for trade in account.visible_trades(at) if trading_day(trade.at) >= today]
+    midnight = day_start(trading_day(at))
+    return [trade for trade in account.visible_trades(at) if trade.at >= midnight]
 
 
 def positions_of_the_day(account: Account, at: float) -> list[Position]:

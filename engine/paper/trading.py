@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Callable, Collection
-from datetime import date
 
 from engine.domain.instruments import Action, Contract, Exchange, PriceType, Product
 from engine.paper import admission, matching
 from engine.paper.accounts import Account, Liquidity, PositionKey
 from engine.paper.bands import Bands
 from engine.paper.booking import Booking
-from engine.paper.clock import trading_day
+from engine.paper.clock import day_start, trading_day
 from engine.paper.crossing import Crossing
 from engine.paper.delivery import Delivery
 from engine.paper.listing import Listing
@@ -113,18 +112,19 @@ class Trading:
         Shares of past days are delivered.
         """
         today = trading_day(at)
+        midnight = day_start(today)
         for account in accounts:
             self._delivery.turn(account, today)
             self._booking.reveal(account, at)
         waiting = [(account, order) for account in accounts for order in account.working.values()]
         for account, order in sorted(waiting, key=lambda pair: _priority(pair[1])):
             with self._storage.transaction():
-                if self._pass(account, order, at, today):
+                if self._pass(account, order, at, midnight):
                     self._booking.keep(account, order)
 
-    def _pass(self, account: Account, order: PaperOrder, at: float, today: date) -> bool:
+    def _pass(self, account: Account, order: PaperOrder, at: float, midnight: float) -> bool:
         """Let time pass for one working order. Returns whether anything about it changed."""
-        if trading_day(order.placed_at) < today:
+        if order.placed_at < midnight:
             self._booking.finish(account, order, Status.CANCELLED)
             return True
         if order.held or at < order.validating_until:
