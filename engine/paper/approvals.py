@@ -62,9 +62,12 @@ class Approvals:
         self._storage = storage
         self._replays: dict[str, Replay] = {}
         self._calls: dict[tuple[str, int], Queued] = {}
-        for _, __, row in storage.documents(QUEUED):
-            call = Queued.from_document(row)
-            self._calls[call.api_key, call.number] = call
+        self.reload()
+
+    def reload(self) -> None:
+        """Take all calls from disk."""
+        calls = [Queued.from_document(row) for _, __, row in self._storage.documents(QUEUED)]
+        self._calls = {(call.api_key, call.number): call for call in calls}
 
     def register(self, kind: str, replay: Replay) -> None:
         """Say how calls of a kind are carried out."""

@@ -71,6 +71,7 @@ class PaperExchange:
         self.approvals.register("gtt", self._place_queued_gtt)
         for account in self.everyone():
             self._keep_contracts(account)
+        storage.on_undone = self._reload
 
     def everyone(self) -> list[Account]:
         """All accounts in both modes."""
@@ -195,6 +196,11 @@ class PaperExchange:
             if account is not None and account.face == face:
                 return account
         raise Refusal(400, f"There is no account with this key in {face} mode")
+
+    def _reload(self) -> None:
+        """Take all books from disk, after something could not be kept there: nothing half done is shown."""
+        self.accounts, self.parked = self._storage.accounts()
+        self.approvals.reload()
 
     def _known(self, api_key: str) -> Account:
         account = self.accounts.get(api_key)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from engine.paper.accounts import Account, Position, PositionKey
 from engine.paper.gtt import Gtt
 from engine.paper.holdings import Holding
 from engine.paper.orders import PaperOrder, Trade
+from engine.paper.wire import Refusal
 
 GTT, HOLDING, _MODE = "gtt", "holding", "mode"
 """Kinds of documents that belong to an account."""
@@ -64,23 +65,31 @@ class Storage:
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.executescript(_TABLES)
         self._depth = 0
+        self.on_undone: Callable[[], None] = lambda: None
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commit everything written inside at once, or nothing of it."""
+        """Commit everything written inside at once, or nothing of it.
+
+        After anything but a refusal ``on_undone`` is called: what memory holds of it is on no disk.
+        """
+        outermost = self._depth == 0
         self._depth += 1
-        if self._depth == 1:
-            self._db.execute("BEGIN IMMEDIATE")
         try:
+            if outermost:
+                self._db.execute("BEGIN IMMEDIATE")
             yield
-        except BaseException:
-            self._depth -= 1
-            if self._depth == 0:
-                self._db.execute("ROLLBACK")
+            if outermost:
+                self._db.execute("COMMIT")
+        except BaseException as problem:
+            if outermost:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                if not isinstance(problem, Refusal):
+                    self.on_undone()
             raise
-        self._depth -= 1
-        if self._depth == 0:
-            self._db.execute("COMMIT")
+        finally:
+            self._depth -= 1
 
     def save_account(self, account: Account) -> None:
         """Keep who an account is and its switches; it becomes the account of its key. Its books are kept row by row."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -433,3 +434,24 @@ def test_what_the_generator_displays_is_what_is_taken() -> None:
     order = asha.place("BUY", displayed(asks), contract=share, product=Product.CNC)
     assert asha.fills(order) == asks
     assert asha.net(share, Product.CNC) == displayed(asks)
+
+
+def test_order_that_the_disk_did_not_take_is_in_no_book(tmp_path: Path) -> None:
+    floor = Floor(tmp_path / "state.db", thin=False)
+    asha = floor.account("asha", face="analyze")
+    asha.place("BUY", 65)
+    disk = floor.exchange._storage._db
+    (pages,) = disk.execute("PRAGMA page_count").fetchone()
+    disk.execute(f"PRAGMA max_page_count={pages}")
+    with pytest.raises(sqlite3.OperationalError):  # noqa: PT012 - it is full sooner or later
+        while True:
+            asha.place("BUY", 65)
+    disk.execute(f"PRAGMA max_page_count={pages + 1_000}")
+    kept = floor.exchange.accounts["asha"]
+    Seat(floor, kept).place("SELL", 65)
+    assert unbalanced(kept) == []
+    restarted = Floor(tmp_path / "state.db", now=floor.now).exchange.accounts["asha"]
+    assert [order.document() for order in restarted.orders.values()] == [o.document() for o in kept.orders.values()]
+    assert [trade.document() for trade in restarted.trades] == [trade.document() for trade in kept.trades]
+    assert restarted.positions == kept.positions
+    assert unbalanced(restarted) == []
