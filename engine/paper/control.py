@@ -140,6 +140,9 @@ class Control:
             raise schemas.Invalid({"ltp": ["Must be greater than 0."]})
         if kind == "shift" and (value <= -100 or contract.symbol != contract.underlying):
             raise schemas.Invalid({"shift_percent": ["Must be above -100 and concern an index or a share."]})
+        held = self.rest.exchange.market.pinned(contract.underlying)
+        if kind == "shift" and held is not None:
+            raise schemas.Invalid({"shift_percent": [f"{symbol} is held at {held}: clear it first, or give ltp."]})
 
     def _route(self, path: str, handler: Callable[[Values], Awaitable[Response]], schema: Schema | None) -> Route:
         call = functools.partial(self._guarded, handler=handler, schema=schema)

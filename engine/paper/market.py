@@ -191,6 +191,11 @@ class Market:
         controls = self._timeline(symbol)
         controls.set(replace(controls.latest, pin=price), at)
 
+    def pinned(self, symbol: str) -> float | None:
+        """Return the price in ₹ that the spot is held at now, None if it moves."""
+        controls = self._controls.get(symbol)
+        return None if controls is None else controls.latest.pin
+
     def clear(self, symbol: str | None = None, at: float | None = None) -> None:
         """End pins and shifts of one underlying or of all from an instant on; without one they have never been."""
         if at is None:

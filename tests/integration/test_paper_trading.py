@@ -324,6 +324,16 @@ def test_delay_holds_back_one_call_only(paper: PaperServer, key: str) -> None:
     assert paper.post("funds", apikey=key).elapsed.total_seconds() < 1.5
 
 
+def test_price_that_is_held_is_not_shifted_without_a_word(paper: PaperServer) -> None:
+    paper.set_price("NIFTY", "NSE_INDEX", 26_000.0)
+    body = {"symbol": "NIFTY", "exchange": "NSE_INDEX", "shift_percent": 1}
+    answer = paper._http.post(f"{paper.url}/control/price", json=body)
+    assert (answer.status_code, list(answer.json()["message"])) == (400, ["shift_percent"])
+    assert "held at 26000.0" in answer.json()["message"]["shift_percent"][0]
+    paper.clear_prices()
+    paper.shift("NIFTY", "NSE_INDEX", 1)
+
+
 def test_control_names_the_bad_field(paper: PaperServer) -> None:
     def refusal(path: str, **body: Any) -> tuple[int, list[str]]:
         answer = httpx.post(f"{paper.url}/control/{path}", json=body)
