@@ -35,13 +35,21 @@ from engine.broker.scrub import Secret
 ChildOutcome = Placed | Refused | Queued | OutcomeOpen
 
 _MISSING = OutcomeOpen("not named in the answer")
-_FAILURE = re.compile(
-    r"tim(?:e|ed)[ -]?out|connect|disconnect|gateway|unavailable|internal|unexpected|exception|traceback|network|socket"
-    r"|\bssl\b|\beof\b|broken pipe|reset by peer|no response|client error|server error|https?://|failed to place order"
-    r"|\b5\d\d\b|unknown error|went wrong|nonetype|\bjson\b|max retries|try again|\bnull\b|\bnone\b",
+_REFUSAL = re.compile(
+    r"\bsymbol\b.*\bnot found\b|\binstrument\b.*(?:expired|does not exist)|\bno strikes found\b"
+    r"|\boffset\b.*\bout of range\b|\bmultiples? of\b|\blot size\b|\bfreeze\b|\bprice band\b|\bcircuit\b"
+    r"|\bnot allowed\b|\bcannot sell\b|\bcannot be traded\b"
+    r"|\binsufficient\b|\bmargin shortfall\b|\border(?:s)? requires? (?:price|trigger_price)\b|\bmust be (?:a |one of)"
+    r"|\bafter square-off time\b|\binvalid openalgo apikey\b",
     re.IGNORECASE,
 )
-"""Words of something that broke on the way, as a 5xx would say them: they do not tell whether an order exists."""
+"""Words about the order itself: who says them has looked at it and declined. Any other words leave it open."""
+_FAILURE = re.compile(
+    r"tim(?:e|ed)[ -]?out|connect|gateway|unavailable|internal|unexpected|exception|traceback|network|socket"
+    r"|\bno response\b|reset by peer|client error|server error|https?://|\b5\d\d\b|try again",
+    re.IGNORECASE,
+)
+"""Words of something that broke on the way, whatever is said beside them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +201,7 @@ def judge_child(row: dict[str, Any], status_code: int = 200) -> ChildOutcome:
     if (waiting := queued(row)) is not None:
         return waiting
     clear = failed and said.strip() and "orderid" not in row and status_code in {200, 400, 401, 403, 404}
-    if clear and not _FAILURE.search(said):
+    if clear and _REFUSAL.search(said) and not _FAILURE.search(said):
         return Refused(said, status_code)
     return OutcomeOpen(said or "neither an order id nor a reason")
 
