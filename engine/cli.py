@@ -8,6 +8,7 @@ Exit codes: 0 done · 1 refused or failed, with the reason · 2 wrong usage · 3
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import sys
@@ -20,8 +21,9 @@ from uuid import uuid4
 from sqlmodel import col, select
 
 from engine.desk import LIVE_FILE, Desk
-from engine.domain.money import rupees
 from engine.paper.command import add_options, serve_with
+from engine.services.amounts import UNKNOWN, count, grouped, profit, rupees
+from engine.services.connection import venue_name
 from engine.services.errors import ServiceError
 from engine.services.identity import Caller
 from engine.services.views import AccountDraft, CommandView, PreviewView, RunView
@@ -36,6 +38,8 @@ DONE, FAILED, LEASE_HELD, NOT_TAKEN, NOT_FINISHED = 0, 1, 3, 4, 5
 ENDED = frozenset({"closed", "refused"})
 TAKE_SECONDS = 17.0
 NOTED = "It is noted and will be done as soon as an engine runs; until then close at the broker."
+REARM_NOTED = "It is noted: entries are allowed again as soon as an engine runs."
+HALTED = "HALTED: the kill switch was pressed, no strategy starts; `python -m engine rearm` allows entries again."
 LAPSES = "It lapses 15 s after it was given."
 
 
@@ -97,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     execute.set_defaults(do=_execute)
 
     leave = commands.add_parser("exit", parents=[shared], help="close a run")
-    leave.add_argument("run", type=int)
+    leave.add_argument("run", type=_run_number, metavar="RUN", help="its number, as `status` shows it")
     leave.add_argument("--wait", type=float, nargs="?", const=60.0, metavar="SECONDS", help="until flat")
     leave.set_defaults(do=_exit)
 
@@ -145,7 +149,13 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _paper(options: argparse.Namespace) -> int:
-    serve_with(options, control_token=os.environ.get("PAPER_CONTROL_TOKEN") or None)
+    try:
+        serve_with(options, control_token=os.environ.get("PAPER_CONTROL_TOKEN") or None)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        taken = f"port {options.port} of {options.host} is taken: stop what uses it, or give another with --port"
+        raise CommandLineError(taken) from error
     return DONE
 
 
@@ -157,7 +167,8 @@ def _status(options: argparse.Namespace) -> int:
     engine, live = desk.engine(), desk.live()
     runs = [run for run in live.runs if run.state not in ENDED]
     document = {"engine": engine.model_dump(mode="json"), "live": live.model_dump(mode="json")}
-    lines = [f"engine: {'running' if engine.alive else engine.problem}"]
+    lines = [HALTED] if live.halted else []
+    lines.append(f"engine: {'running' if engine.alive else engine.problem}")
     lines += [
         f"account {a.name}: {a.health}{', armed' if a.armed else ''}{f' ({a.waits_for})' if a.waits_for else ''}"
         for a in desk.accounts()
@@ -177,7 +188,7 @@ def _strategies_list(options: argparse.Namespace) -> int:
 def _accounts_list(options: argparse.Namespace) -> int:
     accounts = _desk(options).accounts()
     lines = [
-        f"{a.id}  {a.name}  {a.broker} in {a.venue}  grade {a.grade}  {a.health}"
+        f"{a.id}  {a.name}  {_where(a.broker, a.venue)}  grade {a.grade}  {a.health}"
         + (f": {a.waits_for}" if a.waits_for else "")
         for a in accounts
     ]
@@ -191,7 +202,7 @@ def _accounts_add(options: argparse.Namespace) -> int:
         raise CommandLineError("api key: nothing came on standard input")
     draft = AccountDraft(name=options.name, host=options.host, ws_url=options.ws, api_key=key, grade=options.grade)
     account = _desk(options).add_account(draft)
-    _print(options, account.model_dump(mode="json"), [f"added {account.name}: {account.broker} in {account.venue}"])
+    _print(options, account.model_dump(mode="json"), [f"added {account.name}: {_where(account.broker, account.venue)}"])
     return DONE
 
 
@@ -208,9 +219,11 @@ def _accounts_test(options: argparse.Namespace) -> int:
 
 def _execute(options: argparse.Namespace) -> int:
     desk = _desk(options)
-    strategy = next((s for s in desk.strategies() if s.name == options.name), None)
+    strategies = desk.strategies()
+    strategy = next((s for s in strategies if s.name == options.name), None)
     if strategy is None:
-        raise CommandLineError(f"there is no strategy {options.name!r}")
+        known = ", ".join(s.name for s in strategies)
+        raise CommandLineError(f"there is no strategy {options.name!r}; there are {known or 'none'}")
     account_ids = None if options.accounts is None else _account_ids(desk, options.accounts)
     if not desk.engine().alive:
         raise CommandLineError(f"{desk.engine().problem} Nothing was ordered.", NOT_TAKEN)
@@ -280,7 +293,8 @@ def _taken(desk: Desk, command: CommandView) -> CommandView:
             raise CommandLineError(command.message, FAILED if command.state == "refused" else NOT_TAKEN)
         engine = desk.engine()
         if not engine.alive:
-            raise CommandLineError(f"{engine.problem} {NOTED if lasting else LAPSES}", NOT_TAKEN)
+            noted = REARM_NOTED if command.kind == "rearm" else NOTED
+            raise CommandLineError(f"{engine.problem} {noted if lasting else LAPSES}", NOT_TAKEN)
         time.sleep(0.05)
     raise CommandLineError("the engine did not answer", NOT_TAKEN)
 
@@ -324,24 +338,50 @@ def _account_ids(desk: Desk, names: str) -> list[int]:
 
 
 def _preview_lines(preview: PreviewView) -> list[str]:
-    lines = [f"{preview.underlying} at {preview.spot:,.2f}; nothing was sent"]
+    day = "expiry day" if preview.expiry_day else "other day"
+    lines = [f"{preview.underlying} at {_price(preview.spot)}; nothing was sent"]
     lines += [
-        f"leg {leg.leg_index}: {leg.action} {leg.symbol} at {leg.ltp}; lot {leg.lot_size}, freeze {leg.freeze_quantity}"
+        f"leg {leg.leg_index}: {leg.action} {leg.symbol} at {_price(leg.ltp)}; lot {leg.lot_size}, "
+        f"freeze {'not known' if leg.freeze_quantity is None else grouped(leg.freeze_quantity)}"
         for leg in preview.legs
     ]
     for account in preview.accounts:
-        lines.append(f"{account.account}: {account.lots} lots ({account.reason or 'bound by ' + account.bound_by})")
-        lines += [f"  {order.stage}: {order.action} {order.quantity} {order.symbol}" for order in account.orders]
+        why = account.reason or f"bound by {account.bound_by}"
+        lines.append(f"{account.account}: {count(account.lots, 'lot')} ({why})")
+        if account.structure_margin_paise is not None:
+            one = rupees(account.structure_margin_paise)
+            lines.append(f"  margin of one structure {one}, from the margin table ({day})")
+        lines += [
+            f"  {account.stage_of(order)}: {order.action} {grouped(order.quantity)} {order.symbol}"
+            for order in account.orders
+        ]
     return lines
 
 
 def _run_line(run: RunView) -> str:
-    profit = "P not known" if run.profit_paise is None else f"P {rupees(run.profit_paise):+,.2f}"
-    return f"run {run.id} of {run.strategy}: {run.state}, {profit}{f' ({run.reason})' if run.reason else ''}"
+    result = "P not known" if run.profit_paise is None else f"P {profit(run.profit_paise)}"
+    return f"run {run.id} of {run.strategy}: {run.state}, {result}{f' ({run.reason})' if run.reason else ''}"
 
 
 def _account_lines(run: RunView) -> list[str]:
-    return [f"  {a.account}: {a.state}, {a.lots} lots{f' ({a.reason})' if a.reason else ''}" for a in run.accounts]
+    return [
+        f"  {a.account}: {a.state}, {count(a.lots, 'lot')}{f' ({a.reason})' if a.reason else ''}" for a in run.accounts
+    ]
+
+
+def _where(broker: str, venue: str) -> str:
+    """Return whose account it is: a paper exchange is named by its address, a broker by its name."""
+    return venue_name(venue).removeprefix("the ") if venue.startswith("paper:") else broker
+
+
+def _price(value: float | None) -> str:
+    return UNKNOWN if value is None else rupees(round(value * 100)).removeprefix("₹")
+
+
+def _run_number(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no run: say its number, as `status` shows it")
+    return int(text)
 
 
 def _open_runs(ids: list[int]) -> str:

@@ -42,7 +42,7 @@ def change(desk: Desk, accounts: list[AccountView]) -> None:
             key="make-primary",
             icon=":material/star:",
             disabled=chosen.is_primary or not desk.may_trade,
-            help="Market data of the venue comes from its primary account, and fails over to the next healthy one",
+            help="★ primary: the prices of an exchange come from this account, or from the next healthy one",
         )
         retire = st.button(
             "Deactivate", key="deactivate-account", icon=":material/person_off:", disabled=not desk.may_trade

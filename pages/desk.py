@@ -14,6 +14,11 @@ from pages.components.run_card import accounts_line, limits_line, run_head
 from pages.components.shell import require_desk
 from pages.components.tables import accounts_table, history_table
 
+P_OF_THE_DAY = (
+    "P is profit and loss. Of the day: what P changed by since midnight in India, over open runs and those that ended "
+    "today. – while a price, or P at midnight, is not known."
+)
+
 
 def first_steps(desk: Desk) -> bool:
     """Lead a new user from nothing to a running strategy; gone, and False, when a run was made."""
@@ -74,7 +79,7 @@ def live(*, steps_open: bool) -> None:
     unknown = now.live.funds_unknown
     left_out = f"Without {', '.join(unknown)}: funds not read" if unknown else None
     with st.grid(4, min_column_width=150):
-        st.metric("P of the day", formats.profit(now.live.profit_paise), border=True)
+        st.metric("P of the day", formats.profit(now.live.profit_paise), border=True, help=P_OF_THE_DAY)
         st.metric("Available", formats.short_rupees(now.live.available_paise), border=True, help=left_out)
         st.metric("Used margin", formats.short_rupees(now.live.used_paise), border=True, help=left_out)
         st.metric("Open runs", len(now.live.open_runs), border=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import logging.handlers
 import queue
@@ -12,6 +13,7 @@ from datetime import timedelta
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
+from pydantic import ValidationError
 
 from engine.domain.calendar import ALWAYS_OPEN, INDIA
 from engine.runtime.clock import SystemClock
@@ -21,12 +23,14 @@ from engine.runtime.lease import Lease
 from engine.runtime.listening import CommandWatch, watch_lifeline, watch_signals
 from engine.runtime.reserve import DiskReserve
 from engine.runtime.roster import Roster
+from engine.services.amounts import count
 from engine.services.intake import Intake
 from engine.services.journal import Journal, LeaseLostError
 from engine.services.ledger import Pass
 from engine.services.messages import Beat
 from engine.services.showing import live_views
 from engine.services.terms import StrategyTerms, read_terms, version_id_of
+from engine.services.views import LiveView
 from engine.services.world import World
 from engine.settings import Settings
 from engine.store.database import Database
@@ -79,6 +83,7 @@ def run_engine(
         journal = Journal(own_database, token)
         ledger = journal.load(clock.now())
         roster.refresh(world)
+        show.recall(world)
         intake = Intake(_terms_finder(database), lambda: roster.refresh(world))
         core = Core(
             ledger=ledger,
@@ -96,10 +101,11 @@ def run_engine(
         scheduler.start()
         commands.start()
         show.start()
-        say(f"engine ready: {open_run_count(ledger)} open runs, {len(world.accounts)} accounts")
+        runs, accounts = count(open_run_count(ledger), "open run"), count(len(world.accounts), "account")
+        say(f"engine ready: {runs}, {accounts}")
         reason = core.run()
         left = open_run_count(ledger)
-        note = f"stopped with {left} open runs{', unwatched from now on' if left else ''} ({reason})"
+        note = f"stopped with {count(left, 'open run')}{', unwatched from now on' if left else ''} ({reason})"
     except LeaseLostError:
         note = "another engine took over"
         raise
@@ -150,6 +156,17 @@ class _Show:
             self._rows.put_nowait(rows)
         except queue.Full:
             _log.warning("the live view is behind: one second is not shown")
+
+    def recall(self, world: World) -> None:
+        """Take over the marks of P of the day that an engine before this one wrote."""
+        store = LiveStore(self._path)
+        for owner in sorted({account.facts.owner_id for account in world.accounts.values()}):
+            body = store.read(owner)
+            with contextlib.suppress(ValidationError):  # another release wrote it
+                view = None if body is None else LiveView.model_validate_json(body)
+                if view is not None and view.marks_day is not None:
+                    world.day_marks.restore(view.marks_day, view.marks)
+        store.close()
 
     def start(self) -> None:
         """Start writing."""

@@ -157,17 +157,17 @@ def check_account(
     return report
 
 
+SHOWN_ORDER = (col(TradingAccount.is_primary).desc(), col(TradingAccount.priority), col(TradingAccount.id))
+"""The order of accounts in every list and table: those that give prices first (``World.shown`` is the same)."""
+
+
 def list_accounts(database: Database, caller: Caller, *, active_only: bool = True) -> list[AccountView]:
     """Return the caller's accounts as stored, primary ones first; what moves comes from the live view."""
     with database.read() as session:
         statement = select(TradingAccount).where(TradingAccount.owner_id == caller.user_id)
         if active_only:
             statement = statement.where(TradingAccount.active)
-        rows = session.exec(
-            statement.order_by(
-                col(TradingAccount.is_primary).desc(), col(TradingAccount.priority), col(TradingAccount.id)
-            )
-        ).all()
+        rows = session.exec(statement.order_by(*SHOWN_ORDER)).all()
         return account_views(session, rows)
 
 

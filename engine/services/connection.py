@@ -145,6 +145,17 @@ def venue_of(host: str, broker: str) -> str:
     return f"paper:{_netloc(host)}" if broker == PAPER_BROKER else LIVE
 
 
+def venue_name(venue: str) -> str:
+    """Return a venue as people read it.
+
+    >>> venue_name("paper:127.0.0.1:5056"), venue_name("live")
+    ('the paper exchange at 127.0.0.1:5056', 'the live exchanges')
+    """
+    return (
+        f"the paper exchange at {venue.removeprefix('paper:')}" if venue.startswith("paper:") else "the live exchanges"
+    )
+
+
 def probe(host: str, api_key: str, *, transport: httpx.BaseTransport | None = None) -> ConnectionReport:
     """Ask a server for ping, mode and funds; never raises for what the server does, the report says it in words.
 

@@ -15,6 +15,7 @@ from engine.domain.orders import Order, OrderState, Purpose
 from engine.domain.pnl import EntryFill, entry_premium_value
 from engine.domain.runs import ENTRY_ENDED, AccountState, Run, RunAccount, RunState
 from engine.domain.sizing import AccountSizing, LegTerms, SizingRequest, size_account
+from engine.services.amounts import regrouped
 from engine.services.exiting import CANCEL_AGAIN, open_plan
 from engine.services.ledger import Pass, with_reason
 from engine.services.messages import Resolved
@@ -155,11 +156,12 @@ def _size_one(
     try:
         sizing = size(account, terms, resolution, reserved_paise(changes, account.id, besides=run.id))
     except SizingError as error:
-        changes.put_account(replace(row, state=AccountState.SKIPPED, reason=str(error)))
+        changes.put_account(replace(row, state=AccountState.SKIPPED, reason=regrouped(str(error))))
         return
     row = replace(row, sizing=sizing_json(sizing), lots=sizing.structures)
     if sizing.skipped:
-        changes.put_account(replace(row, state=AccountState.SKIPPED, reason=sizing.reason or str(sizing.limit)))
+        why = regrouped(sizing.reason or str(sizing.limit))
+        changes.put_account(replace(row, state=AccountState.SKIPPED, reason=why))
         return
     row = replace(row, reserved_paise=sizing.margin_used_paise)
     has_bought = any(leg.leg.action is Action.BUY for leg in resolution.legs)

@@ -11,6 +11,8 @@ from typing import Any
 from engine.domain.errors import DomainError
 from engine.domain.runs import RUN_ENDED, AccountState, Run, RunAccount, RunState
 from engine.services import previewing
+from engine.services.amounts import count
+from engine.services.connection import venue_name
 from engine.services.exiting import open_plan
 from engine.services.ledger import Pass
 from engine.services.messages import CommandArrived
@@ -138,7 +140,11 @@ def _accounts(world: World, command: CommandArrived, terms: StrategyTerms) -> li
         raise Refusal("Some of the chosen accounts are not active or not yours.")
     venues = {account.facts.venue for account in accounts}
     if len(venues) > 1:
-        raise Refusal(f"A run belongs to one venue, these accounts to {len(venues)}: {', '.join(sorted(venues))}.")
+        places = ", ".join(sorted(venue_name(venue) for venue in venues))
+        raise Refusal(
+            f"These accounts are at {len(venues)} exchanges ({places}). The prices of one must not decide about orders "
+            "at another: choose accounts of one of them, and start the strategy once for each."
+        )
     return accounts
 
 
@@ -180,5 +186,6 @@ def _halt(changes: Pass, world: World, command: CommandArrived) -> None:
         )
         if plan is not None:
             closing.append(run.id)
-    words = f"{len(closing)} open run{'s are' if len(closing) != 1 else ' is'} being closed; no entries until re-armed."
+    runs = f"{count(len(closing), 'open run is', 'open runs are')} being closed" if closing else "No run is open"
+    words = f"{runs}; no entries until re-armed."
     changes.answer_command(command.id, "done", {"run_ids": closing, "message": words})

@@ -28,6 +28,7 @@ from engine.domain.rules import (
 )
 from engine.domain.runs import Run, RunState
 from engine.domain.trailing import TrailingKind, TrailingRule, TrailingState
+from engine.services import amounts
 from engine.services.exiting import open_plan
 from engine.services.ledger import Pass
 from engine.services.terms import StrategyTerms
@@ -252,7 +253,7 @@ def _alert(changes: Pass, world: World, run: Run, breach: Breach) -> None:
 def _words(breach: Breach) -> str:
     name = breach.rule.value.replace("_", " ")
     if breach.value_paise is not None and breach.threshold_paise is not None:
-        return f"{name}: P {rupees(breach.value_paise):,.2f} reached {rupees(breach.threshold_paise):,.2f}"
+        return f"{name}: P {amounts.profit(breach.value_paise)} reached {amounts.profit(breach.threshold_paise)}"
     return f"{name} was due" + (f" at {breach.due_at:%H:%M} UTC" if breach.due_at else "")
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from engine.domain.errors import SizingError
 from engine.domain.instruments import Action
 from engine.domain.sizing import AccountSizing
+from engine.services.amounts import regrouped
 from engine.services.entry import reserved_paise, size
 from engine.services.ledger import Pass
 from engine.services.resolution import Resolution
@@ -63,7 +64,7 @@ def _view(changes: Pass, world: World, preview: Preview, resolution: Resolution)
         legs=resolution.preview_legs(),
         accounts=[
             _account(changes, preview, resolution, world.accounts[one])
-            for one in preview.account_ids
+            for one in sorted(preview.account_ids, key=world.shown)
             if one in world.accounts
         ],
     )
@@ -93,7 +94,7 @@ def _account(changes: Pass, preview: Preview, resolution: Resolution, account: A
         structure_margin_paise=sizing.structure_margin_paise if sizing else None,
         lots=sizing.structures if sizing else 0,
         bound_by=str(sizing.limit) if sizing else "",
-        reason=problem or (sizing.reason or "" if sizing else ""),
+        reason=regrouped(problem or (sizing.reason or "" if sizing else "")),
         orders=_orders(resolution, account, sizing) if sizing and not sizing.skipped else [],
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from engine.domain.money import rupees
+from engine.services.accounts import SHOWN_ORDER
 from engine.services.commands import ENDED_RUNS
 from engine.services.identity import Caller
 from engine.services.views import LimitView, PositionView, RunAccountView, RunView
@@ -65,7 +66,8 @@ def _views(session: Session, runs: list[StrategyExecution]) -> list[RunView]:
         return []
     ids = [run.id for run in runs]
     owner = runs[0].owner_id
-    names = {row.id: row.name for row in session.exec(select(TradingAccount).where(TradingAccount.owner_id == owner))}
+    owned = select(TradingAccount).where(TradingAccount.owner_id == owner).order_by(*SHOWN_ORDER)
+    names = {row.id: row.name for row in session.exec(owned)}
     strategies = {row.id: row.name for row in session.exec(select(Strategy).where(Strategy.owner_id == owner))}
     versions = {
         row.id: row
@@ -73,8 +75,11 @@ def _views(session: Session, runs: list[StrategyExecution]) -> list[RunView]:
             select(StrategyVersion).where(col(StrategyVersion.id).in_({run.version_id for run in runs}))
         )
     }
+    shown = {account_id: place for place, account_id in enumerate(names)}
     accounts = _grouped(session.exec(select(ExecutionAccount).where(col(ExecutionAccount.execution_id).in_(ids))))
     positions = _grouped(session.exec(select(Position).where(col(Position.execution_id).in_(ids))))
+    for rows in (*accounts.values(), *positions.values()):
+        rows.sort(key=lambda row: shown.get(row.account_id, len(shown)))
     reasons: dict[int, str] = {}
     for plan in session.exec(
         select(ExitPlan).where(col(ExitPlan.execution_id).in_(ids)).order_by(col(ExitPlan.id).desc())

@@ -7,12 +7,13 @@ from engine.domain.instruments import Exchange, Key
 from engine.domain.orders import OrderState
 from engine.domain.pnl import Holding, average_price
 from engine.domain.rules import limit_paise, next_due
-from engine.domain.runs import RUN_ENDED, AccountState, PlanState, Run, RunState
+from engine.domain.runs import RUN_ENDED, PlanState, Run, RunState
+from engine.services.day_profit import account_profit, day_profits
 from engine.services.ledger import Pass
 from engine.services.monitor import run_limits, run_profit
 from engine.services.terms import StrategyTerms
 from engine.services.views import AccountView, LimitView, LiveView, PositionView, RunAccountView, RunView
-from engine.services.world import Account, World, trading_day
+from engine.services.world import Account, World
 
 SHOWN_AFTER_END_SECONDS = 86_400
 ENDED_RUNS_SHOWN = 20
@@ -30,21 +31,21 @@ def _view(changes: Pass, world: World, owner_id: int) -> LiveView:
     ended = [run for run in mine if run.state in RUN_ENDED and _still_shown(changes, run)]
     shown = {run.id for run in ended[-ENDED_RUNS_SHOWN:]}
     runs = [_run_or_fault(changes, world, run) for run in mine if run.state not in RUN_ENDED or run.id in shown]
+    profits = day_profits(changes, world, owner_id)
     accounts = [
-        _account(changes, account, runs)
-        for account in sorted(world.accounts.values(), key=lambda a: (not a.facts.is_primary, a.facts.priority, a.id))
+        _account(changes, account, profits.get(account.id, 0))
+        for account in sorted(world.accounts.values(), key=lambda account: world.shown(account.id))
         if account.facts.owner_id == owner_id
     ]
-    today = trading_day(changes.now)
-    live = {run.id: run.profit_paise for run in runs}
-    profits = [
-        live.get(run.id, run.profit_paise)
-        for run in mine
-        if run.state is not RunState.REFUSED and (trading_day(run.created_at) == today or run.closed_at is None)
-    ]
-    known = [profit for profit in profits if profit is not None]
-    total = sum(known) if len(known) == len(profits) else None
-    return LiveView(as_of=changes.now, accounts=accounts, runs=runs, profit_paise=total)
+    known = [profit for profit in profits.values() if profit is not None]
+    return LiveView(
+        as_of=changes.now,
+        accounts=accounts,
+        runs=runs,
+        profit_paise=sum(known) if len(known) == len(profits) else None,
+        marks_day=world.day_marks.day,
+        marks=world.day_marks.rows(run.id for run in mine),
+    )
 
 
 def _still_shown(changes: Pass, run: Run) -> bool:
@@ -102,24 +103,17 @@ def _run(changes: Pass, world: World, run: Run) -> RunView:
                 lots=row.lots,
                 bound_by=str(row.sizing.get("bound_by", "")),
                 reason=row.reason,
-                profit_paise=_account_profit(changes, world, run, row.account_id, ended=ended),
+                profit_paise=account_profit(changes, world, run, row.account_id),
             )
-            for row in changes.accounts_of(run.id)
+            for row in sorted(changes.accounts_of(run.id), key=lambda row: world.shown(row.account_id))
         ],
-        positions=[_position(changes, world, run, key, held) for key, held in changes.holdings(run.id).items()],
+        positions=sorted(
+            (_position(changes, world, run, key, held) for key, held in changes.holdings(run.id).items()),
+            key=lambda row: (world.shown(row.account_id), row.leg_index, row.symbol),
+        ),
         exit_reason=plans[-1].reason if plans else "",
         unknown_orders=sum(order.state is OrderState.UNKNOWN for order in changes.orders_of(run.id)),
     )
-
-
-def _account_profit(changes: Pass, world: World, run: Run, account_id: int, *, ended: bool) -> int | None:
-    row = changes.account_of(run.id, account_id)
-    if row.state in {AccountState.SIZING, AccountState.SKIPPED}:
-        return 0
-    if ended:
-        held = [h for key, h in changes.holdings(run.id).items() if key.account_id == account_id]
-        return sum(h.sell_value_paise - h.buy_value_paise for h in held)
-    return run_profit(changes, world, run, account_id=account_id)
 
 
 def _limits(world: World, run: Run, terms: StrategyTerms) -> LimitView:
@@ -181,10 +175,8 @@ def profit_of(held: Holding, price: float) -> int:
     return held.sell_value_paise - held.buy_value_paise + round(price * 100) * held.quantity
 
 
-def _account(changes: Pass, account: Account, runs: list[RunView]) -> AccountView:
+def _account(changes: Pass, account: Account, profit: int | None) -> AccountView:
     facts = account.facts
-    shares = [one for run in runs for one in run.accounts if one.account_id == account.id]
-    known = [one.profit_paise for one in shares if one.profit_paise is not None]
     health = "ok" if account.armed and account.connected else "waiting"
     if not account.connected:
         health = "unreachable"
@@ -211,7 +203,7 @@ def _account(changes: Pass, account: Account, runs: list[RunView]) -> AccountVie
         used_paise=account.used_paise,
         funds_at=account.funds_begun if account.available_paise is not None else None,
         books_at=account.books.begun_at if account.books else None,
-        profit_paise=sum(known) if len(known) == len(shares) else None,
+        profit_paise=profit,
         unknown_orders=sum(
             order.state is OrderState.UNKNOWN
             for run in changes.ledger.runs.values()

@@ -37,6 +37,7 @@ class AccountView(View):
     """One account. ``armed`` accounts may trade; the others say in ``waits_for`` what they wait for.
 
     ``health``: ok, waiting, unreachable, refused, unknown. Funds None: never read; ``funds_at`` gives their age.
+    ``profit_paise``: P of the day (RULES 6).
     """
 
     id: int
@@ -141,10 +142,21 @@ class RunView(View):
         return self.state in {"closed", "refused"}
 
 
+class DayMark(View):
+    """P of a run on one account in paise: at the last mark before the day, and as last known on it; None: unknown."""
+
+    run_id: int
+    account_id: int
+    mark_paise: int | None
+    last_paise: int | None
+
+
 class LiveView(View):
     """Everything of one user that moves: written by the engine once a second.
 
-    ``problem``: why the figures do not move or are missing (added by services.desk_live when the engine is away).
+    ``profit_paise``: P of the day, the sum of the accounts' (RULES 6); ``marks``: what it is reckoned from, for the
+    next engine. ``problem``: why the figures do not move or are missing (added by services.desk_live when the engine is
+    away).
     """
 
     as_of: datetime
@@ -153,6 +165,8 @@ class LiveView(View):
     profit_paise: int | None
     halted: bool = False
     problem: str = ""
+    marks_day: date | None = None
+    marks: list[DayMark] = []
 
     @property
     def open_runs(self) -> list[RunView]:
@@ -226,6 +240,11 @@ class PreviewAccount(View):
     bound_by: str
     reason: str
     orders: list[PreviewOrder]
+
+    def stage_of(self, order: PreviewOrder) -> str:
+        """Return the stage of an order in words; there is no "then" and no "first" where all go at once."""
+        alone = len({each.stage for each in self.orders}) == 1
+        return order.stage.removeprefix("then ").removesuffix(" first") if alone else order.stage
 
 
 class PreviewView(View):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from engine.domain.instruments import Exchange, Key
 from engine.domain.legs import Leg
 from engine.domain.orders import Order
 from engine.domain.prices import FeedView, PriceView, confirmed, is_price
+from engine.services.day_marks import DayMarks
 from engine.services.messages import Symbol
 from engine.services.resolution import Resolution
 from engine.services.terms import StrategyTerms
@@ -227,6 +229,7 @@ class World:
     quiet_unanswered: timedelta
     accounts: dict[int, Account] = field(default_factory=dict)
     prices: PriceBoard = field(default_factory=PriceBoard)
+    day_marks: DayMarks = field(default_factory=DayMarks)
     previews: dict[int, Preview] = field(default_factory=dict)
     blind_since: dict[int, datetime] = field(default_factory=dict)
     blind_told: set[int] = field(default_factory=set)
@@ -269,6 +272,13 @@ class World:
                 raise LookupError(f"no terms of version {version_id}")
             self.terms[version_id] = self.read_terms(version_id)
         return self.terms[version_id]
+
+    def shown(self, account_id: int) -> tuple[bool, int, int]:
+        """Return the place of an account in every list and table: those that give prices first."""
+        account = self.accounts.get(account_id)
+        if account is None:
+            return (True, sys.maxsize, account_id)
+        return (not account.facts.is_primary, account.facts.priority, account_id)
 
     def of_venue(self, owner_id: int, venue: str) -> list[Account]:
         """Return a user's accounts of a venue, the one for market data first."""

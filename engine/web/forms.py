@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TypeVar
 from urllib.parse import quote, urlsplit
@@ -96,9 +96,11 @@ async def register(request: Request) -> Response:
     keep = {name: typed.get(name, "") for name in ("username", "email", "setup_token")}
     if not _genuine(request, site, typed):
         return _show(request, site, page, typed=keep, error=STALE_FORM, status=403)
+    wrong = users.wrong_fields(typed.get("username", ""), typed.get("email", ""), typed.get("password", ""))
     if typed.get("password") != typed.get("again"):
-        error = "differs from the password above."
-        return _show(request, site, page, typed=keep, field="again", error=error, status=422)
+        wrong["again"] = "differs from the password above."
+    if wrong:
+        return _show(request, site, page, typed=keep, errors=wrong, status=422)
     try:
         await _in_thread(
             site,
@@ -115,7 +117,7 @@ async def register(request: Request) -> Response:
     except RegistrationClosed:
         return _closed(request, site)
     except InvalidInput as error:
-        return _show(request, site, page, typed=keep, field=error.field, error=error.reason, status=422)
+        return _show(request, site, page, typed=keep, errors={error.field: error.reason}, status=422)
     return await _enter(request, site, typed, {"username": typed.get("username", ""), "next": "/"})
 
 
@@ -180,7 +182,7 @@ def _show(
     page: Callable[[pages.Form], str],
     *,
     typed: dict[str, str] | None = None,
-    field: str = "",
+    errors: Mapping[str, str] | None = None,
     error: str = "",
     status: int = 200,
 ) -> Response:
@@ -189,7 +191,7 @@ def _show(
     if not _signed_here(site, token):
         nonce = secrets.token_urlsafe(16)
         token = f"{nonce}.{_signature(site, nonce)}"
-    answer = HTMLResponse(page(pages.Form(token, typed=typed, field=field, error=error)), status, headers=_NO_STORE)
+    answer = HTMLResponse(page(pages.Form(token, typed=typed, errors=errors, error=error)), status, headers=_NO_STORE)
     answer.set_cookie(FORM_COOKIE, token, path="/", secure=is_https(request), httponly=True, samesite="strict")
     return answer
 

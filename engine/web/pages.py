@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 
 STYLE = """
@@ -47,12 +48,19 @@ PASSWORD_HINT = "8 to 128 characters with a capital and a small letter, a digit 
 
 
 class Form:
-    """What was typed and what is wrong with it. ``field`` names the input that ``error`` belongs to."""
+    """What was typed and what is wrong with it: ``errors`` by input, ``error`` of none of them."""
 
-    def __init__(self, token: str, *, typed: dict[str, str] | None = None, field: str = "", error: str = "") -> None:
+    def __init__(
+        self,
+        token: str,
+        *,
+        typed: dict[str, str] | None = None,
+        errors: Mapping[str, str] | None = None,
+        error: str = "",
+    ) -> None:
         self.token = token
         self.typed = typed or {}
-        self.field = field
+        self.errors = errors or {}
         self.error = error
 
     def input(
@@ -60,14 +68,15 @@ class Form:
         first: bool = False,
     ) -> str:  # fmt: skip
         """Return one labelled input; what was typed is kept, except passwords."""
-        wrong = self.field == name
+        wrong = name in self.errors
+        focused = name == next(iter(self.errors)) if self.errors else first
         notes = [f"{name}-hint"] * bool(hint) + [f"{name}-wrong"] * wrong
         value = "" if kind == "password" else self.typed.get(name, "")
         attributes = [
             f'id="{name}" name="{name}" type="{kind}" autocomplete="{complete}" maxlength="256"',
             f'value="{escape(value)}"' if value else "",
             "required" if required else "",
-            "autofocus" if wrong or (first and not self.field) else "",
+            "autofocus" if focused else "",
             'aria-invalid="true"' if wrong else "",
             f'aria-describedby="{" ".join(notes)}"' if notes else "",
             'autocapitalize="none" spellcheck="false"' if kind == "text" else "",
@@ -76,7 +85,7 @@ class Form:
             f'<label for="{name}">{escape(label)}</label><input {" ".join(filter(None, attributes))}>'
             + (f'<span class="hint" id="{name}-hint">{escape(hint)}</span>' if hint else "")
             + (
-                f'<span class="wrong" id="{name}-wrong" role="alert">{escape(label)} {escape(self.error)}</span>'
+                f'<span class="wrong" id="{name}-wrong" role="alert">{escape(label)} {escape(self.errors[name])}</span>'
                 if wrong
                 else ""
             )
@@ -87,7 +96,7 @@ class Form:
         hidden = f'<input type="hidden" name="form_token" value="{escape(self.token)}">'
         if wanted := self.typed.get("next"):
             hidden += f'<input type="hidden" name="next" value="{escape(wanted)}">'
-        alert = f'<div class="alert" role="alert">{escape(self.error)}</div>' if self.error and not self.field else ""
+        alert = f'<div class="alert" role="alert">{escape(self.error)}</div>' if self.error else ""
         return f'{alert}<form method="post" action="{action}">{hidden}{body}<button>{escape(button)}</button></form>'
 
 

@@ -4,38 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 
-UNKNOWN = "–"
+from engine.services.amounts import UNKNOWN, count, grouped, profit, rupees
+
+__all__ = [
+    "IST", "UNKNOWN", "age", "clock", "coloured_profit", "count", "grouped", "percent", "plain", "price", "profit",
+    "quantity", "rupees", "short_rupees", "since",
+]  # fmt: skip
+
 IST = timezone(timedelta(hours=5, minutes=30), "IST")
-
-
-def rupees(paise: int | None, *, decimals: bool = True) -> str:
-    """Return an amount in paise as rupees, grouped the Indian way.
-
-    >>> rupees(123456750), rupees(-5), rupees(None), rupees(150000000, decimals=False)
-    ('₹12,34,567.50', '−₹0.05', '–', '₹15,00,000')
-    """
-    if paise is None:
-        return UNKNOWN
-    sign = "−" if paise < 0 else ""
-    whole, part = divmod(abs(paise), 100)
-    if not decimals:
-        return f"{sign if whole else ''}₹{grouped(whole)}"
-    return f"{sign}₹{grouped(whole)}.{part:02d}"
-
-
-def grouped(number: int) -> str:
-    """Return a whole number with commas after the first three digits and then every two.
-
-    >>> [grouped(n) for n in (7, 999, 1000, 123456, 12345678, -65)]
-    ['7', '999', '1,000', '1,23,456', '1,23,45,678', '−65']
-    """
-    sign, digits = ("−" if number < 0 else ""), str(abs(number))
-    head, tail = digits[:-3], digits[-3:]
-    groups = [tail]
-    while head:
-        groups.insert(0, head[-2:])
-        head = head[:-2]
-    return sign + ",".join(groups)
 
 
 def short_rupees(paise: int | None) -> str:
@@ -52,16 +28,6 @@ def short_rupees(paise: int | None) -> str:
     if amount >= 10_00_000_00:
         return f"{sign}₹{amount / 1_00_000_00:.2f} L"
     return rupees(paise)
-
-
-def profit(paise: int | None, *, decimals: bool = True) -> str:
-    """Return a profit or loss with its sign.
-
-    >>> profit(487250), profit(-5), profit(0), profit(None)
-    ('+₹4,872.50', '−₹0.05', '₹0.00', '–')
-    """
-    text = rupees(paise, decimals=decimals)
-    return f"+{text}" if paise is not None and paise > 0 else text
 
 
 def coloured_profit(paise: int | None, *, decimals: bool = True) -> str:
@@ -143,15 +109,6 @@ def age(seconds: float | None) -> str:
 def since(moment: datetime | None, now: datetime) -> str:
     """Return how long ago a moment was, in words."""
     return age(None if moment is None else max(0.0, (now - moment).total_seconds()))
-
-
-def count(number: int, one: str, many: str | None = None) -> str:
-    """Return a number with its noun.
-
-    >>> count(1, "account"), count(3, "account"), count(2, "entry", "entries")
-    ('1 account', '3 accounts', '2 entries')
-    """
-    return f"{grouped(number)} {one if number == 1 else many or one + 's'}"
 
 
 def plain(text: str) -> str:

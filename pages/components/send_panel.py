@@ -34,6 +34,10 @@ class Sending:
 
 def send_panel(desk: Desk, strategy: StrategyView, accounts: Sequence[AccountView]) -> None:
     """Show accounts, Preview and what came of it."""
+    sending: Sending | None = st.session_state.get(_place(strategy.id))
+    begun = None if sending is None or sending.execute_id is None else desk.command(sending.execute_id)
+    if begun is not None:  # first of all: the page may be scrolled, and a long preview lies below
+        st.fragment(_outcome, run_every=0.4 if begun.state in WAITING else 2.0)(begun.id)
     names = {account.id: account.name for account in accounts}
     chosen_key = f"send-accounts-{strategy.id}-{strategy.version}"
     chosen = st.pills(
@@ -46,12 +50,11 @@ def send_panel(desk: Desk, strategy: StrategyView, accounts: Sequence[AccountVie
         wrap=True,
     )
     again = False
-    if strategy.open_run_ids:
-        runs = ", ".join(map(str, strategy.open_run_ids))
+    others = [run for run in strategy.open_run_ids if begun is None or run != begun.outcome.get("run_id")]
+    if others:
+        runs = ", ".join(map(str, others))
         st.warning(f"A run of this strategy is open already ({runs}).", icon=":material/info:")
-        again = st.checkbox(
-            "Run again: open another run beside it", key=f"again-{strategy.id}-{len(strategy.open_run_ids)}"
-        )
+        again = st.checkbox("Run again: open another run beside it", key=f"again-{strategy.id}-{len(others)}")
     st.button(
         "Preview",
         key="preview",
@@ -60,7 +63,6 @@ def send_panel(desk: Desk, strategy: StrategyView, accounts: Sequence[AccountVie
         on_click=ask_preview,
         args=(strategy, chosen_key),
     )
-    sending: Sending | None = st.session_state.get(_place(strategy.id))
     waiting = sending is not None and not sending.settled
     st.fragment(_progress, run_every=0.4 if waiting else 2.0)(strategy, again=again)
 
@@ -125,11 +127,14 @@ def _progress(strategy: StrategyView, *, again: bool) -> None:
     elif asked.state != "done" or "preview" not in asked.outcome:
         st.error(asked.message or "The engine gave no preview.", title="No preview")
     else:
-        _show_preview(desk, strategy, sending, PreviewView.model_validate(asked.outcome["preview"]), again=again)
+        preview = PreviewView.model_validate(asked.outcome["preview"])
+        if ordered is None or ordered.state != "done":
+            _show_preview(desk, strategy, sending, preview, again=again)
+        else:
+            with st.expander("The preview that was sent", icon=":material/visibility:"):
+                _show_preview(desk, strategy, sending, preview, again=again)
     if sending.problem:
         st.error(sending.problem, title="Not sent")
-    if ordered is not None:
-        _show_outcome(ordered, desk)
     last = ordered or asked
     if last.state not in WAITING and not sending.settled:
         st.session_state[_place(strategy.id)] = replace(sending, settled=True)
@@ -148,6 +153,11 @@ def _show_preview(desk: Desk, strategy: StrategyView, sending: Sending, preview:
             st.badge("Expiry day", icon=":material/event:", color="orange")
     preview_legs_table(preview)
     preview_accounts_table(preview, behind=max(0.0, seconds))
+    row = "expiry day" if preview.expiry_day else "other day"
+    st.caption(
+        f"Margin of one structure: from the margin table, row “{row}”, which changes with the day; the broker may ask "
+        "for another amount."
+    )
     for account in preview.accounts:
         if not account.lots:
             reason = formats.plain(account.reason or account.bound_by)
@@ -183,6 +193,12 @@ def _show_preview(desk: Desk, strategy: StrategyView, sending: Sending, preview:
         args=(strategy.id, again, tuple(leg.symbol for leg in preview.legs)),
     ):
         st.rerun()  # this part runs faster while the engine is at it
+
+
+def _outcome(command_id: int) -> None:
+    """Show what became of Execute, above what it was ordered from."""
+    desk = gate.fragment_desk()
+    _show_outcome(desk.command(command_id), desk)
 
 
 def _show_outcome(ordered: CommandView, desk: Desk) -> None:

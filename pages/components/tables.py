@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
@@ -12,7 +13,6 @@ import streamlit as st
 from engine.services.views import (
     AccountView,
     PositionView,
-    PreviewAccount,
     PreviewView,
     RiskEventView,
     RunAccountView,
@@ -20,15 +20,28 @@ from engine.services.views import (
 )
 from pages.components import formats
 from pages.components.freshness import FRESH_SECONDS
-from pages.components.words import ACCOUNT_STATES, ACTIONS, BOUNDS, EVENTS, HEALTH, RUN_STATES, venue_word, word
+from pages.components.words import (
+    ACCOUNT_STATES,
+    ACTIONS,
+    BOUNDS,
+    EVENTS,
+    HEALTH,
+    RUN_STATES,
+    event_word,
+    venue_word,
+    word,
+)
 
 WHOLE_ROWS = 40
 """Tables up to this many rows are shown whole; longer ones scroll."""
 SCROLLED_HEIGHT = 900
 SHORT = 24
 
+_OPTION = re.compile(r".+?\d{2}[A-Z]{3}\d{2}(?P<strike>\d+(?:\.\d+)?)(?P<side>CE|PE)")
+
 RIGHT = st.column_config.Column(alignment="right")
 RIGHT_CELLS = {"text-align": "right !important"}
+PROFITS = ("P", "P today")
 PROFIT_COLOURS = {"light": ("#166534", "#b91c1c"), "dark": ("#4ade80", "#f87171")}
 
 
@@ -39,7 +52,7 @@ def accounts_table(accounts: Sequence[AccountView], now: datetime, *, halted: bo
             "Account": _name(account),
             "At": venue_word(account.venue),
             "State": _account_state(account, halted=halted),
-            "P": formats.profit(account.profit_paise),
+            "P today": formats.profit(account.profit_paise),
             "Available": formats.rupees(account.available_paise, decimals=False),
             "Used": formats.rupees(account.used_paise, decimals=False),
             "Funds read": formats.since(account.funds_at, now),
@@ -50,6 +63,8 @@ def accounts_table(accounts: Sequence[AccountView], now: datetime, *, halted: bo
         for account in accounts
     ]
     _table(rows, alt="Accounts", right=("Available", "Used"))
+    if any(account.is_primary for account in accounts):
+        st.caption("★ primary: the prices of an exchange come from this account. P today: profit and loss of the day.")
 
 
 def run_accounts_table(accounts: Sequence[RunAccountView]) -> None:
@@ -73,18 +88,18 @@ def positions_table(positions: Sequence[PositionView], *, behind: float) -> None
     rows = [
         {
             "Account": formats.plain(position.account),
-            "Contract": formats.plain(position.symbol),
+            "Leg": short_contract(position.symbol),
+            "Qty": formats.quantity(position.quantity),
             "P": formats.profit(position.profit_paise),
-            "Quantity": formats.quantity(position.quantity),
-            "Average": formats.price(position.average_price),
             "LTP": formats.price(position.ltp),
+            "Average": formats.price(position.average_price),
             "Price": _price_state(position, behind),
+            "Contract": formats.plain(position.symbol),
             "Product": position.product,
-            "Leg": position.leg_index,
         }
-        for position in sorted(positions, key=lambda row: (row.account, row.leg_index, row.symbol))
+        for position in positions
     ]
-    _table(rows, alt="Positions", right=("Quantity", "Average", "LTP"))
+    _table(rows, alt="Positions", right=("Qty", "Average", "LTP"))
 
 
 def exit_orders_table(positions: Sequence[PositionView]) -> None:
@@ -133,13 +148,13 @@ def preview_accounts_table(preview: PreviewView, *, behind: float) -> None:
             "Available": formats.rupees(account.available_paise, decimals=False),
             "Grade and share": f"{account.grade} · {percent}" if account.grade else percent,
             "Usable": formats.rupees(account.usable_paise, decimals=False),
-            "Margin of one": formats.rupees(account.structure_margin_paise, decimals=False),
+            "Margin of one, by table": formats.rupees(account.structure_margin_paise, decimals=False),
             "Funds read": formats.age(_older(account.funds_age_seconds, behind)),
         }
         for account in preview.accounts
         for percent in [formats.percent(account.percentage)]
     ]
-    money = ("Available", "Grade and share", "Usable", "Margin of one")
+    money = ("Available", "Grade and share", "Usable", "Margin of one, by table")
     _table(rows, alt="Sizing per account", right=money)
 
 
@@ -149,7 +164,7 @@ def preview_orders_table(preview: PreviewView) -> None:
     rows = [
         {
             "Account": formats.plain(names.get(order.account_id, "")),
-            "Stage": _stage(order.stage, account),
+            "Stage": account.stage_of(order),
             "Side": order.action,
             "Quantity": formats.grouped(order.quantity),
             "Contract": formats.plain(order.symbol),
@@ -185,7 +200,7 @@ def events_table(events: Sequence[RiskEventView], *, key: str) -> list[int]:
     rows = [
         {
             "Time": formats.clock(event.at),
-            "Event": word(EVENTS, event.kind),
+            "Event": event_word(event),
             "Action": word(ACTIONS, event.action),
             "Strategy": event.strategy,
             "Account": event.account or "all",
@@ -195,7 +210,6 @@ def events_table(events: Sequence[RiskEventView], *, key: str) -> list[int]:
         }
         for event in events
     ]
-    st.space("medium")  # the table's toolbar, always there on a touch screen, lies over what stands above it
     chosen = st.dataframe(
         pd.DataFrame(rows),
         key=key,
@@ -214,13 +228,14 @@ def _table(rows: list[dict[str, Any]], *, alt: str, right: Sequence[str] = ()) -
     if "Why" in frame and not frame["Why"].any():
         frame = frame.drop(columns="Why")
     frame = frame.map(_unbroken).rename(columns=_unbroken)
-    to_right = [name for name in map(_unbroken, (*right, "P")) if name in frame]
+    to_right = [name for name in map(_unbroken, (*right, *PROFITS)) if name in frame]
     heads = [f"th.col_heading.col{place}" for place, name in enumerate(frame) if name in to_right]
     shown = frame.style.set_properties(subset=to_right, **RIGHT_CELLS)
     if heads:
         shown = shown.set_table_styles([{"selector": head, "props": list(RIGHT_CELLS.items())} for head in heads])
-    if "P" in frame:
-        shown = shown.map(_profit_style, subset=["P"])
+    coloured = [name for name in map(_unbroken, PROFITS) if name in frame]
+    if coloured:
+        shown = shown.map(_profit_style, subset=coloured)
     height: int | Literal["content"] = "content" if len(rows) <= WHOLE_ROWS else SCROLLED_HEIGHT
     st.table(shown, border="horizontal", hide_index=True, height=height, alt=alt)
 
@@ -230,12 +245,6 @@ def _unbroken(cell: Any) -> Any:
     if not isinstance(cell, str) or len(cell) > SHORT:
         return cell
     return cell.replace(" ", "\u00a0").replace("₹", "\u2060₹")
-
-
-def _stage(stage: str, account: PreviewAccount) -> str:
-    """Return the stage in words; there is no "then" where nothing goes before."""
-    stages = {order.stage for order in account.orders}
-    return stage if len(stages) > 1 else stage.removeprefix("then ").removesuffix(" first")
 
 
 def _profit_style(text: str) -> str:
@@ -264,6 +273,16 @@ def _price_state(position: PositionView, behind: float) -> str:
         return "no price"
     age = formats.age(_older(position.ltp_age_seconds, behind))
     return age if position.confirmed and behind <= FRESH_SECONDS else f"unconfirmed, {age}"
+
+
+def short_contract(symbol: str) -> str:
+    """Return an option's strike and side without underlying and expiry; what is no option stays as it is.
+
+    >>> [short_contract(one) for one in ("NIFTY23NOV2626000CE", "VEDL25APR24292.5PE", "BANKNIFTY29DEC26FUT")]
+    ['26000 CE', '292.5 PE', 'BANKNIFTY29DEC26FUT']
+    """
+    found = _OPTION.fullmatch(symbol)
+    return f"{found['strike']} {found['side']}" if found else symbol
 
 
 def _older(seconds: float | None, behind: float) -> float | None:

@@ -6,6 +6,8 @@ from typing import Literal
 
 import streamlit as st
 
+from engine.services.views import RiskEventView
+
 Colour = Literal["red", "orange", "blue", "green", "gray"]
 
 RUN_STATES: dict[str, tuple[str, Colour]] = {
@@ -121,6 +123,11 @@ def run_state_badge(state: str) -> None:
     """Show a run's state."""
     label, colour = RUN_STATES.get(state, (state, "gray"))
     st.badge(label, color=colour)
+
+
+def event_word(event: RiskEventView) -> str:
+    """Return what a risk event is called; a gap without an engine is recorded as blind, but no price was missing."""
+    return "No engine ran" if "unwatched_from" in event.knew else word(EVENTS, event.kind)
 
 
 def word(words: dict[str, str], key: str) -> str:

@@ -131,7 +131,7 @@ def test_stopped_engine_says_what_stays_open(tmp_path: Path) -> None:
         run = house.execute(house.straddle())
         house.until_open(run)
         assert house.engine.stop() == 0
-        wait_until(lambda: [line for line in house.engine.lines if "stopped with 1 open runs" in line])
+        wait_until(lambda: [line for line in house.engine.lines if "stopped with 1 open run," in line])
 
 
 def test_lifeline_that_closes_ends_the_engine(tmp_path: Path) -> None:

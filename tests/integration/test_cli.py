@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -95,7 +97,13 @@ def test_dry_run_shows_every_order_and_sends_none(say: Console, house: House) ->
     shown = [order for account in said.document["accounts"] for order in account["orders"]]
     assert {order["action"] for order in shown} == {"SELL"}
     assert len(shown) == 4
-    assert "nothing was sent" in say("execute", "Straddle", "--dry-run").out
+    words = say("execute", "Straddle", "--dry-run").out
+    assert "nothing was sent" in words
+    assert "  sold legs: SELL" in words
+    assert "then sold legs" not in words  # nothing goes before them
+    assert "margin of one structure ₹" in words
+    assert "from the margin table (" in words
+    assert "1 lots" not in words
     assert orders(house) == before
 
 
@@ -133,10 +141,15 @@ def test_halt_closes_what_is_open_and_rearm_allows_entries_again(say: Console, h
     assert halted.code == 0
     assert "1 open run is being closed" in halted.out
     house.until_closed(run)
+    status = say("status").out
+    assert status.startswith("HALTED: ")
+    assert "rearm" in status.splitlines()[0]
+    assert "No run is open" in say("halt").out
     refused = say("execute", "Straddle")
     assert refused.code == 1
     assert "kill switch" in refused.err
     assert say("rearm").code == 0
+    assert "HALTED" not in say("status").out
     assert house.net("Asha") == {}
     assert house.net("Ravi") == {}
 
@@ -155,7 +168,7 @@ def test_accounts_that_name_nobody_never_mean_everybody(say: Console, house: Hou
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("execute", "Nobody's"), "there is no strategy"),
+        (("execute", "Nobody's"), 'there is no strategy "Nobody\'s"; there are Straddle'),
         (("execute", "Straddle", "--accounts", "Nobody"), "there is no account 'Nobody'"),
         (("exit", "4711"), "4711"),
         (("accounts", "test", "Nobody"), "there is no account"),
@@ -177,6 +190,38 @@ def test_wrong_usage_ends_with_two(say: Console, arguments: tuple[str, ...]) -> 
     assert say(*arguments).code == 2
 
 
+def test_a_run_is_asked_for_by_its_number(say: Console) -> None:
+    assert "'Straddle' is no run: say its number, as `status` shows it" in say("exit", "Straddle").err
+
+
+def test_profit_is_written_as_on_the_pages(say: Console, house: House) -> None:
+    run = say("execute", "Straddle", "--accounts", "Asha", "--wait", "30", "--json").document["id"]
+    left = say("exit", str(run), "--wait", "30").out
+    assert re.search(r"closed, P ([+−]₹[\d,]+\.\d\d|₹0\.00)", left), left
+
+
+def test_accounts_stand_in_one_order_everywhere(say: Console, house: House) -> None:
+    """Whichever way a command names them."""
+    names = [row["name"] for row in say("accounts", "list", "--json").document]
+    assert [row["name"] for row in say("status", "--json").document["live"]["accounts"]] == names
+    shown = say("execute", "Straddle", "--accounts", "Ravi,Asha", "--dry-run", "--json").document["accounts"]
+    assert [row["account"] for row in shown] == [name for name in names if name in {"Asha", "Ravi"}]
+    run = say("execute", "Straddle", "--accounts", "Ravi,Asha", "--wait", "30", "--json").document
+    assert [row["account"] for row in run["accounts"]] == [row["account"] for row in shown]
+    assert list(dict.fromkeys(row["account"] for row in run["positions"])) == [row["account"] for row in shown]
+    assert say("exit", str(run["id"]), "--wait", "30").code == 0
+
+
+def test_a_taken_port_of_the_paper_exchange_is_named(say: Console) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        said = say("paper", "--port", str(port))
+    assert said.code == 1
+    assert f"port {port} of 127.0.0.1 is taken" in said.err
+
+
 def test_account_is_added_with_its_key_from_standard_input_and_tested(say: Console, house: House) -> None:
     house.paper.add_account("made-up-key-kiran", funds=500_000, name="Kiran")
     where = ("--host", house.paper.url, "--ws", house.paper.ws_url)
@@ -186,7 +231,7 @@ def test_account_is_added_with_its_key_from_standard_input_and_tested(say: Conso
     assert added.document["name"] == "Kiran"
     assert "made-up-key" not in added.out
     assert say("accounts", "test", "Kiran").code == 0
-    assert "Kiran" in say("accounts", "list").out
+    assert "Kiran  paper exchange at 127.0.0.1:" in say("accounts", "list").out
     assert {row["name"] for row in say("accounts", "list", "--json").document} == {"Asha", "Ravi", "Kiran"}
     refused = say("accounts", "add", "--name", "Wrong", *where, typed="no-such-key\n")
     assert refused.code == 1
@@ -217,6 +262,10 @@ def test_engine_that_is_down_is_told_with_four(tmp_path: Path, monkeypatch: pyte
         assert say("status").code == 4
         assert say("execute", "Straddle").code == 4
         assert say("execute", "Straddle", "--dry-run").code == 4
+        armed = say("rearm")
+        assert armed.code == 4
+        assert "entries are allowed again as soon as an engine runs" in armed.err
+        assert "close at the broker" not in armed.err
         halted = say("halt", "--json")
         assert halted.code == 4
         assert halted.document["error"]

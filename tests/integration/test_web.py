@@ -181,6 +181,16 @@ def test_a_wrong_field_is_named_and_what_was_typed_survives(empty: Server, field
     assert 'aria-invalid="true"' in answer.text
 
 
+def test_everything_that_is_wrong_with_a_registration_is_said_at_once(empty: Server) -> None:
+    answer = register(empty, "a", "10.2.99.1", email="nowhere", password="weak", again="other")
+    for says in (
+        "Username must have 3 to 32", "E-mail (optional) is no e-mail", "Password must have 8 to 128",
+        "Password again differs",
+    ):  # fmt: skip
+        assert says in answer.text
+    assert answer.text.count("autofocus") == 1
+
+
 def test_a_form_from_elsewhere_is_refused(empty: Server) -> None:
     fields = {"username": "mallory", "password": GOOD, "again": GOOD}
     for number, headers in enumerate(
