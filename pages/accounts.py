@@ -9,6 +9,7 @@ from engine.services.views import AccountDraft, AccountView
 from pages.components import formats
 from pages.components.gate import fragment_desk
 from pages.components.live import read_now
+from pages.components.notes import note
 from pages.components.shell import require_desk
 from pages.components.tables import accounts_table
 
@@ -129,7 +130,7 @@ def add(desk: Desk) -> None:
         st.error(str(error), title="Not added")
     else:
         st.session_state[ROUND] = turn + 1
-        st.toast(f"{added.name} is added.", icon=":material/check:")
+        note(f"{added.name} is added.")
         st.rerun()
 
 

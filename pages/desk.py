@@ -9,6 +9,7 @@ from pages.components import formats, places
 from pages.components.attention import show_matters
 from pages.components.gate import fragment_desk
 from pages.components.live import read_now
+from pages.components.notes import note
 from pages.components.orders import close_run_buttons
 from pages.components.run_card import accounts_line, limits_line, run_head
 from pages.components.shell import require_desk
@@ -64,7 +65,7 @@ def start_with_paper_accounts(desk: Desk) -> None:
     except ServiceError as error:
         st.error(str(error))
         return
-    st.toast(f"{formats.count(len(accounts), 'paper account')} ready.", icon=":material/check:")
+    note(f"{formats.count(len(accounts), 'paper account')} ready.")
     st.rerun()
 
 

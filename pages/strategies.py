@@ -8,6 +8,7 @@ from engine.desk import Desk, InvalidInput, ServiceError
 from engine.services.views import AccountView, LegDraft, StrategyDraft, StrategyView
 from pages.components import formats, places
 from pages.components.gate import provide
+from pages.components.notes import note
 from pages.components.run_card import limits_words
 from pages.components.send_panel import send_panel
 from pages.components.shell import require_desk
@@ -27,11 +28,11 @@ def use_template(key: str, account_ids: list[int]) -> None:
             return
         made = desk.create_from_template(key, account_ids)
     except ServiceError as error:
-        st.toast(str(error), icon=":material/error:")
+        note(str(error), wrong=True)
         return
     st.session_state[CHOSEN] = made.id
     st.session_state[TAB] = MINE
-    st.toast(f"{made.name} is ready.", icon=":material/check:")
+    note(f"{made.name} is ready.")
 
 
 def templates(desk: Desk, accounts: list[AccountView]) -> None:
@@ -120,6 +121,7 @@ def save(desk: Desk, typed: StrategyDraft, strategy: StrategyView | None) -> Non
         st.error(str(error), title="Not saved")
     else:
         st.session_state["strategies-saved"] = saved.id
+        note("Saved.")
         st.rerun()
 
 
@@ -139,7 +141,6 @@ strategies = desk.strategies()
 if (saved := st.session_state.pop("strategies-saved", None)) is not None:
     st.session_state[CHOSEN] = saved
     st.session_state[TAB] = MINE
-    st.toast("Saved.", icon=":material/check:")
 tabs = st.tabs([MINE, TEMPLATES, NEW], key=TAB, default=MINE if strategies else TEMPLATES, on_change="rerun")
 if tabs[0].open:
     with tabs[0]:

@@ -18,6 +18,7 @@ from engine.desk import Desk, ServiceError
 from engine.services.views import CommandView, LiveView, RunView
 from pages.components import formats, gate
 from pages.components.live import read_now
+from pages.components.notes import note
 from pages.components.tables import exit_orders_table
 
 ASKED = "orders-asked"
@@ -95,7 +96,7 @@ def open_asked_dialog(desk: Desk) -> None:
         return
     run = next((run for run in live.open_runs if run.id == asked.run_id), None)
     if run is None:
-        st.toast("This run has ended.", icon=":material/info:")
+        note("This run has ended.")
         return
     # the title says whether all of the run is meant: it is not known before
     dialog = st.dialog(formats.plain(asked.title), icon=":material/logout:", width="medium")

@@ -12,6 +12,7 @@ from engine.desk import Desk, ServiceError
 from engine.services.views import AccountView, CommandView, PreviewView, StrategyView
 from pages.components import formats, gate, places
 from pages.components.live import read_now
+from pages.components.notes import note
 from pages.components.orders import WAITING
 from pages.components.tables import preview_accounts_table, preview_legs_table, preview_orders_table
 
@@ -76,7 +77,7 @@ def ask_preview(strategy: StrategyView, chosen_key: str) -> None:
             return
         view = desk.request_preview(strategy.id, list(chosen))
     except ServiceError as error:
-        st.toast(str(error), icon=":material/error:")
+        note(str(error), wrong=True)
         return
     st.session_state[_place(strategy.id)] = Sending(
         preview_id=view.id,

@@ -9,6 +9,7 @@ from pages.components import gate, places
 from pages.components.freshness import engine_badge, freshness_badge
 from pages.components.links import same_tab_link
 from pages.components.live import read_now
+from pages.components.notes import show_notes
 from pages.components.orders import ask_kill_switch, open_asked_dialog, rearm_button, show_followed
 from pages.components.words import is_paper, venue_badge
 
@@ -18,12 +19,12 @@ FRAMED = "page-is-framed"
 def main() -> None:
     """Run the page that the browser asks for, inside the frame."""
     st.set_page_config(page_title="AlgoMirror", page_icon=places.ICON, layout="wide")
-    pages = [
-        st.Page(places.DESK, title="Desk", icon=":material/space_dashboard:", default=True),
-        st.Page(places.STRATEGIES, title="Strategies", icon=":material/account_tree:"),
-        st.Page(places.POSITIONS, title="Positions", icon=":material/stacked_line_chart:"),
-        st.Page(places.ACCOUNTS, title="Accounts", icon=":material/family_restroom:"),
-        st.Page(places.RISK_EVENTS, title="Risk events", icon=":material/shield:"),
+    pages = [  # without icons: on a phone all five stand in one line
+        st.Page(places.DESK, title="Desk", default=True),
+        st.Page(places.STRATEGIES, title="Strategies"),
+        st.Page(places.POSITIONS, title="Positions"),
+        st.Page(places.ACCOUNTS, title="Accounts"),
+        st.Page(places.RISK_EVENTS, title="Risk events"),
     ]
     page = st.navigation(pages, position="hidden")  # Streamlit's own menu is a sidebar over the page on a phone
     desk = gate.checked_desk()
@@ -46,6 +47,7 @@ def main() -> None:
             same_tab_link("Log out", "/logout", icon=":material/logout:")
     _heartbeat()
     open_asked_dialog(desk)
+    show_notes()
     st.session_state[FRAMED] = True
     try:
         page.run()

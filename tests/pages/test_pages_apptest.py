@@ -15,7 +15,7 @@ from engine.desk import Desk, Unavailable
 from engine.services.errors import ConnectionFailed
 from engine.services.identity import Caller
 from engine.services.views import AccountView
-from engine.store.tables import Command, CommandState, RiskLimit, Role, StrategyExecution, TradingAccount
+from engine.store.tables import Command, CommandState, RiskEvent, RiskLimit, Role, StrategyExecution, TradingAccount
 from pages.components import gate
 from pages.components.orders import Asked
 from tests.desk_factory import NOW, DeskFactory, sample_live, sample_preview
@@ -168,6 +168,9 @@ def test_a_template_becomes_a_strategy_for_all_accounts(scene: Scene) -> None:
     strategy = scene.desk.strategies()[0]
     assert (strategy.name, strategy.account_ids) == ("Short straddle, NIFTY", [account.id for account in accounts])
     assert at.selectbox(key="chosen-strategy").value == strategy.id
+    assert [success.value for success in at.success] == ["Short straddle, NIFTY is ready."]
+    assert not at.toast  # it would lie over the kill switch
+    assert not at.run().success  # said once
 
 
 def test_preview_then_execute_writes_one_command_and_shows_what_became_of_it(scene: Scene) -> None:
@@ -190,6 +193,32 @@ def test_preview_then_execute_writes_one_command_and_shows_what_became_of_it(sce
     scene.answer("execute", {"run_id": 7, "message": "Run 7 has begun on 2 accounts."})
     at.run()
     assert [success.value for success in at.success] == ["Run 7 has begun on 2 accounts."]
+
+
+def test_the_run_that_execute_began_is_told_first_and_not_warned_of(scene: Scene) -> None:
+    accounts = scene.family_with_runs()
+    strategy = scene.desk.create_from_template("short_straddle", [account.id for account in accounts])
+    at = scene.open("strategies")
+    at.button(key="preview").click().run()
+    preview = sample_preview(accounts, as_of=NOW, strategy_id=strategy.id)
+    scene.answer("preview", {"preview": preview.model_dump(mode="json")})
+    at.run()
+    assert "from the margin table, row “other day”" in texts(at)
+    at.button(key="execute").click().run()
+    scene.answer("execute", {"run_id": 7, "message": "Run 7 has begun."})
+    run = StrategyExecution(
+        id=7, owner_id=scene.caller.user_id, strategy_id=strategy.id, version_id=strategy.version_id, venue="live",
+        state="open", created_at=NOW,
+    )  # fmt: skip
+    with scene.factory.database.write() as session:
+        session.add(run)
+    at.run()
+    assert [success.value for success in at.success] == ["Run 7 has begun."]
+    assert not at.warning
+    shown = [element.type for element in at.main]
+    assert shown.index("success") < shown.index("button_group")
+    at.button(key="preview").click().run()  # another one beside it
+    assert [warning.value for warning in at.warning] == ["A run of this strategy is open already (7)."]
 
 
 def test_a_run_that_was_refused_says_why_and_stages_without_hedges_have_no_then(scene: Scene) -> None:
@@ -407,6 +436,32 @@ def test_a_risk_event_shows_what_the_engine_knew(scene: Scene) -> None:
     assert "Asha 1.2 s, Ravi –" in shown
     assert "Trailing stop" in shown
     assert "{" not in shown
+    assert {metric.label for metric in at.metric} == {"Value", "Limit"}
+
+
+def test_a_gap_without_an_engine_is_not_called_a_missing_price(scene: Scene) -> None:
+    with scene.factory.database.write() as session:
+        for number, knew in ((1, {"unwatched_from": "x"}), (2, {"profit": None})):
+            session.add(
+                RiskEvent(
+                    id=number, at=NOW, owner_id=scene.caller.user_id, kind="blind", action="alert_only",
+                    message="-", knew=knew,
+                )
+            )  # fmt: skip
+    shown = tables(scene.open("risk_events"))
+    assert shown.count("No engine ran") == 1
+    assert shown.count("Blind: no confirmed price") == 1
+
+
+def test_all_exit_orders_of_an_event_are_named(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.factory.risk_event(scene.caller)
+    ids = [f"2611200000{number}" for number in range(12)]
+    (event,) = scene.desk.risk_events()
+    monkeypatch.setattr(Desk, "risk_events", lambda _desk, limit: [event.model_copy(update={"order_ids": ids})])
+    at = scene.open("risk_events")
+    at.session_state["risk-events"] = {"selection": {"rows": [0], "columns": [], "cells": []}}
+    at.run()
+    assert f"Exit orders: {', '.join(ids)}" in texts(at)
 
 
 def test_the_kill_switch_without_runs_still_stops_entries(scene: Scene) -> None:
