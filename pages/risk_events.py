@@ -15,9 +15,8 @@ events = desk.risk_events(limit=200)
 if not events:
     st.caption("No risk event so far. Stops, targets, square-offs, alarms and the kill switch are recorded here.")
 else:
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption("Newest first. Choose a row to see what the engine knew.", width="stretch")
-        st.button("Refresh", key="refresh-events", icon=":material/refresh:")
+    st.caption("Newest first. Choose a row to see what the engine knew.")
+    st.button("Refresh", key="refresh-events", icon=":material/refresh:")  # left of where the table's toolbar appears
     chosen = events_table(events, key="risk-events")
     for event in (events[place] for place in chosen if place < len(events)):
         with st.container(border=True):
@@ -26,7 +25,7 @@ else:
             st.caption(
                 f"{formats.clock(event.at)} IST · event {event.id}" + (f" · run {event.run_id}" if event.run_id else "")
             )
-            with st.grid(2, min_column_width=150):
+            with st.grid(2, min_column_width=220):
                 st.metric("Value", formats.profit(event.value_paise), border=True)
                 st.metric("Limit", formats.profit(event.threshold_paise), border=True)
             orders = formats.plain(", ".join(event.order_ids))

@@ -43,7 +43,7 @@ def strategy_form(
             "To delete a leg, tick the box at the left of its row, then press the bin above the table."
         )
         warn_of_twins(draft.legs)
-        st.space("medium")  # the editor's toolbar lies over what stands above it on a touch screen
+        st.space("small")  # the editor's toolbar lies over what stands above it on a touch screen
         legs = _legs(draft.legs, key)
         st.markdown("**Limits of a run**")
         limits = _limits(draft.limits, key)

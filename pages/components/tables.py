@@ -39,7 +39,8 @@ SHORT = 24
 
 _OPTION = re.compile(r".+?\d{2}[A-Z]{3}\d{2}(?P<strike>\d+(?:\.\d+)?)(?P<side>CE|PE)")
 
-RIGHT = st.column_config.Column(alignment="right")
+AMOUNT = st.column_config.Column(alignment="right", width=140)
+"""Wide enough for crores: what does not fit is cut at the left, with the minus sign."""
 RIGHT_CELLS = {"text-align": "right !important"}
 PROFITS = ("P", "P today")
 PROFIT_COLOURS = {"light": ("#166534", "#b91c1c"), "dark": ("#4ade80", "#f87171")}
@@ -217,7 +218,7 @@ def events_table(events: Sequence[RiskEventView], *, key: str) -> list[int]:
         alt="Risk events",
         on_select="rerun",
         selection_mode="single-row",
-        column_config={"Value": RIGHT, "Limit": RIGHT, "What happened": st.column_config.TextColumn(width="large")},
+        column_config={"Value": AMOUNT, "Limit": AMOUNT, "What happened": st.column_config.TextColumn(width="large")},
     )
     return list(chosen.selection.rows)
 
