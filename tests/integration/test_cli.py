@@ -19,7 +19,7 @@ import pytest
 from engine import cli
 from engine.store.tables import Role, User
 from tests.house import House
-from tests.paper_server import ROOT
+from tests.paper_server import ROOT, PaperServer
 
 
 @dataclass
@@ -246,6 +246,18 @@ def test_another_user_sees_nothing_of_the_admins(say: Console, house: House) -> 
     assert say("accounts", "list", "--as", "OTHER").out.strip() == "no accounts"
     assert say("execute", "Straddle", "--as", "other").code == 1
     assert say("strategies", "list", "--as", "asha").code == 0
+
+
+def test_accounts_of_two_exchanges_are_refused_in_words(say: Console, house: House, tmp_path: Path) -> None:
+    with PaperServer(state=tmp_path / "other.db") as other:
+        other.add_account("made-up-key-dev", funds=500_000, name="Dev")
+        where = ("--host", other.url, "--ws", other.ws_url)
+        assert say("accounts", "add", "--name", "Dev", *where, typed="made-up-key-dev\n").code == 0
+        said = say("execute", "Straddle", "--accounts", "Asha,Dev", "--dry-run")
+    assert said.code == 1
+    assert "These accounts are at 2 exchanges" in said.err
+    for url in (house.paper.url, other.url):
+        assert f"the paper exchange at {url.removeprefix('http://')}" in said.err
 
 
 def test_second_engine_ends_with_three(house: House) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
+from engine.runtime.bootstrap import _Show
 from engine.services.ledger import Pass
 from engine.services.showing import live_views
 from engine.services.views import LiveView
 from engine.services.world import trading_day
-from tests.stage import BEGIN, CALL, LOT, Stage
+from engine.settings import Settings
+from engine.store.live import LiveStore
+from tests.stage import CALL, LOT, Stage
 
 SECONDS_TO_MIDNIGHT = 13.5 * 3600
 OWNER = 1
@@ -87,10 +90,11 @@ def test_a_run_begun_today_counts_from_zero(tmp_path: Path) -> None:
 def test_marks_of_the_evening_reach_the_engine_of_the_morning(tmp_path: Path) -> None:
     stage = evening(tmp_path, accounts=1)
     stage.enter()
-    written = LiveView.model_validate_json(priced(stage, 160.0).model_dump_json())
+    live = LiveStore(tmp_path / "live.db")
+    live.write({OWNER: priced(stage, 160.0).model_dump_json()})
+    live.close()
     stage.restart()
-    assert written.marks_day == BEGIN.date()
-    stage.world.day_marks.restore(written.marks_day, written.marks)
+    _Show(Settings(_env_file=None, database_url=f"sqlite:///{tmp_path}/stage.db")).recall(stage.world)
     past_midnight(stage)
     stage.arm()
     assert columns(priced(stage, 158.0)) == [2 * LOT * 100]
