@@ -57,13 +57,16 @@ def clean_host(host: str) -> str:
 def clean_ws_url(ws_url: str, *, host: str, broker: str) -> str:
     """Return the address of the price stream; an empty one is derived from the host.
 
-    The paper exchange serves both on one port; OpenAlgo's own WebSocket server listens on 8765. A path stays: proxies
-    in front of OpenAlgo publish the stream as ``/ws``.
+    The paper exchange serves both on one port; OpenAlgo's own WebSocket server listens on 8765. A host behind TLS has
+    a proxy in front of it, which publishes the stream as ``/ws``, so that the key never leaves in the clear. A given
+    path stays.
 
     >>> clean_ws_url("", host="http://127.0.0.1:5056", broker="paper")
     'ws://127.0.0.1:5056/'
-    >>> clean_ws_url("", host="https://algo.example:5000", broker="zerodha")
-    'ws://algo.example:8765'
+    >>> clean_ws_url("", host="http://192.168.1.5:5000", broker="zerodha")
+    'ws://192.168.1.5:8765'
+    >>> clean_ws_url("", host="https://algo.example", broker="zerodha")
+    'wss://algo.example:443/ws'
     >>> clean_ws_url("WSS://Algo.Example.:443/ws", host="https://algo.example", broker="zerodha")
     'wss://algo.example/ws'
     """
@@ -72,6 +75,8 @@ def clean_ws_url(ws_url: str, *, host: str, broker: str) -> str:
         return f"{parts.scheme}://{_place('ws_url', parts)}{parts.path}"
     if broker == PAPER_BROKER:
         return f"ws://{_netloc(host)}/"
+    if urlsplit(host).scheme == "https":
+        return f"wss://{_netloc(host)}/ws"
     name = urlsplit(host).hostname or ""
     return f"ws://{f'[{name}]' if ':' in name else name}:{LIVE_WS_PORT}"
 
