@@ -20,7 +20,7 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from engine.broker.answers import Acknowledged, NoAnswer, Placed, PlacementOutcome
+from engine.broker.answers import Acknowledged, ChangeOutcome, NoAnswer, Placed, PlacementOutcome
 from engine.domain.calendar import ALWAYS_OPEN, INDIA
 from engine.domain.evidence import AccountBooks, Instrument, SeenOrder, SeenTrade
 from engine.domain.instruments import Action, Contract, Exchange, InstrumentType, PriceType
@@ -45,6 +45,8 @@ from engine.services.messages import (
     FeedChanged,
     FundsRead,
     Message,
+    ModifyAnswered,
+    Probed,
     Pushed,
     QuotesRead,
     Resolved,
@@ -98,11 +100,14 @@ class Broker:
     account_id: int
     clock: StageClock
     mode: str = "analyze"
+    name: str = "stage"
+    semi_auto: bool = False
     funds: int = 10**12
     price: dict[str, float] = field(default_factory=lambda: {CALL: 150.0, PUT: 120.0, HEDGE: 20.0})
     orders: dict[str, SeenOrder] = field(default_factory=dict)
     trades: list[SeenTrade] = field(default_factory=list)
     carried: dict[Instrument, int] = field(default_factory=dict)
+    held: dict[Instrument, int] = field(default_factory=dict)
     ids: Any = field(default_factory=lambda: itertools.count(1))
 
     def take(
@@ -151,7 +156,16 @@ class Broker:
     def books(self) -> AccountBooks:
         """The three books as a read begun now shows them."""
         begun = self.clock.now() + timedelta(milliseconds=1)
-        return AccountBooks(self.mode, begun, begun, tuple(self.orders.values()), tuple(self.trades), self.positions())
+        return AccountBooks(
+            self.mode,
+            begun,
+            begun,
+            tuple(self.orders.values()),
+            tuple(self.trades),
+            self.positions(),
+            self.name,
+            self.held,
+        )
 
 
 Placement = Callable[["FakeHands", Order], PlacementOutcome | None]
@@ -182,6 +196,11 @@ def fail(_hands: FakeHands, _order: Order) -> PlacementOutcome:
     return NoAnswer("the line was cut")
 
 
+def take_change(_hands: FakeHands, order: Order, _price: float) -> ChangeOutcome:
+    """Take a modification; the order rests on at its new price."""
+    return Acknowledged(order.orderid or "")
+
+
 class FakeHands:
     """Hands that do everything at once. ``placements`` scripts what becomes of the next orders, ``usual`` of others."""
 
@@ -193,6 +212,8 @@ class FakeHands:
         self.placements: list[Placement] = []
         self.usual: Placement = fill_at_once
         self.sent: list[Order] = []
+        self.modified: list[tuple[Order, float]] = []
+        self.modifies: Callable[[FakeHands, Order, float], ChangeOutcome] = take_change
         self.licences: list[Licence] = []
         self.shows_tags = False
         self.silent: set[str] = set()
@@ -206,7 +227,7 @@ class FakeHands:
 
     def connect(self) -> None:
         if "connect" not in self.silent:
-            self.inbox.put(Connected(self.account_id, "stage", self.broker.mode))
+            self.inbox.put(Connected(self.account_id, self.broker.name, self.broker.mode))
 
     def send(self, order: Order, licence: Licence) -> None:
         self.sent.append(order)
@@ -223,7 +244,16 @@ class FakeHands:
             self.broker.end(order.orderid, "cancelled")
         self.inbox.put(CancelAnswered(order.id, Acknowledged(order.orderid)))
 
-    def read_books(self) -> None:
+    def modify(self, order: Order, price: float) -> None:
+        self.modified.append((order, price))
+        outcome: ChangeOutcome = self.modifies(self, order, price)
+        self.inbox.put(ModifyAnswered(order.id, price, outcome))
+
+    def probe(self) -> None:
+        if "probe" not in self.silent:
+            self.inbox.put(Probed(self.account_id, self.broker.semi_auto))
+
+    def read_books(self, *, holdings: bool = False) -> None:
         if "books" in self.silent:
             return
         books = self.broker.books() if self.books_now is None else self.books_now()

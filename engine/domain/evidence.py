@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -62,7 +62,8 @@ class SeenTrade:
 class AccountBooks:
     """Order, trade and position book of one account, read one after the other; ``net`` is signed.
 
-    ``broker`` is the name that the server gives, empty where it was not asked.
+    ``broker`` is the name that the server gives, empty where it was not asked. ``held``: shares of earlier days,
+    which a position book does not show; kept under CNC.
     """
 
     mode: str
@@ -72,6 +73,11 @@ class AccountBooks:
     trades: tuple[SeenTrade, ...]
     net: Mapping[Instrument, int]
     broker: str = ""
+    held: Mapping[Instrument, int] = field(default_factory=dict)
+
+    def owned(self, instrument: Instrument) -> int:
+        """Return N: the net of the position book, for CNC with what is held from earlier days (RULES 6)."""
+        return self.net.get(instrument, 0) + self.held.get(instrument, 0)
 
     def traded(self) -> dict[str, int]:
         """Units traded per broker order id."""

@@ -56,7 +56,9 @@ class Order:
 
     ``visible_before``: broker ids of the same class that stood in the books when it was sent. ``quiet_until``: before
     it, absence proves nothing; None while the connection is still open. ``absent_since``: begin of the first valid
-    read after the quiet time that showed neither the order nor a movement.
+    read after the quiet time that showed neither the order nor a movement. ``price``: the newest limit asked for, 0 for
+    none; ``reprices`` counts its modifications. ``smart``: sent as a smart order that brings the position to 0.
+    ``estimated``: what filled was inferred from the net position. ``declared_by``: the user who said what became of it.
     """
 
     id: int
@@ -88,6 +90,11 @@ class Order:
     answered_at: datetime | None
     quiet_until: datetime | None
     absent_since: datetime | None
+    reprices: int = 0
+    repriced_at: datetime | None = None
+    smart: bool = False
+    estimated: bool = False
+    declared_by: int | None = None
     updated_at: datetime
 
     @property

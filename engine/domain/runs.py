@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -34,9 +34,18 @@ class AccountState(StrEnum):
     SKIPPED = "skipped"
     UNWINDING = "unwinding"
     FLAT = "flat"
+    TAKEN_OVER = "taken_over"
 
 
-ENTRY_ENDED = frozenset({AccountState.ENTERED, AccountState.SKIPPED, AccountState.UNWINDING, AccountState.FLAT})
+ENTRY_ENDED = frozenset(
+    {
+        AccountState.ENTERED,
+        AccountState.SKIPPED,
+        AccountState.UNWINDING,
+        AccountState.FLAT,
+        AccountState.TAKEN_OVER,
+    }
+)
 
 
 class PlanState(StrEnum):
@@ -108,7 +117,11 @@ class ExitPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charge:
-    """An outside trade that closed part of a run, booked as a fill without an order of ours (RULES 6)."""
+    """What changed a run's position without an order of ours, booked as a fill (RULES 6).
+
+    ``source``: charge (an outside trade closed it), crossing (against another run), settlement (at expiry), conversion
+    (to another product), adopted (taken over from outside).
+    """
 
     id: int
     execution_id: int
@@ -118,3 +131,22 @@ class Charge:
     value_paise: int
     estimated: bool
     at: datetime
+    source: str = "charge"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountMemory:
+    """What must still be known of an account after a restart (RULES 5, "valid").
+
+    ``broker`` and ``mode`` are those with which it was armed. ``opening``: what ``day`` began with; ``carried``: the
+    net in the last valid books of a session; both as (symbol, exchange, product, signed quantity).
+    """
+
+    account_id: int
+    broker: str
+    mode: str
+    armed_at: datetime | None = None
+    day: date | None = None
+    opening: tuple[tuple[str, str, str, int], ...] = ()
+    carried: tuple[tuple[str, str, str, int], ...] = ()
+    carried_at: datetime | None = None

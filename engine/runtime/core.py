@@ -14,7 +14,18 @@ from sqlalchemy.exc import OperationalError
 from engine.domain.orders import OrderState
 from engine.domain.runs import RUN_ENDED, Run, RunState
 from engine.runtime.inbox import Inbox
-from engine.services import entry, exiting, monitor, outcomes, placing, polling, previewing, reading, recovery
+from engine.services import (
+    entry,
+    exiting,
+    monitor,
+    outcomes,
+    placing,
+    polling,
+    previewing,
+    reading,
+    recovery,
+    repricing,
+)
 from engine.services.intake import Intake
 from engine.services.journal import Journal, LeaseLostError
 from engine.services.ledger import Ledger, Pass
@@ -28,6 +39,8 @@ from engine.services.messages import (
     FeedChanged,
     FundsRead,
     Message,
+    ModifyAnswered,
+    Probed,
     Pushed,
     QuotesRead,
     Resolved,
@@ -267,6 +280,10 @@ class Core:
                 outcomes.on_answered(changes, world, message)
             case CancelAnswered():
                 outcomes.on_cancel_answered(changes, world, message)
+            case ModifyAnswered():
+                repricing.on_modify_answered(changes, world, message)
+            case Probed():
+                reading.on_probed(changes, world, message)
             case Pushed():
                 outcomes.on_pushed(changes, world, message)
             case BooksRead():
@@ -278,6 +295,8 @@ class Core:
             case QuotesRead(venue=venue, prices=prices, at=at):
                 for symbol, ltp in prices.items():
                     world.prices.quote(venue, symbol, ltp, at)
+                for symbol, (bid, ask) in message.touches.items():
+                    world.prices.touch(venue, symbol, bid, ask, at)
             case FeedChanged(account_id=account_id, state=state):
                 account = world.accounts.get(account_id)
                 if account is not None:

@@ -9,18 +9,18 @@ from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from engine.broker.answers import NotSent, PlacementOutcome
+from engine.broker.answers import ChangeOutcome, NotSent, PlacementOutcome, Refused, Unclear
 from engine.broker.client import OpenAlgoClient
 from engine.broker.errors import BrokerError
 from engine.broker.feed import Connected as StreamUp
 from engine.broker.feed import Connecting, Down, LoginRefused, OrderPush, StreamState, Subscribed, Tick
 from engine.broker.funds import FundsModel, available_paise
-from engine.broker.models import Book, OrderRow, OrderStatus, PositionRow, TradeRow
-from engine.broker.requests import OrderRequest
+from engine.broker.models import Book, Holdings, OrderRow, OrderStatus, PositionRow, TradeRow
+from engine.broker.requests import ModifyRequest, OrderRequest
 from engine.broker.stream import OpenAlgoStream
 from engine.domain.errors import DomainError
 from engine.domain.evidence import AccountBooks, Instrument, SeenOrder, SeenTrade
-from engine.domain.instruments import Exchange
+from engine.domain.instruments import Exchange, PriceType, Product
 from engine.domain.legs import Leg
 from engine.domain.orders import Order
 from engine.runtime.clock import boot_seconds, steady_now
@@ -33,6 +33,8 @@ from engine.services.messages import (
     FeedChanged,
     FundsRead,
     Message,
+    ModifyAnswered,
+    Probed,
     Pushed,
     QuotesRead,
     Resolved,
@@ -42,6 +44,9 @@ from engine.services.resolution import resolve
 from engine.services.world import Licence
 
 _log = logging.getLogger(__name__)
+PROBED_ID = "1"
+"""An order id that no broker gives: cancelling it changes nothing."""
+
 MOST_WORKERS = 32
 """Threads of an account at most: 4 that work, and those set aside that still listen."""
 
@@ -145,6 +150,49 @@ class AccountHands:
 
         self._submit(self._workers, work)
 
+    def modify(self, order: Order, price: float) -> None:
+        """Ask to change a working order to a limit at ``price`` (₹); the server wants every field again."""
+
+        def work() -> None:
+            outcome: ChangeOutcome
+            try:
+                request = ModifyRequest(
+                    order.orderid or "",
+                    OrderRequest(
+                        strategy=order.tag,
+                        symbol=order.symbol,
+                        exchange=order.exchange,
+                        action=order.action,
+                        quantity=order.quantity,
+                        product=order.product,
+                        price_type=PriceType.LIMIT,
+                        price=price,
+                    ),
+                )
+            except DomainError as error:
+                outcome = NotSent(str(error))
+            else:
+                outcome = self._client.modify_order(request)
+            self._inbox.put(ModifyAnswered(order.id, price, outcome))
+
+        self._submit(self._workers, work)
+
+    def probe(self) -> None:
+        """Find out whether the account queues orders for approval: its live server then refuses any cancellation."""
+
+        def work() -> None:
+            outcome = self._client.cancel_order(PROBED_ID)
+            match outcome:
+                case Refused(status_code=403, message=words):
+                    semi_auto: bool | None = "semi" in words.casefold()
+                case Refused(message=words) | Unclear(detail=words):
+                    semi_auto = False
+                case _:
+                    semi_auto, words = None, str(outcome)
+            self._inbox.put(Probed(self._account_id, semi_auto, words))
+
+        self._submit(self._workers, work)
+
     # ── reads ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def connect(self) -> None:
@@ -156,14 +204,16 @@ class AccountHands:
 
         self._read("connect", self._asker, work, lambda why: Connected(self._account_id, "", "", why))
 
-    def read_books(self) -> None:
-        """Read order, trade and position book, in this order: what the last shows, the first two explain."""
+    def read_books(self, *, holdings: bool = False) -> None:
+        """Read broker, order, trade and position book, in this order: what the last shows, the others explain."""
         begun = steady_now()
 
         def work() -> BooksRead:
+            broker = self._client.ping().broker
             orders, trades = self._client.orderbook(), self._client.tradebook()
             positions = self._client.positionbook()
-            return BooksRead(self._account_id, seen_books(orders, trades, positions), begun)
+            shares = self._client.holdings() if holdings else None
+            return BooksRead(self._account_id, seen_books(orders, trades, positions, broker, shares), begun)
 
         self._read("books", self._reader, work, lambda why: BooksRead(self._account_id, None, begun, why))
 
@@ -185,7 +235,12 @@ class AccountHands:
             begun = steady_now()
             quotes = self._client.multiquotes(list(symbols))
             prices = {symbol: quote.ltp for symbol, quote in quotes.items() if not isinstance(quote, str)}
-            return QuotesRead(venue, prices, begun)
+            touches = {
+                symbol: (quote.bid, quote.ask)
+                for symbol, quote in quotes.items()
+                if not isinstance(quote, str) and quote.bid and quote.ask
+            }
+            return QuotesRead(venue, prices, begun, touches=touches)
 
         self._read("quotes", self._asker, work, lambda why: QuotesRead(venue, {}, steady_now(), why))
 
@@ -270,8 +325,14 @@ class AccountHands:
                 pass
 
 
-def seen_books(orders: Book[OrderRow], trades: Book[TradeRow], positions: Book[PositionRow]) -> AccountBooks:
-    """Return the three books as evidence.
+def seen_books(
+    orders: Book[OrderRow],
+    trades: Book[TradeRow],
+    positions: Book[PositionRow],
+    broker: str = "",
+    shares: Holdings | None = None,
+) -> AccountBooks:
+    """Return the books as evidence.
 
     Raises ValueError if the server changed its mode between them, and if a book contradicts itself: two rows of one
     position, an order in two states, one trade twice. Neither a sum nor the last row would be more than a guess.
@@ -301,6 +362,10 @@ def seen_books(orders: Book[OrderRow], trades: Book[TradeRow], positions: Book[P
             for row in trades.rows
         ),
         net={Instrument(row.symbol, row.exchange, row.product): row.quantity for row in positions.rows},
+        broker=broker,
+        held={}
+        if shares is None
+        else {Instrument(row.symbol, row.exchange, Product.CNC): row.quantity for row in shares.rows},
     )
 
 

@@ -153,7 +153,7 @@ def owned_now(changes: Pass, account: Account, run: Run, key: Key) -> int:
     books = _settled_books(changes, account, key) if quantity else None
     if books is None:
         return quantity
-    charges = changes.drift(key, books.net.get(Instrument(key.symbol, key.exchange, key.product), 0))
+    charges = changes.drift(key, books.owned(Instrument(key.symbol, key.exchange, key.product)))
     return quantity - charges.of_run(run.id)
 
 

@@ -19,7 +19,17 @@ from sqlmodel import Session, SQLModel, col, or_, select
 from engine.domain.instruments import Action, Exchange, Key, PriceType, Product
 from engine.domain.orders import IN_DOUBT, Order, OrderState, Purpose
 from engine.domain.pnl import Holding
-from engine.domain.runs import RUN_ENDED, AccountState, Charge, ExitPlan, PlanState, Run, RunAccount, RunState
+from engine.domain.runs import (
+    RUN_ENDED,
+    AccountMemory,
+    AccountState,
+    Charge,
+    ExitPlan,
+    PlanState,
+    Run,
+    RunAccount,
+    RunState,
+)
 from engine.services.ledger import Counters, EventRow, FillRow, Ledger, Pass, holdings_of
 from engine.store import tables
 from engine.store.database import Database
@@ -75,6 +85,7 @@ class Journal:
                 ledger.holdings[run_id] = holdings_of(
                     ledger.orders.get(run_id, {}).values(), ledger.charges.get(run_id, {}).values()
                 )
+            ledger.memories = {row.account_id: _memory(row) for row in session.exec(select(tables.AccountMemory)).all()}
             halts = session.exec(select(tables.RiskLimit).where(col(tables.RiskLimit.account_id).is_(None))).all()
             ledger.halted = {row.owner_id: row.reason for row in halts if row.halted_at is not None}
         return ledger
@@ -109,6 +120,8 @@ class Journal:
         for run_id, holdings in changes.changed_holdings().items():
             _upsert_positions(session, sqlite, changes, run_id, holdings)
         _upsert(session, sqlite, tables.RiskEvent, [_event_row(row) for row in changes.events])
+        memories = [_plain(memory) for memory in changes.memories.values()]
+        _upsert(session, sqlite, tables.AccountMemory, memories, key="account_id")
         for margin in changes.margins:
             session.add(tables.MarginTracker(**margin))
         for command_id, (state, outcome) in changes.outcomes.items():
@@ -148,13 +161,15 @@ def _free_orderids(session: Session, changes: Pass) -> None:
         session.execute(update(tables.Order).where(col(tables.Order.id).in_(released)).values(orderid=None))
 
 
-def _upsert(session: Session, sqlite: bool, table: type[SQLModel], rows: list[dict[str, Any]]) -> None:
+def _upsert(
+    session: Session, sqlite: bool, table: type[SQLModel], rows: list[dict[str, Any]], *, key: str = "id"
+) -> None:
     if not rows:
         return
     target: Table = table.__table__  # type: ignore[attr-defined]
     insert = sqlite_insert(target) if sqlite else postgresql_insert(target)
-    columns = {name: insert.excluded[name] for name in rows[0] if name != "id"}
-    session.execute(insert.on_conflict_do_update(index_elements=["id"], set_=columns), rows)
+    columns = {name: insert.excluded[name] for name in rows[0] if name != key}
+    session.execute(insert.on_conflict_do_update(index_elements=[key], set_=columns), rows)
 
 
 def _upsert_positions(session: Session, sqlite: bool, changes: Pass, run_id: int, holdings: dict[Key, Holding]) -> None:
@@ -255,4 +270,14 @@ def _charge(row: tables.Fill) -> Charge:
         value_paise=row.value_paise,
         estimated=row.estimated,
         at=row.at,
+        source=row.source,
     )
+
+
+def _memory(row: tables.AccountMemory) -> AccountMemory:
+    plain = row.model_dump(exclude={"opening", "carried"})
+    return AccountMemory(**plain, opening=_positions(row.opening), carried=_positions(row.carried))
+
+
+def _positions(rows: list[Any]) -> tuple[tuple[str, str, str, int], ...]:
+    return tuple((str(symbol), str(exchange), str(product), int(held)) for symbol, exchange, product, held in rows)

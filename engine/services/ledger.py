@@ -17,7 +17,7 @@ from engine.domain.instruments import Action, Exchange, Key, PriceType, Product
 from engine.domain.netting import Charges, Owner, charge_drift
 from engine.domain.orders import IN_DOUBT, Order, OrderState, Purpose
 from engine.domain.pnl import Holding, apply_fill
-from engine.domain.runs import RUN_ENDED, Charge, ExitPlan, PlanState, Run, RunAccount
+from engine.domain.runs import RUN_ENDED, AccountMemory, Charge, ExitPlan, PlanState, Run, RunAccount
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -83,6 +83,7 @@ class Ledger:
     halted: dict[int, str] = field(default_factory=dict)
     run_of_order: dict[int, int] = field(default_factory=dict)
     in_doubt: dict[int, Order] = field(default_factory=dict)
+    memories: dict[int, AccountMemory] = field(default_factory=dict)
 
 
 def holdings_of(orders: Iterable[Order], charges: Iterable[Charge]) -> dict[Key, Holding]:
@@ -120,6 +121,7 @@ class Pass:
         self.outcomes: dict[int, tuple[str, dict[str, Any]]] = {}
         self.halts: dict[int, str | None] = {}
         self.margins: list[dict[str, Any]] = []
+        self.memories: dict[int, AccountMemory] = {}
         self.after_commit: list[Callable[[], object]] = []
         self._holdings: dict[int, dict[Key, Holding]] = {}
         self._touched: dict[int, set[int]] = {}
@@ -137,7 +139,7 @@ class Pass:
         """Whether nothing has to be written."""
         changed = (
             self.runs, self.run_accounts, self.orders, self.plans, self.charges,
-            self.fills, self.events, self.outcomes, self.halts, self.margins,
+            self.fills, self.events, self.outcomes, self.halts, self.margins, self.memories,
         )  # fmt: skip
         return not any(changed)
 
@@ -207,7 +209,7 @@ class Pass:
                     quantity=quantity,
                     value_paise=value,
                     source=source,
-                    estimated=False,
+                    estimated=order.estimated,
                     at=self.now,
                 )
             )
@@ -274,8 +276,8 @@ class Pass:
         """Return the charges of a run."""
         return list({**self.ledger.charges.get(run_id, {}), **self._charges_by_run.get(run_id, {})}.values())
 
-    def put_charge(self, charge: Charge, *, source: str) -> Charge:
-        """Book a charge (RULES 6) as a fill without an order of ours."""
+    def put_charge(self, charge: Charge) -> Charge:
+        """Book a charge (RULES 6) as a fill without an order of ours; the same id again replaces it."""
         self.charges[charge.id] = charge
         self._charges_by_run.setdefault(charge.execution_id, {})[charge.id] = charge
         self.fills.append(
@@ -287,7 +289,7 @@ class Pass:
                 action=charge.action,
                 quantity=charge.quantity,
                 value_paise=charge.value_paise,
-                source=source,
+                source=charge.source,
                 estimated=charge.estimated,
                 at=charge.at,
             )
@@ -384,6 +386,16 @@ class Pass:
             )
         )
 
+    def memory(self, account_id: int) -> AccountMemory | None:
+        """Return what is remembered of an account, None before it was ever armed."""
+        return self.memories.get(account_id) or self.ledger.memories.get(account_id)
+
+    def put_memory(self, memory: AccountMemory) -> AccountMemory:
+        """Remember an account's broker, mode, opening and carried positions; written only when they changed."""
+        if self.memory(memory.account_id) != memory:
+            self.memories[memory.account_id] = memory
+        return memory
+
     def answer_command(self, command_id: int, state: str, outcome: dict[str, Any]) -> None:
         """Write what became of a command."""
         self.outcomes[command_id] = (state, outcome)
@@ -421,6 +433,7 @@ class Pass:
         for charge in self.charges.values():
             ledger.charges.setdefault(charge.execution_id, {})[charge.id] = charge
         ledger.holdings.update(self._holdings)
+        ledger.memories.update(self.memories)
         for owner_id, reason in self.halts.items():
             if reason is None:
                 ledger.halted.pop(owner_id, None)

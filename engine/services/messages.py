@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -29,6 +29,24 @@ class CancelAnswered:
 
     order_id: int
     outcome: ChangeOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class ModifyAnswered:
+    """A modification to the limit ``price`` (₹) ended."""
+
+    order_id: int
+    price: float
+    outcome: ChangeOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """A cancellation of an id that no order has was tried: ``semi_auto`` None when the answer does not tell."""
+
+    account_id: int
+    semi_auto: bool | None
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +82,13 @@ class FundsRead:
 
 @dataclass(frozen=True, slots=True)
 class QuotesRead:
-    """Quotes polled for silent symbols of a venue."""
+    """Quotes polled for silent symbols of a venue; ``touches``: bid and ask (₹) of those that have both."""
 
     venue: str
     prices: Mapping[Symbol, float]
     at: datetime
     problem: str = ""
+    touches: Mapping[Symbol, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +146,8 @@ class StopAsked:
 Message = (
     Answered
     | CancelAnswered
+    | ModifyAnswered
+    | Probed
     | Connected
     | BooksRead
     | FundsRead

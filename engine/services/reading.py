@@ -5,18 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from engine.domain.evidence import DISAGREE, AccountBooks, Instrument, defect
-from engine.domain.instruments import Action, Exchange, Key
-from engine.domain.money import value_paise
+from engine.domain.evidence import DISAGREE, AccountBooks, defect
+from engine.domain.instruments import Exchange
 from engine.domain.orders import IN_DOUBT, Order, OrderState, Purpose
-from engine.domain.runs import Charge
+from engine.services.drift import book_charges
 from engine.services.ledger import Pass
-from engine.services.messages import BooksRead, Connected, FundsRead
-from engine.services.outcomes import SEMI_AUTO, on_valid_books, unclaimed_trades
+from engine.services.messages import BooksRead, Connected, FundsRead, Probed
+from engine.services.outcomes import SEMI_AUTO, on_valid_books
 from engine.services.world import Account, World, trading_day
 
 BOOKS_AGAIN = timedelta(seconds=0.4)
-DRIFT_READS_APART = timedelta(seconds=5)
 FIRST_READ_CORRECTED = timedelta(seconds=2)
 DISAGREEMENT_TAKEN = timedelta(seconds=60)
 
@@ -90,7 +88,7 @@ def on_books(changes: Pass, world: World, message: BooksRead) -> None:
     account.opening = opening
     account.traded = books.traded()
     on_valid_books(changes, account, books)
-    _book_charges(changes, world, account, books)
+    book_charges(changes, world, account, books)
     _arm(changes, account)
 
 
@@ -203,77 +201,19 @@ def _arm(changes: Pass, account: Account) -> None:
         account.armed, account.waits_for = True, ""
 
 
-def _book_charges(changes: Pass, world: World, account: Account, books: AccountBooks) -> None:
-    """Book what outside trades closed of our runs (RULES 6): at their price, or after two reads at the LTP."""
-    keys = {
-        key
-        for run in changes.open_runs()
-        for key, held in changes.holdings(run.id).items()
-        if key.account_id == account.id and held.quantity
-    }
-    seen: dict[Instrument, tuple[int, object]] = {}
-    for key in keys:
-        instrument = Instrument(key.symbol, key.exchange, key.product)
-        changed = account.last_change.get(key)
-        if changes.in_doubt(key) or (changed is not None and books.begun_at <= changed):
-            continue
-        net = books.net.get(instrument, 0)
-        charges = changes.drift(key, net)
-        total = sum(charges.by_run.values())
-        if not total:
-            continue
-        action = Action.SELL if total > 0 else Action.BUY
-        trades = [t for t in unclaimed_trades(changes, account, books, instrument) if t.action is action]
-        priced = all(trade.price > 0 for trade in trades)
-        explained = priced and sum(trade.quantity for trade in trades) >= abs(total)
-        if explained:
-            value = sum(value_paise(trade.price, trade.quantity) for trade in trades)
-            price = value / sum(trade.quantity for trade in trades) / 100
-            _charge(changes, key, charges.by_run, action, price, estimated=False)
-            continue
-        if not world.in_session(account.facts.venue, key.exchange, books.begun_at):
-            continue  # outside the session no book is evidence of less
-        before = account.drift_since.get(instrument)
-        if before is None or before[0] != total:
-            account.drift_since[instrument] = (total, books.begun_at)
-        elif books.begun_at - before[1] >= DRIFT_READS_APART:
-            view = world.prices.view(account.facts.venue, (key.symbol, key.exchange))
-            if view is not None and view.ltp is not None:
-                _charge(changes, key, charges.by_run, action, view.ltp, estimated=True)
-                account.drift_since.pop(instrument, None)
-            continue
-        seen[instrument] = (total, books.begun_at)
-    for instrument in [one for one in account.drift_since if one not in seen]:
-        account.drift_since.pop(instrument)
-
-
-def _charge(changes: Pass, key: Key, by_run: dict[int, int], action: Action, price: float, *, estimated: bool) -> None:
-    for run_id, quantity in by_run.items():
-        if not quantity:
-            continue
-        run = changes.run(run_id)
-        charge = Charge(
-            id=next(changes.ledger.counters.fill),
-            execution_id=run_id,
-            key=key,
-            action=action,
-            quantity=abs(quantity),
-            value_paise=value_paise(price, abs(quantity)),
-            estimated=estimated,
-            at=changes.now,
-        )
-        changes.put_charge(charge, source="charge")
-        changes.event(
-            owner_id=run.owner_id,
-            kind="drift",
-            action="alert_only",
-            message=f"{abs(quantity)} {key.symbol} of run {run_id} were closed outside this desk",
-            knew={"quantity": quantity, "price": price, "estimated": estimated},
-            run_id=run_id,
-            account_id=key.account_id,
-        )
-
-
 def _orders_on(changes: Pass, account_id: int) -> list[Order]:
     runs = dict.fromkeys([*changes.ledger.runs, *changes.runs])
     return [order for run_id in runs for order in changes.orders_of(run_id) if order.account_id == account_id]
+
+
+def on_probed(changes: Pass, world: World, message: Probed) -> None:
+    """Take what a probe found: an account that queues orders for approval is quarantined (RULES 5)."""
+    account = world.accounts.get(message.account_id)
+    if account is None or message.semi_auto is None:
+        return
+    account.semi_auto = message.semi_auto
+    if message.semi_auto:
+        account.quarantine = SEMI_AUTO
+        account.disarm(account.quarantine)
+    else:
+        _arm(changes, account)

@@ -151,6 +151,69 @@ class DayMark(View):
     last_paise: int | None
 
 
+class UnknownOrderView(View):
+    """An order whose fate is not known, with what is known of it (RULES 5); a person may declare it.
+
+    ``waits_for``: in words, what will end the doubt. ``quiet_until`` None: its connection is still open.
+    ``candidates``: broker ids of unclaimed rows in its class. ``moved``: units the net moved that nothing explains.
+    ``books_age_seconds``: of the last valid books, None if there are none.
+    """
+
+    order_id: int
+    run_id: int
+    account_id: int
+    account: str
+    purpose: str
+    state: str
+    action: str
+    quantity: int
+    filled_quantity: int
+    symbol: str
+    exchange: str
+    product: str
+    orderid: str | None
+    words: str
+    sent_at: datetime | None
+    age_seconds: float | None
+    quiet_until: datetime | None
+    absent_since: datetime | None
+    candidates: list[str] = []
+    moved: int | None = None
+    books_age_seconds: float | None = None
+    waits_for: str = ""
+
+
+class TruthRowView(View):
+    """One instrument of an account: what the ledger says beside what the broker's books say; quantities signed.
+
+    ``owned``: ΣQ of our runs, ``entitled``: ΣE after charges, ``net``: the broker's (CNC with holdings), None without
+    valid books. ``outside``: what nobody here owns. ``pending``: units of our orders that may still fill.
+    """
+
+    symbol: str
+    exchange: str
+    product: str
+    owned: int
+    entitled: int
+    net: int | None
+    outside: int | None
+    pending: int
+    in_doubt: bool
+    run_ids: list[int] = []
+
+
+class AccountTruthView(View):
+    """Ledger against books of one account (RULES 6), with the age of both sides; ``agrees`` None: not known."""
+
+    account_id: int
+    account: str
+    books_at: datetime | None
+    books_age_seconds: float | None
+    problem: str = ""
+    agrees: bool | None
+    rows: list[TruthRowView] = []
+
+
 class LiveView(View):
     """Everything of one user that moves: written by the engine once a second.
 
@@ -167,6 +230,8 @@ class LiveView(View):
     problem: str = ""
     marks_day: date | None = None
     marks: list[DayMark] = []
+    unknown: list[UnknownOrderView] = []
+    truth: list[AccountTruthView] = []
 
     @property
     def open_runs(self) -> list[RunView]:
@@ -289,7 +354,10 @@ class RiskEventView(View):
 
 
 class LegDraft(View):
-    """A leg as a person builds it; checked by services.strategies."""
+    """A leg as a person builds it; checked by services.strategies.
+
+    ``limit_offset``: a LIMIT leg asks for the mid of bid and ask, better for us by so many ₹.
+    """
 
     underlying: str
     action: str
@@ -299,6 +367,7 @@ class LegDraft(View):
     strike_value: float = 0.0
     ratio: int = 1
     price_type: str = "MARKET"
+    limit_offset: float = 0.0
 
 
 class LimitsDraft(View):

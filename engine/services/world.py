@@ -68,8 +68,16 @@ class Hands(Protocol):
         """Ask to cancel a working order."""
         ...
 
-    def read_books(self) -> None:
-        """Read order, trade and position book."""
+    def modify(self, order: Order, price: float) -> None:
+        """Ask to change a working order to a limit at ``price`` (₹), its quantity as it is."""
+        ...
+
+    def probe(self) -> None:
+        """Find out whether the account queues orders for approval."""
+        ...
+
+    def read_books(self, *, holdings: bool = False) -> None:
+        """Read broker, order, trade and position book; ``holdings``: and the shares of earlier days."""
         ...
 
     def read_funds(self) -> None:
@@ -153,6 +161,8 @@ class Account:
     pushes: deque[SeenOrder] = field(default_factory=lambda: deque(maxlen=PUSHES_KEPT))
     last_change: dict[Key, datetime] = field(default_factory=dict)
     sending: dict[int, datetime] = field(default_factory=dict)
+    semi_auto: bool | None = None
+    clock_offset: timedelta | None = None
 
     @property
     def id(self) -> int:
@@ -190,6 +200,7 @@ class PriceBoard:
     def __init__(self) -> None:
         self._prices: dict[tuple[str, str, Exchange], PriceView] = {}
         self._last_tick: dict[tuple[str, Exchange], datetime] = {}
+        self._touches: dict[tuple[str, str, Exchange], tuple[float, float, datetime]] = {}
 
     def tick(self, venue: str, symbol: Symbol, ltp: float, at: datetime) -> None:
         """Take a pushed price; what is no price is dropped (RULES 6)."""
@@ -208,6 +219,15 @@ class PriceBoard:
             self._prices[venue, *symbol] = PriceView(before.ltp, before.tick_at, at)
         else:
             self._prices[venue, *symbol] = PriceView(ltp, before.tick_at if before else None, at)
+
+    def touch(self, venue: str, symbol: Symbol, bid: float, ask: float, at: datetime) -> None:
+        """Take a polled bid and ask; what is no price is dropped."""
+        if is_price(bid) and is_price(ask):
+            self._touches[venue, *symbol] = (bid, ask, at)
+
+    def touch_of(self, venue: str, symbol: Symbol) -> tuple[float, float, datetime] | None:
+        """Return the newest bid, ask and when they were read; None if there never were any."""
+        return self._touches.get((venue, *symbol))
 
     def view(self, venue: str, symbol: Symbol) -> PriceView | None:
         """Return the newest price, None if there never was one."""

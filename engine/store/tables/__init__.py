@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.store.tables.accounts import AccountGroup, MarginTracker, TradingAccount
+from engine.store.tables.accounts import AccountGroup, AccountMemory, MarginTracker, TradingAccount
 from engine.store.tables.commands import Command, CommandState, EngineLease
 from engine.store.tables.identity import ActivityLog, Role, User, UserSession
 from engine.store.tables.runs import (
@@ -19,6 +19,7 @@ from engine.store.tables.strategies import MarginRequirement, Strategy, Strategy
 
 __all__ = [
     "AccountGroup",
+    "AccountMemory",
     "ActivityLog",
     "Command",
     "CommandState",

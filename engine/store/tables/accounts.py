@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import JSON, Column, UniqueConstraint
@@ -51,6 +51,25 @@ class TradingAccount(SQLModel, table=True):
     capabilities: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     active: bool = True
     created_at: datetime
+
+
+class AccountMemory(SQLModel, table=True):
+    """What the engine must still know of an account after a restart (RULES 5, "valid").
+
+    ``broker``, ``mode``: with which it was armed. ``opening``: what ``day`` began with; ``carried``: the net in the
+    last valid books of a session. Both as rows of symbol, exchange, product, quantity.
+    """
+
+    __tablename__ = "account_memory"
+
+    account_id: int = Field(primary_key=True, foreign_key="trading_account.id")
+    broker: str
+    mode: str
+    armed_at: datetime | None = None
+    day: date | None = None
+    opening: list[Any] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    carried: list[Any] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    carried_at: datetime | None = None
 
 
 class MarginTracker(SQLModel, table=True):

@@ -67,7 +67,9 @@ class Order(SQLModel, table=True):
     """The intent and the fate of one child order (RULES 5); on disk before its first byte leaves.
 
     ``visible_before``: broker ids of the same class already in the books when it was sent. ``orderid``: the broker's,
-    unique per account and trading day. ``quiet_until``: before it, absence in a book proves nothing.
+    unique per account and trading day. ``quiet_until``: before it, absence in a book proves nothing. ``price``: the
+    newest limit asked for; ``reprices`` counts the modifications. ``smart``: sent as a smart order to position 0.
+    ``estimated``: what filled was inferred from the net position. ``declared_by``: who said what became of it.
     """
 
     __tablename__ = "orders"
@@ -102,11 +104,19 @@ class Order(SQLModel, table=True):
     answered_at: datetime | None = None
     quiet_until: datetime | None = None
     absent_since: datetime | None = None
+    reprices: int = 0
+    repriced_at: datetime | None = None
+    smart: bool = False
+    estimated: bool = False
+    declared_by: int | None = None
     updated_at: datetime
 
 
 class Fill(SQLModel, table=True):
-    """An increment of what an order filled; ``quantity`` 0 corrects a price. ``source``: trade, push, book, charge."""
+    """An increment of what an order filled; ``quantity`` 0 corrects a price. ``source``: trade, push, book, position.
+
+    Without an order: charge, crossing, settlement, conversion, adopted (RULES 6).
+    """
 
     __tablename__ = "fill"
 

@@ -47,7 +47,10 @@ class StrategyVersion(SQLModel, table=True):
 
 
 class StrategyLeg(SQLModel, table=True):
-    """One leg of a version; ``strike_value`` is the n of ATM ± n, a strike, or a premium in ₹ by ``strike_kind``."""
+    """One leg of a version; ``strike_value`` is the n of ATM ± n, a strike, or a premium in ₹ by ``strike_kind``.
+
+    ``limit_offset``: a LIMIT leg asks for the mid of bid and ask, better for us by so many ₹.
+    """
 
     __tablename__ = "strategy_leg"
     __table_args__ = (UniqueConstraint("version_id", "leg_index"),)
@@ -63,6 +66,7 @@ class StrategyLeg(SQLModel, table=True):
     strike_value: float = 0.0
     ratio: int = 1
     price_type: str = "MARKET"
+    limit_offset: float = 0.0
 
 
 class MarginRequirement(SQLModel, table=True):
