@@ -13,6 +13,7 @@ from engine.domain.runs import RUN_ENDED, AccountState, Run, RunAccount, RunStat
 from engine.services import previewing
 from engine.services.amounts import count
 from engine.services.connection import venue_name
+from engine.services.errors import Refused, ServiceError
 from engine.services.exiting import open_plan
 from engine.services.ledger import Pass
 from engine.services.messages import CommandArrived
@@ -27,10 +28,6 @@ PREVIEW_PATIENCE = timedelta(seconds=10)
 TOO_LATE = "The engine did not take this in time; nothing was sent."
 
 
-class Refusal(Exception):  # noqa: N818 - a plain no, in words
-    """A command that is not carried out; the text is shown to the person."""
-
-
 @dataclass(frozen=True, slots=True)
 class Intake:
     """Takes commands. ``terms_of`` reads strategies, ``reload`` reads the accounts anew."""
@@ -42,9 +39,9 @@ class Intake:
         """Turn one command into its plan, or refuse it with the reason."""
         try:
             if command.valid_until is not None and changes.now > command.valid_until:
-                raise Refusal(TOO_LATE)  # noqa: TRY301 - the answer is written in one place
+                raise Refused(TOO_LATE)
             self._carry_out(changes, world, command)
-        except Refusal as refusal:
+        except ServiceError as refusal:
             changes.answer_command(command.id, "refused", {"message": str(refusal)})
         except (DomainError, KeyError, TypeError, ValueError) as error:
             changes.answer_command(command.id, "refused", {"message": f"The command makes no sense: {error}"})
@@ -66,7 +63,7 @@ class Intake:
                 changes.after_commit.append(self.reload)
                 changes.answer_command(command.id, "done", {"message": "The accounts were read anew."})
             case other:
-                raise Refusal(f"The engine knows no command {other!r}.")
+                raise Refused(f"The engine knows no command {other!r}.")
 
     def _execute(self, changes: Pass, world: World, command: CommandArrived) -> None:
         terms = self._terms(command)
@@ -74,11 +71,11 @@ class Intake:
         seen = sorted(int(run_id) for run_id in command.payload["seen_run_ids"])
         if there != seen:
             which = ", ".join(f"run {run_id}" for run_id in there) or "none"
-            raise Refusal(f"The open runs of {terms.name} changed: there is {which} now. Nothing was sent.")
+            raise Refused(f"The open runs of {terms.name} changed: there is {which} now. Nothing was sent.")
         if there and not command.payload["again"]:
-            raise Refusal(f"{terms.name} already has an open run. Choose “Run again” to open a second one.")
+            raise Refused(f"{terms.name} already has an open run. Choose “Run again” to open a second one.")
         if changes.halts.get(command.user_id, changes.ledger.halted.get(command.user_id)) is not None:
-            raise Refusal("Entries are halted by the kill switch until they are re-armed.")
+            raise Refused("Entries are halted by the kill switch until they are re-armed.")
         accounts = _accounts(world, command, terms)
         run = changes.put_run(
             Run(
@@ -127,9 +124,9 @@ class Intake:
     def _terms(self, command: CommandArrived) -> StrategyTerms:
         terms = self.terms_of(int(command.payload["strategy_id"]), int(command.payload["version"]))
         if terms is None or terms.owner_id != command.user_id or terms.archived:
-            raise Refusal("There is no such strategy.")
+            raise Refused("There is no such strategy.")
         if terms.number != terms.current_number:
-            raise Refusal(f"{terms.name} is at version {terms.current_number} now; the page showed {terms.number}.")
+            raise Refused(f"{terms.name} is at version {terms.current_number} now; the page showed {terms.number}.")
         return terms
 
 
@@ -137,11 +134,11 @@ def _accounts(world: World, command: CommandArrived, terms: StrategyTerms) -> li
     wanted: list[int] = command.payload.get("account_ids") or list(terms.account_ids)
     accounts = [a for a in chosen(world.accounts.values(), wanted) if a.facts.owner_id == command.user_id]
     if not accounts or len(accounts) < len(wanted):
-        raise Refusal("Some of the chosen accounts are not active or not yours.")
+        raise Refused("Some of the chosen accounts are not active or not yours.")
     venues = {account.facts.venue for account in accounts}
     if len(venues) > 1:
         places = ", ".join(sorted(venue_name(venue) for venue in venues))
-        raise Refusal(
+        raise Refused(
             f"These accounts are at {len(venues)} exchanges ({places}). The prices of one must not decide about orders "
             "at another: choose accounts of one of them, and start the strategy once for each."
         )
@@ -157,10 +154,10 @@ def _close_run(changes: Pass, world: World, command: CommandArrived) -> None:
     run_id = int(command.payload["run_id"])
     run = next((one for one in changes.open_runs() if one.id == run_id), None)
     if run is None or run.owner_id != command.user_id:
-        raise Refusal(f"Run {run_id} is not open.")
+        raise Refused(f"Run {run_id} is not open.")
     accounts = tuple(int(one) for one in command.payload.get("account_ids") or ())
     if unknown := set(accounts) - {row.account_id for row in changes.accounts_of(run_id)}:
-        raise Refusal(f"Run {run_id} has no account {min(unknown)}.")
+        raise Refused(f"Run {run_id} has no account {min(unknown)}.")
     plan = open_plan(
         changes,
         run,
