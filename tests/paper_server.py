@@ -168,6 +168,10 @@ class PaperServer:
         """Order calls in the order of arrival: at, endpoint, body, status_code."""
         return self._read("requests", api_key)
 
+    def suffered(self, api_key: str) -> list[dict[str, Any]]:
+        """Faults that happened to calls of an account, in their order: at, kind, endpoint."""
+        return self._read("suffered", api_key)
+
     def net(self, api_key: str, symbol: str) -> int:
         """Net quantity in a symbol over all products."""
         return sum(row["quantity"] for row in self.books(api_key)["positions"] if row["symbol"] == symbol)

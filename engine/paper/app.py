@@ -34,7 +34,7 @@ from engine.paper.call_log import CallLog
 from engine.paper.calls import Call, Endpoint
 from engine.paper.exchange import PaperExchange
 from engine.paper.faces import DEFAULT_FACE, FACES
-from engine.paper.fault_script import ANY, Fault, FaultBook, InHand
+from engine.paper.fault_script import ANY, Fault, FaultBook, InHand, Suffered
 from engine.paper.faults import KINDS
 from engine.paper.history import BOOKS, History
 from engine.paper.limits import RateLimits
@@ -125,6 +125,7 @@ class Rest:
         if fault is None:
             return self._carry_out(endpoint, api_key, body, NORMAL)
         account = self.exchange.accounts.get(api_key)
+        self.faults.suffered.append(Suffered(self.exchange.clock(), fault.kind, endpoint.name, api_key))
         call = InHand(
             request,
             endpoint,

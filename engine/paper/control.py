@@ -65,6 +65,7 @@ class Control:
             self._route("/control/replay", self.replay, REPLAY),
             self._route("/control/books", accounts.books, None),
             self._route("/control/requests", self.requests, None),
+            self._route("/control/suffered", self.suffered, None),
             Route("/control/whoami", self.whoami, methods=["GET"]),
         ]
 
@@ -130,6 +131,11 @@ class Control:
         """Order calls of one account in the order of arrival, refused and dropped ones included."""
         account = AccountControl(self.rest.exchange).known(values)
         return JSONResponse(self.rest.log.of(account.api_key))
+
+    async def suffered(self, values: Values) -> Response:
+        """Faults that happened to calls of one account: at, kind, endpoint."""
+        account = AccountControl(self.rest.exchange).known(values)
+        return JSONResponse(self.rest.faults.of(account.api_key))
 
     def _check_price(self, kind: str, value: float, symbol: str, segment: str) -> None:
         try:

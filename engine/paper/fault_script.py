@@ -5,8 +5,9 @@ The kinds are listed and explained in ``faults``.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from starlette.requests import Request
@@ -21,6 +22,8 @@ from engine.paper.orders import Treatment
 ANY = "*"
 LISTS = ("orders", "legs", "symbols", "positions")
 """Where a request names several instruments."""
+MOST_SUFFERED = 50_000
+"""Faults that happened are remembered up to so many; the oldest are forgotten."""
 
 
 @dataclass(slots=True)
@@ -77,19 +80,38 @@ class InHand:
 Kind = Callable[[InHand, Fault], Awaitable[Response]]
 
 
+@dataclass(frozen=True, slots=True)
+class Suffered:
+    """A fault that happened: when (epoch seconds), to which call of which account."""
+
+    at: float
+    kind: str
+    endpoint: str
+    api_key: str
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON, without the key."""
+        return {name: value for name, value in asdict(self).items() if name != "api_key"}
+
+
 @dataclass(slots=True)
 class FaultBook:
-    """Faults that wait for their calls, first come first served."""
+    """Faults that wait for their calls, first come first served, and those that happened."""
 
     waiting: list[Fault] = field(default_factory=list)
+    suffered: deque[Suffered] = field(default_factory=lambda: deque(maxlen=MOST_SUFFERED))
 
     def add(self, fault: Fault) -> None:
         """Let a fault wait."""
         self.waiting.append(fault)
 
     def clear(self) -> None:
-        """Forget all."""
+        """Forget those that wait."""
         self.waiting.clear()
+
+    def of(self, api_key: str) -> list[dict[str, Any]]:
+        """Return what an account suffered, in the order in which it happened."""
+        return [one.document() for one in self.suffered if one.api_key == api_key]
 
     def take(self, endpoint: str, api_key: str, body: dict[str, Any]) -> Fault | None:
         """Return the fault for this call, counted down, or None. One that still skips lets the next ones see it."""

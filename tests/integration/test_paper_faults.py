@@ -516,3 +516,15 @@ def test_pushes_come_twice(account: Account) -> None:
         account.place()
         assert [socket.expect(_is_push)["order_status"] for _ in range(4)] == ["open", "open", "complete", "complete"]
     assert account.net == LOT
+
+
+def test_what_an_account_suffered_is_told_and_what_waits_is_not(account: Account) -> None:
+    account.fault("error_500", after=1)
+    account.fault("drop_before", "positionbook")
+    assert account.paper.suffered(account.key) == []
+    assert account.place().status_code == 200
+    assert account.place().status_code == 500
+    account.paper.clear_faults()
+    (one,) = account.paper.suffered(account.key)
+    last = account.paper.requests(account.key)[-1]
+    assert one == {"at": pytest.approx(last["at"], abs=0.5), "kind": "error_500", "endpoint": "placeorder"}
