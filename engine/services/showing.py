@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from engine.domain.errors import DomainError
 from engine.domain.instruments import Exchange, Key
-from engine.domain.orders import OrderState
+from engine.domain.orders import Order
 from engine.domain.pnl import Holding, average_price
 from engine.domain.rules import limit_paise, next_due
 from engine.domain.runs import RUN_ENDED, PlanState, Run, RunState
 from engine.services.day_profit import account_profit, day_profits
 from engine.services.ledger import Pass
 from engine.services.monitor import run_limits, run_profit
+from engine.services.showing_exits import exit_views
+from engine.services.showing_orders import doubtful_by_owner, is_doubtful, unknown_view, working_views
 from engine.services.terms import StrategyTerms
 from engine.services.views import AccountView, LimitView, LiveView, PositionView, RunAccountView, RunView
 from engine.services.world import Account, World
@@ -23,17 +25,18 @@ def live_views(changes: Pass, world: World) -> dict[int, LiveView]:
     """Return the live view of every user who owns an account or a run."""
     owners = {account.facts.owner_id for account in world.accounts.values()}
     owners |= {run.owner_id for run in changes.ledger.runs.values()}
-    return {owner: _view(changes, world, owner) for owner in sorted(owners)}
+    doubtful = doubtful_by_owner(changes)
+    return {owner: _view(changes, world, owner, doubtful.get(owner, [])) for owner in sorted(owners)}
 
 
-def _view(changes: Pass, world: World, owner_id: int) -> LiveView:
+def _view(changes: Pass, world: World, owner_id: int, doubtful: list[Order]) -> LiveView:
     mine = [run for run in changes.ledger.runs.values() if run.owner_id == owner_id]
     ended = [run for run in mine if run.state in RUN_ENDED and _still_shown(changes, run)]
     shown = {run.id for run in ended[-ENDED_RUNS_SHOWN:]}
     runs = [_run_or_fault(changes, world, run) for run in mine if run.state not in RUN_ENDED or run.id in shown]
     profits = day_profits(changes, world, owner_id)
     accounts = [
-        _account(changes, account, profits.get(account.id, 0))
+        _account(account, profits.get(account.id, 0), sum(order.account_id == account.id for order in doubtful))
         for account in sorted(world.accounts.values(), key=lambda account: world.shown(account.id))
         if account.facts.owner_id == owner_id
     ]
@@ -45,6 +48,13 @@ def _view(changes: Pass, world: World, owner_id: int) -> LiveView:
         profit_paise=sum(known) if len(known) == len(profits) else None,
         marks_day=world.day_marks.day,
         marks=world.day_marks.rows(run.id for run in mine),
+        unknown=[unknown_view(changes, world, order) for order in doubtful],
+        working=[
+            order
+            for run in mine
+            if run.state not in RUN_ENDED
+            for order in working_views(changes, world, run.id, _strategy(world, run))
+        ],
     )
 
 
@@ -112,7 +122,8 @@ def _run(changes: Pass, world: World, run: Run) -> RunView:
             key=lambda row: (world.shown(row.account_id), row.leg_index, row.symbol),
         ),
         exit_reason=plans[-1].reason if plans else "",
-        unknown_orders=sum(order.state is OrderState.UNKNOWN for order in changes.orders_of(run.id)),
+        unknown_orders=sum(is_doubtful(changes, order) for order in changes.orders_of(run.id)),
+        exits=exit_views(changes, world, run),
     )
 
 
@@ -175,7 +186,7 @@ def profit_of(held: Holding, price: float) -> int:
     return held.sell_value_paise - held.buy_value_paise + round(price * 100) * held.quantity
 
 
-def _account(changes: Pass, account: Account, profit: int | None) -> AccountView:
+def _account(account: Account, profit: int | None, doubtful: int) -> AccountView:
     facts = account.facts
     health = "ok" if account.armed and account.connected else "waiting"
     if not account.connected:
@@ -204,15 +215,18 @@ def _account(changes: Pass, account: Account, profit: int | None) -> AccountView
         funds_at=account.funds_begun if account.available_paise is not None else None,
         books_at=account.books.begun_at if account.books else None,
         profit_paise=profit,
-        unknown_orders=sum(
-            order.state is OrderState.UNKNOWN
-            for run in changes.ledger.runs.values()
-            for order in changes.orders_of(run.id)
-            if order.account_id == account.id
-        ),
+        unknown_orders=doubtful,
+        quarantine=account.quarantine,
     )
 
 
 def _name(world: World, account_id: int) -> str:
     account = world.accounts.get(account_id)
     return account.facts.name if account else f"account {account_id}"
+
+
+def _strategy(world: World, run: Run) -> str:
+    try:
+        return world.terms_of(run.version_id).name
+    except Exception:  # noqa: BLE001 - the edge of one run, which is shown as one that cannot be
+        return f"run {run.id}"

@@ -37,7 +37,7 @@ class AccountView(View):
     """One account. ``armed`` accounts may trade; the others say in ``waits_for`` what they wait for.
 
     ``health``: ok, waiting, unreachable, refused, unknown. Funds None: never read; ``funds_at`` gives their age.
-    ``profit_paise``: P of the day (RULES 6).
+    ``profit_paise``: P of the day (RULES 6). ``quarantine``: why nothing at all is sent there, empty when it may be.
     """
 
     id: int
@@ -60,6 +60,7 @@ class AccountView(View):
     books_at: datetime | None = None
     profit_paise: int | None = None
     unknown_orders: int = 0
+    quarantine: str = ""
 
 
 class PositionView(View):
@@ -103,6 +104,26 @@ class RunAccountView(View):
     profit_paise: int | None
 
 
+class ExitView(View):
+    """How far an active exit of a run is on one account.
+
+    ``waits_for``: in words. ``sent``, ``filled``, ``failed`` count its orders, ``reprices`` the changes of limits.
+    ``blocked``: it cannot go on, and an alarm said so within the last minute.
+    """
+
+    plan_id: int
+    account_id: int
+    account: str
+    reason: str
+    begun_at: datetime
+    waits_for: str
+    sent: int
+    filled: int
+    failed: int
+    reprices: int
+    blocked: bool
+
+
 class LimitView(View):
     """One limit of a run in ₹ (paise): None when not set."""
 
@@ -135,6 +156,7 @@ class RunView(View):
     positions: list[PositionView]
     exit_reason: str = ""
     unknown_orders: int = 0
+    exits: list[ExitView] = []
 
     @property
     def ended(self) -> bool:
@@ -149,6 +171,47 @@ class DayMark(View):
     account_id: int
     mark_paise: int | None
     last_paise: int | None
+
+
+class OrderView(View):
+    """One child order. Prices in ₹: ``price`` is the limit asked for, 0 for none; ``average_price`` None: not filled.
+
+    ``declared_by``: the name of who said what became of it. ``estimated``: what filled was inferred from the position.
+    """
+
+    order_id: int
+    run_id: int
+    strategy: str
+    account_id: int
+    account: str
+    purpose: str
+    state: str
+    action: str
+    quantity: int
+    filled_quantity: int
+    average_price: float | None
+    symbol: str
+    exchange: str
+    product: str
+    price_type: str
+    price: float
+    reprices: int
+    orderid: str | None
+    words: str
+    created_at: datetime
+    sent_at: datetime | None
+    updated_at: datetime
+    estimated: bool = False
+    declared_by: str = ""
+
+
+class OrdersView(View):
+    """The orders of one trading day that have ended, newest first; ``complete`` False: there are older ones of it."""
+
+    day: date
+    as_of: datetime
+    rows: list[OrderView]
+    complete: bool
 
 
 class UnknownOrderView(View):
@@ -231,6 +294,7 @@ class LiveView(View):
     marks_day: date | None = None
     marks: list[DayMark] = []
     unknown: list[UnknownOrderView] = []
+    working: list[OrderView] = []
     truth: list[AccountTruthView] = []
 
     @property
