@@ -351,6 +351,14 @@ class Stage:
         self._commands = itertools.count(1)
         self.restart()
 
+    def hands_for(self, account_id: int, before: FakeHands | None) -> FakeHands:
+        """Return the hands of a new life; what the broker holds, and how it behaves, goes on."""
+        hands = FakeHands(account_id, self.inbox, self.clock)
+        if before is not None:
+            hands.broker, hands.usual = before.broker, before.usual
+            hands.shows_tags, hands.silent = before.shows_tags, before.silent
+        return hands
+
     def restart(self) -> None:
         """Begin anew from what is on disk; the brokers go on."""
         old = self.hands
@@ -370,11 +378,7 @@ class Stage:
         )
         with self.database.read() as session:
             for row in session.exec(select(tables.TradingAccount)).all():
-                hands = FakeHands(int(row.id or 0), self.inbox, self.clock)
-                if row.id in old:
-                    before = old[row.id]
-                    hands.broker, hands.usual = before.broker, before.usual
-                    hands.shows_tags, hands.silent = before.shows_tags, before.silent
+                hands = self.hands_for(int(row.id or 0), old.get(int(row.id or 0)))
                 self.hands[int(row.id or 0)] = hands
                 self.world.accounts[int(row.id or 0)] = Account(facts_of(session, row), hands)
         self.core = Core(
