@@ -25,11 +25,12 @@ RUN_ENDED = frozenset({RunState.CLOSED, RunState.REFUSED})
 
 
 class AccountState(StrEnum):
-    """Life of a run on one account."""
+    """Life of a run on one account. ``failing``: no more of its entry is sent; what is alive of it is taken back."""
 
     SIZING = "sizing"
     BUYING = "buying"
     SELLING = "selling"
+    FAILING = "failing"
     ENTERED = "entered"
     SKIPPED = "skipped"
     UNWINDING = "unwinding"

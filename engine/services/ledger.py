@@ -234,8 +234,13 @@ class Pass:
         quantity: int,
         trading_day: date,
         exit_plan_id: int | None = None,
+        price_type: PriceType = PriceType.MARKET,
+        price: float = 0.0,
     ) -> Order:
-        """Add a planned market order; its tag names run and order, so that books which show it can be matched."""
+        """Add a planned order; its tag names run and order, so that books which show it can be matched.
+
+        ``price`` (₹) is the limit of a LIMIT order.
+        """
         order_id = next(self.ledger.counters.order)
         return self.put_order(
             Order(
@@ -250,9 +255,9 @@ class Pass:
                 exchange=Exchange(key.exchange),
                 product=Product(key.product),
                 action=action,
-                price_type=PriceType.MARKET,
+                price_type=price_type,
                 quantity=quantity,
-                price=0.0,
+                price=price,
                 trigger_price=0.0,
                 state=OrderState.PLANNED,
                 orderid=None,

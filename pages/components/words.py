@@ -23,6 +23,7 @@ ACCOUNT_STATES = {
     "sizing": "sizing",
     "buying": "buying hedges",
     "selling": "selling",
+    "failing": "entry failed",
     "entered": "entered",
     "skipped": "skipped",
     "unwinding": "unwinding",
