@@ -53,10 +53,15 @@ class House:
         quiet_answered: float = 10.0,
         database_url: str | None = None,
         data_folder: Path | None = None,
+        exchange: PaperServer | None = None,
+        keys: str = "made-up-key",
         **paper: Any,
     ) -> None:
+        """``exchange``: one that several houses share; then ``keys`` tells their accounts apart."""
         self.folder = folder
-        self.paper = PaperServer(state=folder / "paper.db", **paper)
+        self.paper = exchange or PaperServer(state=folder / "paper.db", **paper)
+        self._own_exchange = exchange is None
+        self._keys = keys
         self.settings = Settings(
             _env_file=None,  # type: ignore[call-arg]
             database_url=database_url or f"sqlite:///{folder}/house.db",
@@ -71,19 +76,10 @@ class House:
             "QUIET_UNANSWERED_SECONDS": str(quiet_unanswered),
             "QUIET_ANSWERED_SECONDS": str(quiet_answered),
         }
-        self.database = Database(self.settings.database_url)
-        upgrade(self.database)
+        self.database = self.found()
         self.vault = Vault.open(self.settings)
         self.live = LiveStore(self.settings.data_dir / LIVE_FILE)
-        user = register(
-            self.database,
-            username="asha",
-            password=PASSWORD,
-            email="",
-            address="127.0.0.1",
-            now=datetime.now(UTC),
-        )
-        self.user_id = getattr(user, "id", None) or 1
+        self.user_id = 1
         self.desk = self.desk_of(Caller(self.user_id, "asha", tables.Role.ADMIN))
         self.keys: dict[str, str] = {}
         for name, funds, grade in accounts:
@@ -98,16 +94,25 @@ class House:
     def __exit__(self, *_: object) -> None:
         for engine in self.processes:
             engine.kill()
-        self.paper.stop()
+        if self._own_exchange:
+            self.paper.stop()
         self.live.close()
         self.database.close()
+
+    def found(self) -> Database:
+        """Make the database and register its first person, the admin."""
+        database = Database(self.settings.database_url)
+        upgrade(database)
+        register(database, username="asha", password=PASSWORD, email="", address="127.0.0.1", now=datetime.now(UTC))
+        return database
 
     def desk_of(self, caller: Caller) -> Desk:
         return Desk(self.settings, self.database, self.live, self.vault, caller)
 
-    def add_account(self, name: str, funds: float, grade: str = "B") -> None:
-        key = f"made-up-key-{name.lower()}"
-        self.paper.add_account(key, funds=funds, name=name)
+    def add_account(self, name: str, funds: float, grade: str = "B", **switches: str | bool) -> None:
+        """Open an account at the exchange (``switches`` as ``PaperServer.add_account`` has them) and connect it."""
+        key = f"{self._keys}-{name.lower()}"
+        self.paper.add_account(key, funds=funds, name=name, **switches)
         self.desk.add_account(
             AccountDraft(name=name, host=self.paper.url, ws_url=self.paper.ws_url, api_key=key, grade=grade)
         )
