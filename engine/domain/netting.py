@@ -5,7 +5,7 @@ Quantities are signed units: above 0 long, below 0 short.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -81,6 +81,55 @@ def charge_drift(owners: Sequence[Owner], broker_net: int) -> Charges:
             by_run[owner.run_id] = by_run.get(owner.run_id, 0) + charge
             rest += charge
     return Charges(by_run, rest)
+
+
+@dataclass(frozen=True, slots=True)
+class Traded:
+    """Units that trades moved one way, and their value in paise."""
+
+    units: int = 0
+    value_paise: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PricedCharge:
+    """What one run is charged (signed like its quantity) for trades worth ``value_paise``."""
+
+    run_id: int
+    quantity: int
+    value_paise: int
+
+
+def unspent(seen: Traded, spent: Traded) -> Traded:
+    """Return the trades among ``seen`` that have explained nothing yet; each explains only once (RULES 6).
+
+    A book that shows less than was spent (a day counted anew, a trade that turned out to be ours) leaves nothing.
+
+    >>> unspent(Traded(130, 1_400_000), Traded(65, 650_000))
+    Traded(units=65, value_paise=750000)
+    """
+    if seen.units <= spent.units or seen.value_paise < spent.value_paise:
+        return Traded()
+    return Traded(seen.units - spent.units, seen.value_paise - spent.value_paise)
+
+
+def charges_at_trades(by_run: Mapping[int, int], traded: Traded) -> list[PricedCharge]:
+    """Return which charges trades explain, and at what value: in the order given, no more units than were traded.
+
+    Trades that explain exactly the charges are shared out to the paisa; of larger ones the charges take their share.
+
+    >>> charges_at_trades({3: 65, 1: 65}, Traded(65, 650_000))
+    [PricedCharge(run_id=3, quantity=65, value_paise=650000)]
+    """
+    left, value = traded.units, traded.value_paise
+    found: list[PricedCharge] = []
+    for run_id, quantity in by_run.items():
+        size = min(abs(quantity), left)
+        if size:
+            share = value * size // left
+            found.append(PricedCharge(run_id, size if quantity > 0 else -size, share))
+            left, value = left - size, value - share
+    return found
 
 
 def exit_quantity(entitled: int, pending_exit_quantity: int, *, wanted: int | None = None) -> int:

@@ -134,10 +134,12 @@ def on_valid_books(changes: Pass, account: Account, books: AccountBooks) -> None
         _observe_books(changes, account, order, rows[order.orderid], trades.get(order.orderid, []))
 
 
-def unclaimed_trades(changes: Pass, account: Account, books: AccountBooks, instrument: Instrument) -> list[SeenTrade]:
-    """Return the trades under an instrument that no order of ours explains."""
+def unclaimed_trades(
+    changes: Pass, account: Account, books: AccountBooks, instrument: Instrument | None = None
+) -> list[SeenTrade]:
+    """Return the trades that no order of ours explains; ``instrument`` None: under every instrument."""
     ours = _claimed(changes, account.id, trading_day(books.begun_at))
-    return [trade for trade in books.trades if trade.instrument == instrument and trade.orderid not in ours]
+    return [trade for trade in books.trades if instrument in {None, trade.instrument} and trade.orderid not in ours]
 
 
 def _named(changes: Pass, account: Account | None, order: Order, orderid: str, words: str) -> None:
