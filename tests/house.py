@@ -111,7 +111,7 @@ class House:
 
     def add_account(self, name: str, funds: float, grade: str = "B", **switches: str | bool) -> None:
         """Open an account at the exchange (``switches`` as ``PaperServer.add_account`` has them) and connect it."""
-        key = f"{self._keys}-{name.lower()}"
+        key = f"{self._keys}-{name.lower()}".replace(" ", "-")
         self.paper.add_account(key, funds=funds, name=name, **switches)
         self.desk.add_account(
             AccountDraft(name=name, host=self.paper.url, ws_url=self.paper.ws_url, api_key=key, grade=grade)
