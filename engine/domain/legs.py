@@ -19,8 +19,8 @@ class Leg:
     """One leg as the strategy asks for it; ``index`` counts from 1.
 
     Options need an expiry choice and a strike rule, futures an expiry choice, equities neither. ``lots_ratio`` is the
-    lots of this leg in one structure. ``limit_offset``: a LIMIT leg asks for the mid of bid and ask, better for us by so
-    many ₹. Raises DomainError whose field is ``leg 2 strike`` for leg 2's strike rule.
+    lots of this leg in one structure. ``limit_offset``: a LIMIT leg asks for the mid of bid and ask, better for us by
+    so many ₹. Raises DomainError whose field is ``leg 2 strike`` for leg 2's strike rule.
     """
 
     index: int

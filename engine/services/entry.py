@@ -246,7 +246,7 @@ def _after_buying(changes: Pass, run: Run, terms: StrategyTerms, row: RunAccount
         if failed
         else "bought legs not filled in 10 s"
     )
-    _entry_failed(changes, run, row, why, policy=terms.hedge_failure)
+    _entry_failed(changes, run, row, why, policy=terms.entry.hedge_failure)
 
 
 def _after_selling(changes: Pass, world: World, run: Run, terms: StrategyTerms, row: RunAccount) -> None:
@@ -266,7 +266,7 @@ def _after_selling(changes: Pass, world: World, run: Run, terms: StrategyTerms, 
         changes.put_account(replace(row, state=AccountState.ENTERED))
         return
     why = f"sold leg {failed[0].symbol}: {failed[0].words or failed[0].state}"
-    _entry_failed(changes, run, row, why, policy=terms.sold_leg_failure)
+    _entry_failed(changes, run, row, why, policy=terms.entry.sold_leg_failure)
 
 
 def _entry_failed(changes: Pass, run: Run, row: RunAccount, why: str, *, policy: str) -> None:

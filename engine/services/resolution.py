@@ -11,6 +11,7 @@ from engine.broker.client import OpenAlgoClient
 from engine.broker.models import ChainSide, OptionChain, SymbolRow
 from engine.domain.calendar import INDIA, ist_day
 from engine.domain.contracts import derivatives_exchange, fallback_contract_terms, index_exchange
+from engine.domain.entries import limit_price
 from engine.domain.errors import ContractError, DomainError
 from engine.domain.expiries import ExpiryChoice, choose_expiry, is_expiry_day
 from engine.domain.instruments import Action, Contract, InstrumentType, PriceType, Product
@@ -27,6 +28,18 @@ class ResolvedContract:
     ltp: float | None
     bid: float | None
     ask: float | None
+
+    @property
+    def limit(self) -> tuple[float | None, str]:
+        """The limit that the leg asks for (RULES 4), and why there is none; neither for a leg at market."""
+        leg, contract = self.resolved.leg, self.resolved.contract
+        if leg.price_type is not PriceType.LIMIT:
+            return None, ""
+        try:
+            price = limit_price(leg.action, self.bid, self.ask, offset=leg.limit_offset, tick=contract.tick_size)
+        except DomainError as error:
+            return None, f"leg {leg.index} {contract.symbol}: {error}"
+        return price, ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +64,16 @@ class Resolution:
             "spot": self.spot,
             "as_of": self.as_of.isoformat(),
             "expiry_day": self.expiry_day,
-            "legs": [leg.model_dump(mode="json") for leg in self.preview_legs()],
+            "legs": [
+                leg.model_dump(mode="json") | {"tick_size": one.resolved.contract.tick_size}
+                for leg, one in zip(self.preview_legs(), self.contracts, strict=True)
+            ],
         }
+
+    @property
+    def limit_problem(self) -> str:
+        """Why a limit leg has no price in this reading; empty where all have one."""
+        return next((why for one in self.contracts if (why := one.limit[1])), "")
 
     def preview_legs(self) -> list[PreviewLeg]:
         """Return the legs as a person is shown them."""
@@ -72,6 +93,9 @@ class Resolution:
                 lot_size=one.resolved.contract.lot_size,
                 freeze_quantity=one.resolved.contract.freeze_quantity,
                 source=one.resolved.contract.source,
+                price_type=one.resolved.leg.price_type,
+                limit_price=one.limit[0],
+                limit_problem=one.limit[1],
             )
             for one in self.contracts
         ]
@@ -102,6 +126,7 @@ def leg_of(draft: LegDraft, index: int, product: str) -> Leg:
             lots_ratio=draft.ratio,
             product=Product(product),
             price_type=PriceType(draft.price_type),
+            limit_offset=draft.limit_offset,
         )
     except DomainError as error:
         field = error.field if error.field.startswith("leg ") else f"leg {index} {error.field}"

@@ -17,6 +17,9 @@ from engine.services.views import LegDraft, LimitsDraft, StrategyDraft, Strategy
 from engine.store.database import Database
 from engine.store.tables import Role, Strategy, StrategyLeg, StrategyVersion, TradingAccount
 
+ENTRY_POLICY = ("hedge_failure", "sold_leg_failure", "hedge_seconds", "limit_seconds", "limit_timeout")
+"""Fields of a draft that are kept as the entry policy; an earlier release knew the first two."""
+
 
 def save_strategy(
     database: Database,
@@ -119,8 +122,7 @@ def draft_of(name: str, version: StrategyVersion, legs: list[StrategyLeg]) -> St
         account_ids=version.account_ids,
         sizing_percentage=version.sizing.get("percentage"),
         fixed_lots=version.sizing.get("fixed_lots"),
-        hedge_failure=version.entry_policy.get("hedge_failure", "unwind"),
-        sold_leg_failure=version.entry_policy.get("sold_leg_failure", "hold"),
+        **{name: version.entry_policy[name] for name in ENTRY_POLICY if name in version.entry_policy},
         legs=[LegDraft.model_validate(leg.model_dump(include=set(LegDraft.model_fields))) for leg in legs],
         limits=LimitsDraft.model_validate(version.limits),
     )
@@ -138,7 +140,7 @@ def _add_version(session: Session, strategy: Strategy, draft: StrategyDraft, *, 
         account_ids=draft.account_ids,
         sizing=sizing,
         limits=draft.limits.model_dump(),
-        entry_policy={"hedge_failure": draft.hedge_failure, "sold_leg_failure": draft.sold_leg_failure},
+        entry_policy=draft.model_dump(include=set(ENTRY_POLICY)),
         created_at=now,
     )
     session.add(version)

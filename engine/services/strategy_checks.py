@@ -8,6 +8,7 @@ import unicodedata
 from datetime import time
 from typing import assert_never
 
+from engine.domain.entries import LimitTimeout
 from engine.domain.expiries import WEEK_CHOICES, ExpiryChoice, has_weekly_expiries
 from engine.domain.instruments import Action, InstrumentType, PriceType, Product
 from engine.domain.money import paise
@@ -21,6 +22,11 @@ STRIKE_KINDS = tuple(str(kind) for kind in StrikeKind)
 LIMIT_UNITS = ("rupees", "per_lot", "percent_of_premium")
 TRAILING_KINDS = ("percent_of_premium", "amount", "points", "percent_of_profit")
 FAILURE_POLICIES = ("unwind", "hold")
+LIMIT_TIMEOUTS = tuple(str(item) for item in LimitTimeout)
+PRICE_TYPES = (str(PriceType.MARKET), str(PriceType.LIMIT))
+MOST_SECONDS = 3_600
+MOST_OFFSET = 10_000.0
+"""Of a limit from the mid, in ₹."""
 MOST_LEGS = 20
 MOST_RATIO = 1_000
 MOST_LOTS = 10_000
@@ -61,6 +67,10 @@ def checked(draft: StrategyDraft) -> StrategyDraft:
     _one_of("market condition", draft.market_condition, MARKET_CONDITIONS)
     _one_of("hedge failure", draft.hedge_failure, FAILURE_POLICIES)
     _one_of("sold leg failure", draft.sold_leg_failure, FAILURE_POLICIES)
+    _one_of("limit time-out", draft.limit_timeout, LIMIT_TIMEOUTS)
+    for field, seconds in (("hedge seconds", draft.hedge_seconds), ("limit seconds", draft.limit_seconds)):
+        if not 1 <= seconds <= MOST_SECONDS:
+            raise InvalidInput(field, f"1 to {MOST_SECONDS:,} seconds")
     if draft.sizing_percentage is not None and not LEAST <= draft.sizing_percentage <= 100:
         raise InvalidInput("percentage of funds", "0.01 to 100, or empty for each account's grade")
     if draft.fixed_lots is not None and not 1 <= draft.fixed_lots <= MOST_LOTS:
@@ -103,8 +113,11 @@ def _leg(place: str, leg: LegDraft, product: str) -> LegDraft:
         raise InvalidInput(
             f"{place}, type", f"{leg.instrument_type!r}: the engine trades options only so far, choose CE or PE"
         )
-    if leg.price_type != PriceType.MARKET:
-        raise InvalidInput(f"{place}, price type", "MARKET is the one kind that entries use")
+    _one_of(f"{place}, price type", leg.price_type, PRICE_TYPES)
+    if leg.price_type == PriceType.MARKET and leg.limit_offset != 0:
+        raise InvalidInput(f"{place}, limit offset", "0 for a leg that enters at market, or choose LIMIT")
+    if not 0 <= leg.limit_offset <= MOST_OFFSET:
+        raise InvalidInput(f"{place}, limit offset", f"₹ better than the mid of bid and ask, 0 to {MOST_OFFSET:,.0f}")
     if not 1 <= leg.ratio <= MOST_RATIO:
         raise InvalidInput(f"{place}, ratio", f"1 to {MOST_RATIO:,}")
     if product == Product.CNC:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sqlmodel import Session, select
 
+from engine.domain.entries import EntryTerms, LimitTimeout
 from engine.domain.legs import Leg
 from engine.domain.margin import DEFAULT_MARGIN_ROWS, DayMargin, MarginRow
 from engine.services.resolution import leg_of
@@ -29,8 +31,7 @@ class StrategyTerms:
     account_ids: tuple[int, ...]
     percentage: float | None
     fixed_lots: int | None
-    hedge_failure: str
-    sold_leg_failure: str
+    entry: EntryTerms
     legs: tuple[Leg, ...]
     limits: LimitsDraft
     margin_rows: Mapping[str, MarginRow]
@@ -63,11 +64,22 @@ def read_terms(session: Session, version_id: int) -> StrategyTerms | None:
         account_ids=tuple(version.account_ids),
         percentage=version.sizing.get("percentage"),
         fixed_lots=version.sizing.get("fixed_lots"),
-        hedge_failure=str(version.entry_policy.get("hedge_failure", "unwind")),
-        sold_leg_failure=str(version.entry_policy.get("sold_leg_failure", "hold")),
+        entry=entry_terms(version.entry_policy),
         legs=legs,
         limits=LimitsDraft.model_validate(version.limits),
         margin_rows=_margin_rows(session, strategy.owner_id),
+    )
+
+
+def entry_terms(policy: Mapping[str, Any]) -> EntryTerms:
+    """Return how a version enters; what an earlier release did not store is as it was then."""
+    usual = EntryTerms()
+    return EntryTerms(
+        hedge_failure=str(policy.get("hedge_failure", usual.hedge_failure)),
+        sold_leg_failure=str(policy.get("sold_leg_failure", usual.sold_leg_failure)),
+        hedge_seconds=float(policy.get("hedge_seconds", usual.hedge_seconds)),
+        limit_seconds=float(policy.get("limit_seconds", usual.limit_seconds)),
+        limit_timeout=LimitTimeout(policy.get("limit_timeout", usual.limit_timeout)),
     )
 
 

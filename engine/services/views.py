@@ -8,6 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from engine.domain.entries import HEDGE_SECONDS, LIMIT_SECONDS
+
 
 class View(BaseModel):
     """A frozen figure or row; unknown fields are a defect."""
@@ -324,7 +326,10 @@ class LiveView(View):
 
 
 class PreviewLeg(View):
-    """One resolved leg: the contract and its prices at the one reading."""
+    """One resolved leg: the contract and its prices at the one reading.
+
+    ``limit_price`` (₹): what a LIMIT leg asks for; None at market, and where ``limit_problem`` says why there is none.
+    """
 
     leg_index: int
     action: str
@@ -340,10 +345,13 @@ class PreviewLeg(View):
     lot_size: int
     freeze_quantity: int | None
     source: str
+    price_type: str = "MARKET"
+    limit_price: float | None = None
+    limit_problem: str = ""
 
 
 class PreviewOrder(View):
-    """One child order in the order it would go."""
+    """One child order in the order it would go; ``price`` (₹) is its limit, None at market."""
 
     account_id: int
     leg_index: int
@@ -352,6 +360,7 @@ class PreviewOrder(View):
     action: str
     symbol: str
     quantity: int
+    price: float | None = None
 
 
 class PreviewAccount(View):
@@ -453,7 +462,11 @@ class LimitsDraft(View):
 
 
 class StrategyDraft(View):
-    """A strategy as a person builds it. ``sizing_percentage`` None: each account's own grade decides."""
+    """A strategy as a person builds it. ``sizing_percentage`` None: each account's own grade decides.
+
+    Entry (RULES 4), times in seconds: a hedge not filled after ``hedge_seconds`` has failed; a LIMIT leg rests for
+    ``limit_seconds``, then its remainder is given up (``limit_timeout`` "cancel") or sent at market ("market").
+    """
 
     name: str
     description: str = ""
@@ -464,6 +477,9 @@ class StrategyDraft(View):
     fixed_lots: int | None = None
     hedge_failure: str = "unwind"
     sold_leg_failure: str = "hold"
+    hedge_seconds: float = HEDGE_SECONDS
+    limit_seconds: float = LIMIT_SECONDS
+    limit_timeout: str = "cancel"
     legs: list[LegDraft]
     limits: LimitsDraft = LimitsDraft()
 

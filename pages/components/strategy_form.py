@@ -60,7 +60,7 @@ def warn_of_twins(legs: Sequence[LegDraft]) -> None:
     """Say which legs are the same contract on the same side: seldom meant, and one leg with more lots does it."""
     places: dict[tuple[object, ...], list[int]] = {}
     for number, leg in enumerate(legs, start=1):
-        same = leg.model_dump(exclude={"ratio", "price_type"})
+        same = leg.model_dump(exclude={"ratio", "price_type", "limit_offset"})
         places.setdefault(tuple(same.values()), []).append(number)
     for numbers in places.values():
         if len(numbers) > 1:

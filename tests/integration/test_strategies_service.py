@@ -9,9 +9,11 @@ import pytest
 from sqlmodel import select
 
 from engine.desk import Desk
+from engine.domain.entries import EntryTerms
 from engine.services.errors import InvalidInput, NotFound, Refused
 from engine.services.identity import NotAllowed
 from engine.services.templates import TEMPLATES
+from engine.services.terms import read_terms
 from engine.services.views import LegDraft, LimitsDraft, StrategyDraft
 from engine.store.tables import Role, StrategyExecution, StrategyVersion
 from tests.desk_factory import NOW, DeskFactory
@@ -30,6 +32,10 @@ def factory(tmp_path: Path) -> Iterator[DeskFactory]:
 @pytest.fixture
 def desk(factory: DeskFactory) -> Desk:
     return factory.desk(factory.person())
+
+
+def limit_leg(offset: float) -> LegDraft:
+    return PE.model_copy(update={"price_type": "LIMIT", "limit_offset": offset})
 
 
 def straddle(**changes: object) -> StrategyDraft:
@@ -56,6 +62,28 @@ def test_what_is_saved_comes_back(factory: DeskFactory, desk: Desk) -> None:
     view = desk.save_strategy(draft)
     assert desk.strategy(view.id).draft == draft
     assert [leg.leg_index for leg in _legs(factory)] == [1, 2]
+
+
+def test_how_a_strategy_enters_comes_back_and_a_change_of_it_makes_a_version(desk: Desk) -> None:
+    draft = straddle(legs=[CE, limit_leg(0.5)], hedge_seconds=20.0, limit_seconds=3_600.0, limit_timeout="market")
+    view = desk.save_strategy(draft)
+    assert desk.strategy(view.id).draft == draft
+    assert desk.save_strategy(draft, strategy_id=view.id).version == 1
+    assert desk.save_strategy(draft.model_copy(update={"limit_seconds": 60.0}), strategy_id=view.id).version == 2
+
+
+def test_version_of_an_earlier_release_enters_as_it_did_then(factory: DeskFactory, desk: Desk) -> None:
+    view = desk.save_strategy(straddle(hedge_failure="hold"))
+    with factory.database.write() as session:
+        version = session.get_one(StrategyVersion, view.version_id)
+        version.entry_policy = {"hedge_failure": "hold", "sold_leg_failure": "hold"}
+        session.add(version)
+    assert desk.strategy(view.id).draft == straddle(hedge_failure="hold")
+    with factory.database.read() as session:
+        terms = read_terms(session, view.version_id)
+    assert terms is not None
+    assert terms.entry == EntryTerms(hedge_failure="hold", hedge_seconds=10.0, limit_seconds=30.0)
+    assert {(leg.price_type, leg.limit_offset) for leg in terms.legs} == {("MARKET", 0.0)}
 
 
 def test_an_unchanged_draft_makes_no_version_and_a_change_makes_one(factory: DeskFactory, desk: Desk) -> None:
@@ -131,7 +159,22 @@ def test_a_save_over_a_newer_version_is_refused(desk: Desk) -> None:
         ("leg 1, strike value", {"legs": [CE.model_copy(update={"strike_kind": "otm", "strike_value": 2.5})]}),
         ("leg 1, strike value", {"legs": [CE.model_copy(update={"strike_kind": "exact"})]}),
         ("leg 1, strike value", {"legs": [CE.model_copy(update={"strike_value": float("inf")})]}),
-        ("leg 1, price type", {"legs": [CE.model_copy(update={"price_type": "LIMIT"})]}),
+        ("leg 1, price type", {"legs": [CE.model_copy(update={"price_type": "SL-M"})]}),
+        ("leg 1, price type", {"legs": [CE.model_copy(update={"price_type": "limit"})]}),
+        ("leg 2, limit offset", {"legs": [CE, limit_leg(-0.5)]}),
+        ("leg 2, limit offset", {"legs": [CE, limit_leg(float("nan"))]}),
+        ("leg 2, limit offset", {"legs": [CE, limit_leg(float("inf"))]}),
+        ("leg 2, limit offset", {"legs": [CE, limit_leg(10_001.0)]}),
+        ("leg 1, limit offset", {"legs": [CE.model_copy(update={"limit_offset": 0.5})]}),
+        ("hedge seconds", {"hedge_seconds": float("nan")}),
+        ("hedge seconds", {"hedge_seconds": -10.0}),
+        ("hedge seconds", {"hedge_seconds": 0.0}),
+        ("hedge seconds", {"hedge_seconds": 3_601.0}),
+        ("limit seconds", {"limit_seconds": float("inf")}),
+        ("limit seconds", {"limit_seconds": 0.5}),
+        ("limit time-out", {"limit_timeout": "wait"}),
+        ("hedge failure", {"hedge_failure": "pray"}),
+        ("sold leg failure", {"sold_leg_failure": ""}),
         ("leg 1, type", {"product": "CNC"}),
         ("max loss", {"limits": LimitsDraft(max_loss=-5.0)}),
         ("max loss", {"limits": LimitsDraft(max_loss=float("nan"))}),
