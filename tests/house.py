@@ -113,7 +113,8 @@ class House:
         """Open an account at the exchange (``switches`` as ``PaperServer.add_account`` has them) and connect it."""
         key = f"{self._keys}-{name.lower()}".replace(" ", "-")
         self.paper.add_account(key, funds=funds, name=name, **switches)
-        self.desk.add_account(
+        fresh = self.desk_of(self.desk.caller)  # with a quota of its own: there may be more accounts than it lets in
+        fresh.add_account(
             AccountDraft(name=name, host=self.paper.url, ws_url=self.paper.ws_url, api_key=key, grade=grade)
         )
         self.keys[name] = key
