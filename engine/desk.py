@@ -17,7 +17,18 @@ from pydantic import BaseModel
 from sqlalchemy.exc import DBAPIError, DisconnectionError, PendingRollbackError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from engine.services import accounts, commands, desk_live, events, paper_family, runs, strategies, users
+from engine.services import (
+    accounts,
+    commands,
+    desk_live,
+    events,
+    order_commands,
+    order_views,
+    paper_family,
+    runs,
+    strategies,
+    users,
+)
 from engine.services.connection import Probe, probe
 from engine.services.errors import (
     ConnectionFailed,
@@ -38,6 +49,7 @@ from engine.services.views import (
     ConnectionReport,
     EngineView,
     LiveView,
+    OrdersView,
     RiskEventView,
     RunView,
     StrategyDraft,
@@ -284,7 +296,69 @@ class Desk:
         """Allow entries again after the kill switch."""
         return commands.rearm(self._database, self.caller, key=key, now=self.now)
 
+    # Orders and positions in a person's hands
+
+    def declare_order(
+        self,
+        order_id: int,
+        state: str,
+        key: str,
+        *,
+        quantity: int | None = None,
+        price: float | None = None,
+        orderid: str | None = None,
+    ) -> CommandView:
+        """Say what became of an order in doubt: filled, working, cancelled, rejected or not_received."""
+        return order_commands.declare_order(
+            self._database,
+            self.caller,
+            order_id=order_id,
+            state=state,
+            quantity=quantity,
+            price=price,
+            orderid=orderid,
+            key=key,
+            now=self.now,
+        )
+
+    def take_over(self, run_id: int, account_id: int, key: str) -> CommandView:
+        """Have the engine send nothing more for a run on one account: a person goes on at the broker."""
+        return order_commands.take_over(
+            self._database, self.caller, run_id=run_id, account_id=account_id, key=key, now=self.now
+        )
+
+    def adopt(
+        self,
+        run_id: int,
+        account_id: int,
+        key: str,
+        *,
+        symbol: str,
+        exchange: str,
+        product: str,
+        quantity: int,
+        price: float,
+    ) -> CommandView:
+        """Take a signed quantity that nobody here owns into an open run, at a price in ₹."""
+        return order_commands.adopt(
+            self._database,
+            self.caller,
+            run_id=run_id,
+            account_id=account_id,
+            symbol=symbol,
+            exchange=exchange,
+            product=product,
+            quantity=quantity,
+            price=price,
+            key=key,
+            now=self.now,
+        )
+
     # What happened
+
+    def orders(self, limit: int = 500) -> OrdersView:
+        """Return today's orders that ended, newest first; those that still work or are in doubt stand in ``live``."""
+        return order_views.ended_orders(self._database, self.caller, now=self.now, limit=max(1, min(limit, 5_000)))
 
     def risk_events(self, limit: int = 100) -> list[RiskEventView]:
         """Return the caller's risk events, newest first."""

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.fernet import Fernet
-from sqlmodel import SQLModel
+from sqlmodel import SQLModel, select
 
 from engine.desk import Desk
+from engine.domain.orders import OrderState
+from engine.domain.runs import AccountState, RunState
 from engine.services.connection import venue_of
 from engine.services.identity import Caller
 from engine.services.views import (
@@ -26,11 +28,22 @@ from engine.services.views import (
     PreviewView,
     RunAccountView,
     RunView,
+    StrategyView,
 )
+from engine.services.world import trading_day
 from engine.settings import Settings
 from engine.store.database import Database
 from engine.store.live import LiveStore
-from engine.store.tables import EngineLease, RiskEvent, Role, User
+from engine.store.tables import (
+    EngineLease,
+    ExecutionAccount,
+    Order,
+    RiskEvent,
+    Role,
+    StrategyExecution,
+    TradingAccount,
+    User,
+)
 from engine.store.vault import Vault
 
 NOW = datetime(2026, 11, 20, 6, 30, tzinfo=UTC)
@@ -225,3 +238,59 @@ def sample_preview(accounts: list[AccountView], *, as_of: datetime, strategy_id:
             )
         ],
     )  # fmt: skip
+
+
+def add_run(
+    factory: DeskFactory,
+    caller: Caller,
+    strategy: StrategyView,
+    states: dict[int, AccountState],
+    *,
+    state: str = "open",
+    venue: str | None = None,
+) -> int:
+    """Write a run on accounts in the given states; returns its id."""
+    with factory.database.write() as session:
+        number = len(session.exec(select(StrategyExecution)).all()) + 1
+        row = session.get_one(TradingAccount, next(iter(states)))
+        session.add(
+            StrategyExecution(
+                id=number, owner_id=caller.user_id, strategy_id=strategy.id, version_id=strategy.version_id,
+                venue=venue or row.venue, state=RunState(state), created_at=factory.clock(),
+            )
+        )  # fmt: skip
+        session.flush()
+        for place, (account_id, account_state) in enumerate(states.items()):
+            session.add(
+                ExecutionAccount(
+                    id=number * 100 + place, execution_id=number, account_id=account_id, state=account_state
+                )
+            )
+    return number
+
+
+def add_order(
+    factory: DeskFactory,
+    run_id: int,
+    account_id: int,
+    state: OrderState,
+    *,
+    filled: int = 0,
+    words: str = "",
+    at: datetime | None = None,
+    declared_by: Caller | None = None,
+) -> int:
+    """Write an order to buy 65 of a run, filled at ₹100.00; returns its id."""
+    moment = at or factory.clock()
+    with factory.database.write() as session:
+        number = len(session.exec(select(Order)).all()) + 1
+        session.add(
+            Order(
+                id=number, execution_id=run_id, account_id=account_id, purpose="exit", leg_index=1,
+                symbol="NIFTY23NOV2626000CE", exchange="NFO", product="NRML", action="BUY", quantity=65, state=state,
+                trading_day=trading_day(moment), tag=f"am-{run_id}-{number}", filled_quantity=filled,
+                filled_value_paise=filled * 10_000, words=words, created_at=moment, sent_at=moment, updated_at=moment,
+                declared_by=None if declared_by is None else declared_by.user_id,
+            )
+        )  # fmt: skip
+    return number

@@ -100,6 +100,14 @@ def enqueue(
     return row
 
 
+def command_of(session: Session, caller: Caller, kind: str, key: str, now: datetime) -> CommandView | None:
+    """Return the caller's command of a kind that carries the key: what is pressed twice is judged once."""
+    row = session.exec(
+        select(Command).where(Command.user_id == caller.user_id, Command.idempotency_key == key, Command.kind == kind)
+    ).one_or_none()
+    return None if row is None else _view(row, now)
+
+
 def enqueue_reload(session: Session, caller: Caller, *, now: datetime) -> None:
     """Ask the engine to read the user's accounts anew; it does not expire."""
     enqueue(session, caller, kind="reload_accounts", payload={}, key=uuid4().hex, valid_for=None, now=now)
@@ -151,11 +159,8 @@ def execute(
     """
     require(caller, Role.TRADER)
     with database.write() as session:
-        known = session.exec(
-            select(Command).where(Command.user_id == caller.user_id, Command.idempotency_key == key)
-        ).one_or_none()
-        if known is not None and known.kind == "execute":
-            return _view(known, now)
+        if (known := command_of(session, caller, "execute", key, now)) is not None:
+            return known
         strategy = _own_strategy(session, caller, strategy_id)
         if strategy.version != version:
             raise Refused(

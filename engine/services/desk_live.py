@@ -17,6 +17,7 @@ from sqlmodel import col, select
 
 from engine.services.accounts import list_accounts
 from engine.services.identity import Caller
+from engine.services.order_views import open_orders
 from engine.services.runs import count_open_runs, open_runs
 from engine.services.views import AccountView, EngineView, LiveView
 from engine.store.database import Database
@@ -71,6 +72,7 @@ def live_view(database: Database, live: LiveStore, caller: Caller, *, now: datet
     written = _read(live, caller.user_id)
     if written is None:
         runs = open_runs(database, caller)
+        unknown, working = open_orders(database, caller, now=now)
         missing = "The engine has written no live figures yet." if accounts or runs else ""
         return LiveView(
             as_of=now,
@@ -79,6 +81,8 @@ def live_view(database: Database, live: LiveStore, caller: Caller, *, now: datet
             profit_paise=None,
             halted=_halted(database, caller),
             problem=engine.problem or missing,
+            unknown=unknown,
+            working=working,
         )
     problem = engine.problem
     if not problem and (now - written.as_of).total_seconds() > VIEW_STALE_SECONDS:

@@ -196,6 +196,10 @@ CALLS: dict[str, Callable[[Desk], object]] = {
     "close_run": lambda desk: desk.close_run(1, None, "key"),
     "halt": lambda desk: desk.halt("key"),
     "rearm": lambda desk: desk.rearm("key"),
+    "declare_order": lambda desk: desk.declare_order(1, "rejected", "key"),
+    "take_over": lambda desk: desk.take_over(1, 1, "key"),
+    "adopt": lambda desk: desk.adopt(1, 1, "key", symbol="X", exchange="NFO", product="NRML", quantity=65, price=1.0),
+    "orders": lambda desk: desk.orders(),
     "risk_events": lambda desk: desk.risk_events(),
     "run_history": lambda desk: desk.run_history(),
 }
@@ -253,10 +257,16 @@ def test_an_id_that_no_row_has_is_not_found(factory: DeskFactory, number: int) -
         lambda: desk.execute(strategy.id, 1, [number], [], "key"),
         lambda: desk.execute(strategy.id, 1, None, [number], "key", again=True),
         lambda: desk.close_run(number, None, "key"),
+        lambda: desk.declare_order(number, "rejected", "key"),
+        lambda: desk.take_over(number, 1, "key"),
+        lambda: desk.take_over(1, number, "key"),
+        lambda: desk.adopt(number, 1, "key", symbol="X", exchange="NFO", product="NRML", quantity=65, price=1.0),
+        lambda: desk.adopt(1, number, "key", symbol="X", exchange="NFO", product="NRML", quantity=65, price=1.0),
     ]
     for call in calls:
-        with pytest.raises(NotFound, match=r"There is no (account|strategy|command|run) "):
+        with pytest.raises(NotFound, match=r"There is no (account|strategy|command|run|order) "):
             call()
+    assert desk.orders(number).rows == []
     assert desk.run_history(number) == desk.risk_events(number) == []
 
 
@@ -271,6 +281,10 @@ def test_text_that_no_database_can_hold_is_refused_by_name(factory: DeskFactory,
         ("key", lambda: desk.execute(strategy.id, 1, None, [], half)),
         ("contracts", lambda: desk.execute(strategy.id, 1, None, [], "key", contracts=[half])),
         ("key", lambda: desk.create_from_template(half, [])),
+        ("key", lambda: desk.declare_order(1, "rejected", half)),
+        ("state", lambda: desk.declare_order(1, half, "key")),
+        ("orderid", lambda: desk.declare_order(1, "working", "key", orderid=half)),
+        ("key", lambda: desk.take_over(1, 1, half)),
         ("name", lambda: desk.create_from_template("short_straddle", [], name=half)),
         ("description", lambda: desk.save_strategy(strategy.draft.model_copy(update={"description": half}))),
         ("api_key", lambda: desk.add_account(AccountDraft(name="A", host="http://h:1", api_key=half))),
