@@ -59,6 +59,8 @@ class Order:
     read after the quiet time that showed neither the order nor a movement. ``price``: the newest limit asked for, 0 for
     none; ``reprices`` counts its modifications. ``smart``: sent as a smart order that brings the position to 0.
     ``estimated``: what filled was inferred from the net position. ``declared_by``: the user who said what became of it.
+    ``unexplained_before``: the part of its key's net that no listed order explained in the last valid books before it
+    was sent; None where it is not known.
     """
 
     id: int
@@ -95,6 +97,7 @@ class Order:
     smart: bool = False
     estimated: bool = False
     declared_by: int | None = None
+    unexplained_before: int | None = None
     updated_at: datetime
 
     @property
@@ -130,7 +133,10 @@ def moved(order: Order, state: OrderState, now: datetime, **changes: object) -> 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What one source says of one broker order. ``value_paise`` None: the source knows no price."""
+    """What one source says of one broker order.
+
+    ``value_paise`` None: the source knows no price. ``estimated``: the value is by a price that was not traded.
+    """
 
     orderid: str
     status: str
@@ -138,6 +144,7 @@ class Observation:
     value_paise: int | None
     source: str
     words: str = ""
+    estimated: bool = False
 
 
 _ENDED = {"cancelled": _S.CANCELLED, "rejected": _S.REJECTED, "expired": _S.EXPIRED}
@@ -146,7 +153,8 @@ _ENDED = {"cancelled": _S.CANCELLED, "rejected": _S.REJECTED, "expired": _S.EXPI
 def observed(order: Order, seen: Observation, now: datetime) -> Order:
     """Return the order after one observation of its broker id.
 
-    The filled quantity only grows and is the largest any source showed, never a sum (RULES 5). ``complete`` fills the
+    The filled quantity only grows and is the largest any source showed, never a sum (RULES 5). Trades correct its
+    price, and every price that was traded corrects an estimated one. ``complete`` fills the
     order only with a quantity and a price; a broker's end (cancelled, rejected, expired) ends it with what it filled.
     A late fill of an order already ended still counts: quantity is a number in every state.
     """
@@ -156,9 +164,10 @@ def observed(order: Order, seen: Observation, now: datetime) -> Order:
         value = value * quantity // seen.filled_quantity  # what is cut to the order's size takes its share of the value
     changes: dict[str, object] = {}
     if quantity > order.filled_quantity and value is not None:
-        changes |= {"filled_quantity": quantity, "filled_value_paise": value}
-    elif quantity and quantity == order.filled_quantity and seen.source == "trade" and value is not None:
-        changes |= {"filled_value_paise": value} if value != order.filled_value_paise else {}  # trades are exact
+        changes |= {"filled_quantity": quantity, "filled_value_paise": value, "estimated": seen.estimated}
+    elif quantity and quantity == order.filled_quantity and value is not None and _better(order, seen):
+        changes |= {"filled_value_paise": value} if value != order.filled_value_paise else {}
+        changes |= {"estimated": False} if order.estimated else {}
     if seen.words and seen.words != order.words:
         changes |= {"words": seen.words}
     filled = changes.get("filled_quantity", order.filled_quantity)
@@ -173,3 +182,8 @@ def observed(order: Order, seen: Observation, now: datetime) -> Order:
     if state is order.state and not changes:
         return order
     return moved(order, state, now, **changes)
+
+
+def _better(order: Order, seen: Observation) -> bool:
+    """Whether the price of an observation is better than the one the order has: trades are exact."""
+    return not seen.estimated and (seen.source == "trade" or order.estimated)

@@ -21,6 +21,7 @@ from engine.domain.prices import FeedView, PriceView, confirmed, is_price
 from engine.services.day_marks import DayMarks
 from engine.services.messages import Symbol
 from engine.services.resolution import Resolution
+from engine.services.standing import Standing
 from engine.services.terms import StrategyTerms
 
 IST = ZoneInfo("Asia/Kolkata")
@@ -163,6 +164,7 @@ class Account:
     sending: dict[int, datetime] = field(default_factory=dict)
     semi_auto: bool | None = None
     clock_offset: timedelta | None = None
+    standing: Standing = field(default_factory=Standing)
 
     @property
     def id(self) -> int:

@@ -70,6 +70,7 @@ class Order(SQLModel, table=True):
     unique per account and trading day. ``quiet_until``: before it, absence in a book proves nothing. ``price``: the
     newest limit asked for; ``reprices`` counts the modifications. ``smart``: sent as a smart order to position 0.
     ``estimated``: what filled was inferred from the net position. ``declared_by``: who said what became of it.
+    ``unexplained_before``: the net that no listed order explained, in the last valid books before it was sent.
     """
 
     __tablename__ = "orders"
@@ -109,6 +110,7 @@ class Order(SQLModel, table=True):
     smart: bool = False
     estimated: bool = False
     declared_by: int | None = None
+    unexplained_before: int | None = None
     updated_at: datetime
 
 

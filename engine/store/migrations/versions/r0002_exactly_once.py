@@ -15,6 +15,7 @@ def upgrade() -> None:
     op.add_column("orders", sa.Column("repriced_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("orders", sa.Column("smart", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.add_column("orders", sa.Column("estimated", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.add_column("orders", sa.Column("unexplained_before", sa.Integer(), nullable=True))
     op.add_column("orders", sa.Column("declared_by", sa.Integer(), nullable=True))
     op.add_column("strategy_leg", sa.Column("limit_offset", sa.Float(), nullable=False, server_default="0"))
     op.create_table(

@@ -1,0 +1,24 @@
+"""What the core notes about the trust an account's server deserves; made anew with every life of the engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass(slots=True)
+class Standing:
+    """How an account's server stands with us.
+
+    ``server_changed``: in words, that it speaks for another broker or mode than the account was armed with (empty: it
+    does not). ``probed_at``: when it was last asked whether it queues orders. ``missing``: ids given to us today that
+    the newest read of the order book did not list. ``moved_since``: per unknown order, the begin of the first valid
+    read in which the net had moved by exactly it. ``unpriced_since``: per order, the begin of the first valid read with
+    a trade that had no price.
+    """
+
+    server_changed: str = ""
+    probed_at: datetime | None = None
+    missing: frozenset[str] = frozenset()
+    moved_since: dict[int, datetime] = field(default_factory=dict)
+    unpriced_since: dict[int, datetime] = field(default_factory=dict)
