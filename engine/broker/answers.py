@@ -8,7 +8,7 @@ long costs seconds, one that is closed too early costs a second order.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from engine.broker.scrub import MASK, Secret, decode_json
@@ -22,9 +22,13 @@ _DEEPEST_MESSAGE = 8
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """The server took the order and named it. It may still be rejected at the exchange."""
+    """The server took the order and named it. It may still be rejected at the exchange.
+
+    ``mode``: the server's when it answered, "analyze" or "live"; empty where the answer does not tell.
+    """
 
     orderid: str
+    mode: str = field(default="", repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +254,8 @@ def judge_change(
 def _judge_taken(status_code: int, answer: dict[str, Any]) -> Placed | Queued | OutcomeOpen:
     orderid = order_id(answer.get("orderid"))
     if orderid:
-        return Placed(orderid)
+        # the analyzer marks its answers, live mode does not (recorded)
+        return Placed(orderid, mode="analyze" if answer.get("mode") == "analyze" else "live")
     return queued(answer) or without_an_id(status_code, answer)
 
 

@@ -305,7 +305,7 @@ class AccountHands:
     def _push(self, push: OrderPush) -> None:
         if self._closed:
             return
-        self._inbox.put(Pushed(self._account_id, seen_push(push)))
+        self._inbox.put(Pushed(self._account_id, seen_push(push), push.mode.value))
 
     def _state(self, state: StreamState) -> None:
         if self._closed:

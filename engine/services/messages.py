@@ -93,10 +93,11 @@ class QuotesRead:
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """An order push of an account."""
+    """An order push of an account; ``mode``: the server's when it was made, empty where nobody knows."""
 
     account_id: int
     seen: SeenOrder
+    mode: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,9 @@ def on_answered(changes: Pass, world: World, message: Answered) -> None:
         account.books_wanted = True
     now = changes.now
     match message.outcome:
+        case Placed(mode=mode) if account is not None and _other_mode(account, mode):
+            words = f"its server took it in {mode} mode, it was armed in {account.facts.mode} mode"
+            _in_doubt(changes, order, words, now + world.quiet_answered)
         case Placed(orderid=orderid):
             _named(changes, account, order, orderid, "")
         case Refused(orderid=None) | RateLimited():
@@ -110,6 +113,9 @@ def on_pushed(changes: Pass, world: World, message: Pushed) -> None:
     account = world.accounts.get(message.account_id)
     if account is None:
         return
+    if _other_mode(account, message.mode):
+        account.books_wanted = True  # what the other mode filled is in none of the books that count here
+        return
     seen = message.seen
     order = _by_orderid(changes, account.id, seen.orderid, trading_day(changes.now))
     if order is None:
@@ -140,6 +146,11 @@ def unclaimed_trades(
     """Return the trades that no order of ours explains; ``instrument`` None: under every instrument."""
     ours = _claimed(changes, account.id, trading_day(books.begun_at))
     return [trade for trade in books.trades if instrument in {None, trade.instrument} and trade.orderid not in ours]
+
+
+def _other_mode(account: Account, mode: str) -> bool:
+    """Whether something was said by the server in another mode than the one the account was armed in."""
+    return bool(mode and account.facts.mode) and mode != account.facts.mode
 
 
 def _named(changes: Pass, account: Account | None, order: Order, orderid: str, words: str) -> None:
