@@ -74,7 +74,8 @@ def limit_price(action: Action, bid: float | None, ask: float | None, *, offset:
     100.55
     """
     if bid is None or ask is None or not is_price(bid) or not is_price(ask):
-        raise DomainError("limit price", "a limit needs a bid and an ask, and there is none of one")
+        missing = "ask" if is_price(bid) else "bid"
+        raise DomainError("limit price", f"a limit needs bid and ask, and there is no {missing} now")
     if not is_price(tick):
         raise DomainError("tick size", f"{tick} is no tick")
     if not (offset == 0 or is_price(offset)):

@@ -345,10 +345,8 @@ class Core:
             why = "no contracts were read in time; nothing was sent"
             changes.put_run(replace(run, state=RunState.REFUSED, reason=why, closed_at=changes.now, profit_paise=0))
         elif run.state is RunState.ENTERING:
-            terms = world.terms_of(run.version_id)
-            if (resolution := world.resolutions.get(run.id)) is not None:
-                entry.size_accounts(changes, world, run, terms, resolution)
-            entry.progress(changes, world, changes.run(run.id), terms)
+            entry.progress(changes, world, run, world.terms_of(run.version_id))
+        entry.take_back_left_over(changes, world, run)
 
     def _watch(self, changes: Pass, run: Run) -> None:
         if run.state is not RunState.RESOLVING:

@@ -1,80 +1,45 @@
-"""Entry of a run, each account by itself: size, buy, wait until filled, sell (RULES 4)."""
+"""Entry of a run, each account by itself: buy, wait until filled, sell; what fails is taken back first (RULES 4).
+
+An account buys, then sells, and has entered. When a stage fails it is ``failing``: nothing more of it is sent, what is
+alive is cancelled, and only when the fate of every order is known the policy unwinds what filled, or holds it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from engine.domain.errors import DomainError, SizingError
-from engine.domain.instruments import Action, Exchange, InstrumentType, Key, Product
+from engine.domain.entries import SliceState, hedge_late
+from engine.domain.instruments import Action, PriceType
 from engine.domain.legs import ResolvedLeg
-from engine.domain.margin import structure_leg, structure_margin
 from engine.domain.orders import Order, OrderState, Purpose
-from engine.domain.pnl import EntryFill, entry_premium_value
-from engine.domain.runs import ENTRY_ENDED, AccountState, Run, RunAccount, RunState
-from engine.domain.sizing import AccountSizing, LegTerms, SizingRequest, size_account
-from engine.services.amounts import regrouped
-from engine.services.exiting import CANCEL_AGAIN, open_plan
+from engine.domain.runs import AccountState, Run, RunAccount, RunState
+from engine.services.entry_ending import end_entry
+from engine.services.entry_sizing import HALTED, halted, sized_accounts
+from engine.services.entry_slices import (
+    Slice,
+    entry_orders,
+    failure_of,
+    plan_slice,
+    send_on,
+    slices_of,
+    take_back,
+    turn_missed,
+    void_planned,
+)
+from engine.services.exiting import open_plan
 from engine.services.ledger import Pass, with_reason
 from engine.services.messages import Resolved
 from engine.services.resolution import Resolution
 from engine.services.terms import StrategyTerms
-from engine.services.world import Account, World, trading_day
+from engine.services.world import World
 
-HEDGE_PATIENCE = timedelta(seconds=10)
-SOLD_PATIENCE = timedelta(seconds=10)
 SIZING_PATIENCE = timedelta(seconds=15)
-ATTEMPTS = 3
-RATE_LIMITED = "429"
-_RETRIABLE = frozenset({OrderState.NOT_SENT})
-
-
-def size(account: Account, terms: StrategyTerms, resolution: Resolution, reserved_paise: int) -> AccountSizing:
-    """Return what one account would trade of these legs with the funds last read (RULES 2).
-
-    Raises SizingError where no figure can be derived; it never guesses.
-    """
-    margin = structure_margin(
-        [structure_leg(leg) for leg in resolution.legs], terms.margin_rows, expiry_day=resolution.expiry_day
-    )
-    request = SizingRequest(
-        available=None if account.available_paise is None else account.available_paise / 100,
-        percentage=terms.percentage if terms.percentage is not None else account.facts.percentage,
-        structure_margin_paise=margin.total_paise,
-        legs=tuple(
-            LegTerms(leg.leg.lots_ratio, leg.contract.lot_size, leg.contract.freeze_quantity) for leg in resolution.legs
-        ),
-        reserved=reserved_paise / 100,
-        fixed_lots=None if terms.fixed_lots is None else terms.fixed_lots * account.facts.multiplier,
-        cap_lots=account.facts.max_lots,
-    )
-    return size_account(request)
-
-
-def sizing_json(sizing: AccountSizing) -> dict[str, Any]:
-    """Return the waterfall as a run keeps it."""
-    return {
-        "available_paise": sizing.available_paise,
-        "percentage": sizing.percentage,
-        "usable_paise": sizing.usable_paise,
-        "structure_margin_paise": sizing.structure_margin_paise,
-        "lots": sizing.structures,
-        "bound_by": str(sizing.limit),
-        "legs": [{"lots": leg.lots, "quantity": leg.quantity, "slices": list(leg.slices)} for leg in sizing.legs],
-    }
-
-
-def reserved_paise(changes: Pass, account_id: int, *, besides: int | None = None) -> int:
-    """Return the margin of runs on an account that its funds do not show yet (RULES 2)."""
-    return sum(
-        row.reserved_paise
-        for run in changes.open_runs()
-        if run.id != besides
-        for row in changes.accounts_of(run.id)
-        if row.account_id == account_id
-    )
+RESTARTED = "the engine restarted during the entry"
+_LEFT_ALONE = frozenset({AccountState.ENTERED, AccountState.SKIPPED, AccountState.FLAT})
 
 
 def on_resolved(changes: Pass, world: World, run: Run, message: Resolved) -> None:
@@ -82,7 +47,7 @@ def on_resolved(changes: Pass, world: World, run: Run, message: Resolved) -> Non
     resolution = message.resolution
     problem = message.problem
     if resolution is not None and not problem:
-        problem = _not_as_shown(world, run, resolution)
+        problem = _not_as_shown(world, run, resolution) or resolution.limit_problem
     if resolution is None or problem:
         changes.put_run(replace(run, state=RunState.REFUSED, reason=problem, closed_at=changes.now, profit_paise=0))
         return
@@ -103,224 +68,148 @@ def _not_as_shown(world: World, run: Run, resolution: Resolution) -> str:
     return ""
 
 
-def size_accounts(changes: Pass, world: World, run: Run, terms: StrategyTerms, resolution: Resolution) -> None:
-    """Size and plan every account of the run whose funds were read after the run began."""
-    for row in changes.accounts_of(run.id):
-        if row.state is not AccountState.SIZING:
-            continue
-        account = world.accounts.get(row.account_id)
-        problem = _cannot_enter(changes, run, account)
-        if account is None or problem:
-            changes.put_account(replace(row, state=AccountState.SKIPPED, reason=problem))
-            continue
-        if account.funds_begun is None or account.funds_begun <= run.created_at:
-            continue
-        if account.funds_problem:
-            changes.put_account(replace(row, state=AccountState.SKIPPED, reason=f"funds: {account.funds_problem}"))
-            continue
-        _size_one(changes, run, terms, row, account, resolution=resolution)
-
-
 def progress(changes: Pass, world: World, run: Run, terms: StrategyTerms) -> None:
     """Bring the entry of each account one step further, and call the run open when all have ended theirs."""
+    resolution = world.resolutions.get(run.id)
+    if resolution is not None:
+        for row in sized_accounts(changes, world, run, terms, resolution):
+            bought = any(leg.leg.action is Action.BUY for leg in resolution.legs)
+            _begin(changes, run, row, Action.BUY if bought else Action.SELL)
     for row in changes.accounts_of(run.id):
         match row.state:
             case AccountState.SIZING if changes.now - run.created_at > SIZING_PATIENCE:
                 why = "no funds or contracts were read in time; nothing was sent"
                 changes.put_account(with_reason(replace(row, state=AccountState.SKIPPED), why))
             case AccountState.BUYING:
-                _after_buying(changes, run, terms, row)
+                _after_buying(changes, world, run, terms, row)
             case AccountState.SELLING:
                 _after_selling(changes, world, run, terms, row)
+            case AccountState.FAILING:
+                _after_failing(changes, world, run, terms, row)
             case _:
                 pass
     run = changes.run(run.id)
-    rows = changes.accounts_of(run.id)
-    if run.state is RunState.ENTERING and all(row.state in ENTRY_ENDED for row in rows):
-        _entered(changes, run, rows)
+    if run.state is RunState.ENTERING:
+        end_entry(changes, run)
+    if changes.run(run.id).state is not RunState.ENTERING:
+        changes.after_commit.append(partial(world.resolutions.pop, run.id, None))
 
 
-def _cannot_enter(changes: Pass, run: Run, account: Account | None) -> str:
-    if account is None:
-        return "the account is not active"
-    if not account.armed:
-        return f"the account waits for {account.waits_for}"
-    if run.owner_id in changes.ledger.halted:
-        return "entries are halted until re-armed"
-    return ""
-
-
-def _size_one(
-    changes: Pass, run: Run, terms: StrategyTerms, row: RunAccount, account: Account, *, resolution: Resolution
-) -> None:
-    try:
-        sizing = size(account, terms, resolution, reserved_paise(changes, account.id, besides=run.id))
-    except SizingError as error:
-        changes.put_account(replace(row, state=AccountState.SKIPPED, reason=regrouped(str(error))))
-        return
-    row = replace(row, sizing=sizing_json(sizing), lots=sizing.structures)
-    if sizing.skipped:
-        why = regrouped(sizing.reason or str(sizing.limit))
-        changes.put_account(replace(row, state=AccountState.SKIPPED, reason=why))
-        return
-    row = replace(row, reserved_paise=sizing.margin_used_paise)
-    has_bought = any(leg.leg.action is Action.BUY for leg in resolution.legs)
-    stage, action = (AccountState.BUYING, Action.BUY) if has_bought else (AccountState.SELLING, Action.SELL)
-    changes.put_account(replace(row, state=stage))
-    _plan_stage(changes, run, row, action)
-
-
-def _plan_stage(changes: Pass, run: Run, row: RunAccount, action: Action) -> None:
-    for leg, size_of_leg in zip(run.resolved["legs"], row.sizing["legs"], strict=True):
-        if leg["action"] != action:
-            continue
-        for index, quantity in enumerate(size_of_leg["slices"]):
-            changes.plan_order(
-                run=run,
-                purpose=Purpose.ENTRY,
-                key=Key(row.account_id, leg["symbol"], Exchange(leg["exchange"]), Product(run.resolved["product"])),
-                leg_index=leg["leg_index"],
-                slice_index=index,
-                action=action,
-                quantity=quantity,
-                trading_day=trading_day(changes.now),
-            )
-
-
-def _entry_orders(changes: Pass, run: Run, account_id: int, action: Action) -> list[Order]:
-    """Return the newest entry order of each slice of a stage."""
-    newest: dict[tuple[int, int], Order] = {}
+def take_back_left_over(changes: Pass, world: World, run: Run) -> None:
+    """Cancel entry orders that work on although their account's entry has ended: a late answer can bring one back."""
     for order in changes.orders_of(run.id):
-        if order.account_id == account_id and order.purpose is Purpose.ENTRY and order.action is action:
-            newest[order.leg_index, order.slice_index] = order
-    return list(newest.values())
-
-
-def _retry(changes: Pass, run: Run, orders: list[Order]) -> bool:
-    """Plan again what provably never reached the exchange, a few times; return whether anything was planned."""
-    again = False
-    for order in orders:
-        rate_limited = order.state is OrderState.REJECTED and order.words.startswith(RATE_LIMITED)
-        if order.state not in _RETRIABLE and not rate_limited:
+        if order.state is not OrderState.WORKING or order.purpose is not Purpose.ENTRY:
             continue
-        tried = sum(
-            other.key == order.key and other.leg_index == order.leg_index and other.slice_index == order.slice_index
-            for other in changes.orders_of(run.id)
-            if other.purpose is Purpose.ENTRY
-        )
-        if tried >= ATTEMPTS:
-            continue
-        changes.plan_order(
-            run=run,
-            purpose=Purpose.ENTRY,
-            key=order.key,
-            leg_index=order.leg_index,
-            slice_index=order.slice_index,
-            action=order.action,
-            quantity=order.quantity,
-            trading_day=trading_day(changes.now),
-        )
-        again = True
-    return again
+        if changes.account_of(run.id, order.account_id).state in _LEFT_ALONE:
+            take_back(changes, world, order)
 
 
-def _after_buying(changes: Pass, run: Run, terms: StrategyTerms, row: RunAccount) -> None:
-    orders = _entry_orders(changes, run, row.account_id, Action.BUY)
-    if all(order.state is OrderState.FILLED for order in orders):
+def _begin(changes: Pass, run: Run, row: RunAccount, action: Action) -> None:
+    """Plan every slice of a stage."""
+    state = AccountState.BUYING if action is Action.BUY else AccountState.SELLING
+    row = changes.put_account(replace(row, state=state))
+    for leg, size_of_leg in zip(run.resolved["legs"], row.sizing["legs"], strict=True):
+        if leg["action"] == action:
+            for index, quantity in enumerate(size_of_leg["slices"]):
+                one = Slice(leg, index, quantity, (), SliceState.WAITS)
+                plan_slice(changes, run, row.account_id, one, kind=PriceType(leg.get("price_type", PriceType.MARKET)))
+
+
+def _after_buying(changes: Pass, world: World, run: Run, terms: StrategyTerms, row: RunAccount) -> None:
+    slices = slices_of(changes, world, run, terms, row, action=Action.BUY)
+    waiting = [order for one in slices for order in one.orders if not order.terminal]
+    overdue = next((order for order in waiting if hedge_late(order, terms.entry, changes.now)), None)
+    why = _halt(changes, run) or failure_of(slices, "bought") or turn_missed(changes, world, row, waiting)
+    if not why and overdue is not None:
+        why = f"bought leg {overdue.symbol}: not filled in time"
+    if why:
+        _fail(changes, world, run, terms, row, why=why)
+        return
+    states = {one.state for one in slices}
+    if states <= {SliceState.FILLED, SliceState.CUT}:
         sold = any(leg["action"] == Action.SELL for leg in run.resolved["legs"])
-        if sold:
-            changes.put_account(replace(row, state=AccountState.SELLING))
-            _plan_stage(changes, run, row, Action.SELL)
+        if SliceState.CUT in states or (sold and run.id not in world.resolutions):
+            _hold(changes, run, with_reason(row, f"{RESTARTED}: not complete"), RESTARTED)
+        elif sold:
+            _begin(changes, run, row, Action.SELL)
         else:
             changes.put_account(replace(row, state=AccountState.ENTERED))
         return
-    if _retry(changes, run, orders):
-        return
-    failed = [order for order in orders if order.terminal and order.state is not OrderState.FILLED]
-    begun = min((order.sent_at for order in orders if order.sent_at is not None), default=None)
-    late = begun is not None and changes.now - begun > HEDGE_PATIENCE
-    if not failed and not late:
-        return
-    why = (
-        f"bought leg {failed[0].symbol}: {failed[0].words or failed[0].state}"
-        if failed
-        else "bought legs not filled in 10 s"
-    )
-    _entry_failed(changes, run, row, why, policy=terms.entry.hedge_failure)
+    send_on(changes, world, run, terms, row, slices=slices)
 
 
 def _after_selling(changes: Pass, world: World, run: Run, terms: StrategyTerms, row: RunAccount) -> None:
-    orders = _entry_orders(changes, run, row.account_id, Action.SELL)
-    for order in orders:
-        late = order.sent_at is not None and changes.now - order.sent_at > SOLD_PATIENCE
-        asked = order.cancel_requested and changes.now - order.updated_at < CANCEL_AGAIN
-        account = world.accounts.get(row.account_id)
-        if late and order.state is OrderState.WORKING and order.orderid and not asked and account is not None:
-            # a remainder that rests keeps the run from being whole: it is taken back, and the policy decides
-            asked_order = changes.put_order(replace(order, cancel_requested=True, updated_at=changes.now))
-            changes.after_commit.append(partial(account.hands.cancel, asked_order))
-    if not all(order.terminal for order in orders) or _retry(changes, run, orders):
+    slices = slices_of(changes, world, run, terms, row, action=Action.SELL)
+    states = {one.state for one in slices}
+    why = _halt(changes, run)
+    if terms.entry.sold_leg_failure == "unwind":
+        why = why or failure_of(slices, "sold")
+    if why:
+        _fail(changes, world, run, terms, row, why=why)
         return
-    failed = [order for order in orders if order.state is not OrderState.FILLED]
-    if not failed:
+    if states & {SliceState.WAITS, SliceState.AGAIN, SliceState.MARKET}:
+        waiting = [order for one in slices for order in one.orders if not order.terminal]
+        if stuck := turn_missed(changes, world, row, waiting):
+            void_planned(changes, waiting, stuck)
+        else:
+            send_on(changes, world, run, terms, row, slices=slices)
+    elif failed := failure_of(slices, "sold"):
+        _fail(changes, world, run, terms, row, why=failed)
+    elif SliceState.CUT in states:
+        _hold(changes, run, with_reason(row, f"{RESTARTED}: not complete"), RESTARTED)
+    else:
         changes.put_account(replace(row, state=AccountState.ENTERED))
-        return
-    why = f"sold leg {failed[0].symbol}: {failed[0].words or failed[0].state}"
-    _entry_failed(changes, run, row, why, policy=terms.entry.sold_leg_failure)
 
 
-def _entry_failed(changes: Pass, run: Run, row: RunAccount, why: str, *, policy: str) -> None:
-    mine = [order for order in changes.orders_of(run.id) if order.account_id == row.account_id]
-    if all(order.terminal and not order.filled_quantity for order in mine):
-        changes.put_account(with_reason(replace(row, state=AccountState.SKIPPED, reserved_paise=0), why))
+def _after_failing(changes: Pass, world: World, run: Run, terms: StrategyTerms, row: RunAccount) -> None:
+    """Take back what is alive of a failed entry; when the fate of all of it is known, do what the policy says."""
+    void_planned(changes, entry_orders(changes, run, row), "the entry failed before it was sent")
+    orders = entry_orders(changes, run, row)
+    for order in orders:
+        take_back(changes, world, order)
+    if any(not order.terminal for order in orders):
         return
-    knew = {"orders": [{"id": o.id, "symbol": o.symbol, "state": str(o.state), "words": o.words} for o in mine]}
+    if not any(order.filled_quantity for order in orders):
+        changes.put_account(replace(row, state=AccountState.SKIPPED, reserved_paise=0))
+        return
+    selling = any(order.action is Action.SELL for order in orders)
+    policy = terms.entry.sold_leg_failure if selling else terms.entry.hedge_failure
     if policy == "unwind":
-        open_plan(changes, run, kind="entry_failed", message=why, knew=knew, account_ids=(row.account_id,))
+        knew = _knew(orders)
+        open_plan(changes, run, kind="entry_failed", message=row.reason, knew=knew, account_ids=(row.account_id,))
+    else:
+        _hold(changes, run, row, row.reason)
+
+
+def _fail(changes: Pass, world: World, run: Run, terms: StrategyTerms, row: RunAccount, *, why: str) -> None:
+    row = changes.put_account(with_reason(replace(row, state=AccountState.FAILING), why))
+    _after_failing(changes, world, run, terms, row)
+
+
+def _hold(changes: Pass, run: Run, row: RunAccount, why: str) -> None:
+    """Keep what filled, with the run's stops live, and tell it."""
+    orders = entry_orders(changes, run, row)
+    if not any(order.filled_quantity for order in orders):
+        changes.put_account(replace(row, state=AccountState.SKIPPED, reserved_paise=0))
         return
-    changes.put_account(with_reason(replace(row, state=AccountState.ENTERED), why))
+    changes.put_account(replace(row, state=AccountState.ENTERED))
     changes.event(
         owner_id=run.owner_id,
         kind="entry_failed",
         action="alert_only",
         message=f"{why}; what filled is held, the run's stops are live",
-        knew=knew,
+        knew=_knew(orders),
         run_id=run.id,
         account_id=row.account_id,
     )
 
 
-def _entered(changes: Pass, run: Run, rows: list[RunAccount]) -> None:
-    orders = [o for o in changes.orders_of(run.id) if o.purpose is Purpose.ENTRY and o.filled_quantity]
-    if not orders:
-        reasons = "; ".join(sorted({row.reason for row in rows if row.reason}))
-        state, why = RunState.REFUSED, reasons or "no account entered"
-        changes.put_run(replace(run, state=state, reason=why, closed_at=changes.now, profit_paise=0))
-        return
-    per_leg: dict[int, int] = {}
-    for order in orders:
-        per_leg[order.leg_index] = per_leg.get(order.leg_index, 0) + order.filled_quantity
-    legs = {leg["leg_index"]: leg for leg in run.resolved["legs"]}
-    changes.put_run(
-        replace(
-            run,
-            state=RunState.OPEN,
-            entered_at=changes.now,
-            premium_value_paise=_premium_value(orders, legs),
-            units=max(per_leg.values()),
-            lots_filled=max(quantity // legs[index]["lot_size"] for index, quantity in per_leg.items()),
-        )
-    )
+def _knew(orders: Sequence[Order]) -> dict[str, Any]:
+    return {"orders": [{"id": o.id, "symbol": o.symbol, "state": str(o.state), "words": o.words} for o in orders]}
 
 
-def _premium_value(orders: list[Order], legs: dict[int, dict[str, Any]]) -> int | None:
-    fills = [
-        EntryFill(o.action, InstrumentType(legs[o.leg_index]["instrument_type"]), o.filled_value_paise) for o in orders
-    ]
-    try:
-        return entry_premium_value(fills)
-    except DomainError:
-        return None  # limits in % of V are refused where V says nothing (RULES 7)
+def _halt(changes: Pass, run: Run) -> str:
+    return HALTED if halted(changes, run.owner_id) else ""
 
 
 def resolved_json(resolution: Resolution, legs: list[ResolvedLeg]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from engine.domain.errors import SizingError
 from engine.domain.instruments import Action
 from engine.domain.sizing import AccountSizing
 from engine.services.amounts import regrouped
-from engine.services.entry import reserved_paise, size
+from engine.services.entry_sizing import reserved_paise, size
 from engine.services.ledger import Pass
 from engine.services.resolution import Resolution
 from engine.services.views import PreviewAccount, PreviewOrder, PreviewView
@@ -75,6 +75,7 @@ def _account(changes: Pass, preview: Preview, resolution: Resolution, account: A
     percentage = terms.percentage if terms.percentage is not None else account.facts.percentage
     age = (changes.now - account.funds_begun).total_seconds() if account.funds_begun else None
     problem = "" if account.armed else f"the account waits for {account.waits_for}"
+    problem = problem or resolution.limit_problem
     if account.funds_problem:
         problem = problem or f"funds: {account.funds_problem}"
     sizing: AccountSizing | None = None
@@ -102,7 +103,8 @@ def _account(changes: Pass, preview: Preview, resolution: Resolution, account: A
 def _orders(resolution: Resolution, account: Account, sizing: AccountSizing) -> list[PreviewOrder]:
     orders = []
     for stage, action in (("bought legs first", Action.BUY), ("then sold legs", Action.SELL)):
-        for leg, leg_size in zip(resolution.legs, sizing.legs, strict=True):
+        for contract, leg_size in zip(resolution.contracts, sizing.legs, strict=True):
+            leg = contract.resolved
             if leg.leg.action is not action:
                 continue
             orders += [
@@ -114,6 +116,7 @@ def _orders(resolution: Resolution, account: Account, sizing: AccountSizing) -> 
                     action=action,
                     symbol=leg.contract.symbol,
                     quantity=quantity,
+                    price=contract.limit[0],
                 )
                 for index, quantity in enumerate(leg_size.slices)
             ]

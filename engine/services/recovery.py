@@ -77,28 +77,14 @@ def _bound_quiet(changes: Pass, world: World, order: Order) -> None:
 
 
 def _cut_entry(changes: Pass, run: Run) -> None:
-    cut = []
+    """End what provably holds nothing; the rest ends in ``entry.progress`` when the fate of every order is known."""
     for row in changes.accounts_of(run.id):
         if row.state not in _ENTERING:
             continue
         orders = [order for order in changes.orders_of(run.id) if order.account_id == row.account_id]
-        why = "the engine restarted during the entry"
         if all(order.terminal and not order.filled_quantity for order in orders):
+            why = "the engine restarted during the entry"
             changes.put_account(with_reason(replace(row, state=AccountState.SKIPPED, reserved_paise=0), why))
-        elif any(order.state is OrderState.VOID for order in orders):
-            changes.put_account(with_reason(replace(row, state=AccountState.ENTERED), f"{why}: not complete"))
-            cut.append(row.account_id)
-        # otherwise every order was sent: the entry ends when their fate is known
     if run.state is RunState.RESOLVING:
         why = "the engine restarted before the entry; nothing was sent"
         changes.put_run(replace(run, state=RunState.REFUSED, reason=why, closed_at=changes.now, profit_paise=0))
-    for account_id in cut:
-        changes.event(
-            owner_id=run.owner_id,
-            kind="entry_failed",
-            action="alert_only",
-            message="the engine restarted during the entry; what filled is held, the run's stops are live",
-            knew={},
-            run_id=run.id,
-            account_id=account_id,
-        )
