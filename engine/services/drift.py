@@ -1,86 +1,158 @@
-"""Drift between what runs own and what the broker nets: who is charged for what was closed outside (RULES 6)."""
+"""Drift between what runs own and what the broker nets: who is charged for what was closed outside (RULES 6).
+
+A charge goes at the price of the outside trades that explain it, each of which explains only once: what an account's
+books show in balance is spent. Without such trades it takes two valid reads 5 s apart in session; then the quantity
+either turned up under another product (a conversion: it moves along) or is charged at the LTP, marked estimated.
+"""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 
+from engine.domain.conversions import converted_to, moved_value
 from engine.domain.evidence import AccountBooks, Instrument
-from engine.domain.instruments import Action, Key
+from engine.domain.instruments import Action, Product
 from engine.domain.money import value_paise
+from engine.domain.netting import PricedCharge, charges_at_trades
 from engine.domain.runs import Charge
 from engine.services.ledger import Pass
-from engine.services.outcomes import unclaimed_trades
+from engine.services.outside_read import OutsideRead, outside_read, remember, tell
+from engine.services.settling import correct_settlements
 from engine.services.world import Account, World
 
 DRIFT_READS_APART = timedelta(seconds=5)
 
 
 def book_charges(changes: Pass, world: World, account: Account, books: AccountBooks) -> None:
-    """Book what outside trades closed of our runs (RULES 6): at their price, or after two reads at the LTP."""
-    keys = {
-        key
+    """Book what was closed of our runs without an order of ours, as valid books show it (RULES 6)."""
+    read = outside_read(changes, world, account, books)
+    correct_settlements(read)
+    pending: dict[Instrument, tuple[int, datetime]] = {}
+    for instrument in _owned_instruments(changes, account):
+        if read.telling(instrument) and (since := _judge(read, instrument)) is not None:
+            pending[instrument] = since
+    changes.after_commit.append(remember(read, pending))
+
+
+def _owned_instruments(changes: Pass, account: Account) -> list[Instrument]:
+    owned = {
+        Instrument(key.symbol, key.exchange, key.product)
         for run in changes.open_runs()
         for key, held in changes.holdings(run.id).items()
         if key.account_id == account.id and held.quantity
     }
-    seen: dict[Instrument, tuple[int, object]] = {}
-    for key in keys:
-        instrument = Instrument(key.symbol, key.exchange, key.product)
-        changed = account.last_change.get(key)
-        if changes.in_doubt(key) or (changed is not None and books.begun_at <= changed):
-            continue
-        net = books.owned(instrument)
-        charges = changes.drift(key, net)
-        total = sum(charges.by_run.values())
-        if not total:
-            continue
-        action = Action.SELL if total > 0 else Action.BUY
-        trades = [t for t in unclaimed_trades(changes, account, books, instrument) if t.action is action]
-        priced = all(trade.price > 0 for trade in trades)
-        explained = priced and sum(trade.quantity for trade in trades) >= abs(total)
-        if explained:
-            value = sum(value_paise(trade.price, trade.quantity) for trade in trades)
-            price = value / sum(trade.quantity for trade in trades) / 100
-            _charge(changes, key, charges.by_run, action, price, estimated=False)
-            continue
-        if not world.in_session(account.facts.venue, key.exchange, books.begun_at):
-            continue  # outside the session no book is evidence of less
-        before = account.drift_since.get(instrument)
-        if before is None or before[0] != total:
-            account.drift_since[instrument] = (total, books.begun_at)
-        elif books.begun_at - before[1] >= DRIFT_READS_APART:
-            view = world.prices.view(account.facts.venue, (key.symbol, key.exchange))
-            if view is not None and view.ltp is not None:
-                _charge(changes, key, charges.by_run, action, view.ltp, estimated=True)
-                account.drift_since.pop(instrument, None)
-            continue
-        seen[instrument] = (total, books.begun_at)
-    for instrument in [one for one in account.drift_since if one not in seen]:
-        account.drift_since.pop(instrument)
+    return sorted(owned)
 
 
-def _charge(changes: Pass, key: Key, by_run: dict[int, int], action: Action, price: float, *, estimated: bool) -> None:
-    for run_id, quantity in by_run.items():
-        if not quantity:
-            continue
-        run = changes.run(run_id)
-        charge = Charge(
+def _judge(read: OutsideRead, instrument: Instrument) -> tuple[int, datetime] | None:
+    """Book what can be booked under one instrument; return the drift that waits for a later read, None if none does."""
+    charges = read.drift(instrument)
+    if not charges.by_run:
+        return None
+    closing = Action.SELL if sum(charges.by_run.values()) > 0 else Action.BUY
+    source = "settlement" if read.settlement_day(instrument) else "charge"
+    for charge in charges_at_trades(charges.by_run, read.explained(instrument, closing)):
+        _charge(read, instrument, closing, charge, source=source)
+    rest = read.drift(instrument).by_run
+    total = sum(rest.values())
+    account, books, world = read.account, read.books, read.world
+    # an expired contract leaves the books by settlement, it was not closed by hand; and outside the session no book is
+    # evidence of less
+    if not total or read.over(instrument):
+        return None
+    if not world.in_session(account.facts.venue, instrument.exchange, books.begun_at):
+        return None
+    since = account.drift_since.get(instrument)
+    if since is None or since[0] != total:
+        return total, books.begun_at
+    if books.begun_at - since[1] < DRIFT_READS_APART:
+        return since
+    if (product := _converted(read, instrument, total)) is not None:
+        for run_id, quantity in rest.items():
+            _move(read, run_id, instrument, product, quantity)
+        return None
+    view = world.prices.view(account.facts.venue, (instrument.symbol, instrument.exchange))
+    if view is None or view.ltp is None:
+        return since  # it waits for a price
+    for run_id, quantity in rest.items():
+        charge = PricedCharge(run_id, quantity, value_paise(view.ltp, abs(quantity)))
+        _charge(read, instrument, closing, charge, source="charge", estimated=True)
+    return None
+
+
+def _charge(
+    read: OutsideRead,
+    instrument: Instrument,
+    action: Action,
+    charge: PricedCharge,
+    *,
+    source: str,
+    estimated: bool = False,
+) -> None:
+    changes, quantity = read.changes, abs(charge.quantity)
+    changes.put_charge(
+        Charge(
             id=next(changes.ledger.counters.fill),
-            execution_id=run_id,
-            key=key,
+            execution_id=charge.run_id,
+            key=read.key(instrument),
             action=action,
-            quantity=abs(quantity),
-            value_paise=value_paise(price, abs(quantity)),
+            quantity=quantity,
+            value_paise=charge.value_paise,
             estimated=estimated,
             at=changes.now,
+            source=source,
         )
-        changes.put_charge(charge)
-        changes.event(
-            owner_id=run.owner_id,
-            kind="drift",
-            action="alert_only",
-            message=f"{abs(quantity)} {key.symbol} of run {run_id} were closed outside this desk",
-            knew={"quantity": quantity, "price": price, "estimated": estimated},
-            run_id=run_id,
-            account_id=key.account_id,
+    )
+    price = charge.value_paise / quantity / 100
+    how = "were settled by the exchange" if source == "settlement" else "were closed outside this desk"
+    tell(
+        read,
+        charge.run_id,
+        f"{quantity} {instrument.symbol} of run {charge.run_id} {how}",
+        {"quantity": charge.quantity, "price": price, "estimated": estimated},
+        kind="settlement" if source == "settlement" else "drift",
+    )
+
+
+def _converted(read: OutsideRead, instrument: Instrument, total: int) -> Product | None:
+    """Return the product that a quantity without trades turned up under since it was last in balance, if any."""
+    gained = {}
+    for product in Product:
+        other = instrument._replace(product=product)
+        if product is instrument.product or read.fresh_trades(other) or not read.telling(other):
+            continue
+        charges = read.drift(other)
+        if not charges.by_run:
+            gained[product] = charges.outside - read.account.outside.get(other, 0)
+    return converted_to(total, gained)
+
+
+def _move(read: OutsideRead, run_id: int, instrument: Instrument, product: Product, quantity: int) -> None:
+    """Let what a run owns go along with a conversion, at the run's own average: its P stays what it is."""
+    changes = read.changes
+    old, new = read.key(instrument), read.key(instrument._replace(product=product))
+    value = moved_value(changes.holdings(run_id)[old], abs(quantity))
+    closing = Action.SELL if quantity > 0 else Action.BUY
+    for key, action in ((old, closing), (new, closing.opposite)):
+        changes.put_charge(
+            Charge(
+                id=next(changes.ledger.counters.fill),
+                execution_id=run_id,
+                key=key,
+                action=action,
+                quantity=abs(quantity),
+                value_paise=value,
+                estimated=False,
+                at=changes.now,
+                source="conversion",
+            )
         )
+        changes.after_commit.append(partial(read.account.last_change.__setitem__, key, changes.now))
+    tell(
+        read,
+        run_id,
+        f"{abs(quantity)} {instrument.symbol} of run {run_id} were converted from {instrument.product} to {product}; "
+        f"the exit goes with {product}",
+        {"quantity": quantity, "from": str(instrument.product), "to": str(product)},
+    )
