@@ -111,12 +111,20 @@ class Broker:
     ids: Any = field(default_factory=lambda: itertools.count(1))
 
     def take(
-        self, instrument: Instrument, action: Action, quantity: int, *, fills: int | None = None, tag: str | None = None
+        self,
+        instrument: Instrument,
+        action: Action,
+        quantity: int,
+        *,
+        fills: int | None = None,
+        tag: str | None = None,
+        limit: float = 0.0,
     ) -> str:
-        """Take a market order and fill it (or ``fills`` units of it); returns its id."""
+        """Take a market order (with ``limit``: a limit one) and fill it (or ``fills`` units of it); returns its id."""
+        kind = PriceType.LIMIT if limit else PriceType.MARKET
         orderid = f"{self.account_id}-{next(self.ids)}"
         self.orders[orderid] = SeenOrder(
-            orderid, instrument, action, quantity, PriceType.MARKET, 0.0, "open", 0, None, self.clock.now(), tag
+            orderid, instrument, action, quantity, kind, limit, "open", 0, None, self.clock.now(), tag
         )
         self.fill(orderid, quantity if fills is None else fills)
         return orderid
@@ -174,12 +182,14 @@ Placement = Callable[["FakeHands", Order], PlacementOutcome | None]
 
 def fill_at_once(hands: FakeHands, order: Order) -> PlacementOutcome:
     """Take the order and fill it."""
-    return Placed(hands.broker.take(_instrument(order), order.action, order.quantity, tag=hands.tag_of(order)))
+    return Placed(
+        hands.broker.take(_instrument(order), order.action, order.quantity, tag=hands.tag_of(order), limit=order.price)
+    )
 
 
 def take_only(hands: FakeHands, order: Order) -> PlacementOutcome:
     """Take the order and let it rest."""
-    return Placed(hands.broker.take(_instrument(order), order.action, order.quantity, fills=0))
+    return Placed(hands.broker.take(_instrument(order), order.action, order.quantity, fills=0, limit=order.price))
 
 
 def fill_in_silence(hands: FakeHands, order: Order) -> None:
@@ -217,6 +227,8 @@ class FakeHands:
         self.licences: list[Licence] = []
         self.shows_tags = False
         self.silent: set[str] = set()
+        self.cancelled: list[Order] = []
+        self.touch: tuple[float | None, float | None] = (99.9, 100.1)
         self.books_now: Callable[[], AccountBooks | None] | None = None
         self.symbols: frozenset[Symbol] = frozenset()
         self.resolution: Resolution | None = None
@@ -239,6 +251,9 @@ class FakeHands:
 
     def cancel(self, order: Order) -> None:
         assert order.orderid is not None
+        self.cancelled.append(order)
+        if "cancel" in self.silent:
+            return
         row = self.broker.orders.get(order.orderid)
         if row is not None and row.status == "open":
             self.broker.end(order.orderid, "cancelled")
@@ -271,7 +286,7 @@ class FakeHands:
             self.inbox.put(QuotesRead(venue, prices, self.clock.now()))
 
     def resolve(self, legs: tuple[Leg, ...], *, run_id: int | None, command_id: int | None) -> None:
-        contracts = tuple(_resolved(leg) for leg in legs)
+        contracts = tuple(_resolved(leg, self.touch) for leg in legs)
         resolution = Resolution("NIFTY", 26_000.0, self.clock.now(), False, contracts)
         self.inbox.put(Resolved(run_id, command_id, resolution))
 
@@ -313,7 +328,8 @@ class Stage:
         venue: str = VENUE,
         quiet_answered: float = 10.0,
         quiet_unanswered: float = 180.0,
-        **policy: str,
+        offsets: dict[int, float] | None = None,
+        **policy: Any,
     ) -> None:
         self.folder = folder
         self.clock = StageClock()
@@ -339,11 +355,13 @@ class Stage:
                     expiry_choice="next_week",
                     strike_kind=strike,
                     strike_value=value,
+                    price_type="LIMIT" if number in (offsets or {}) else "MARKET",
+                    limit_offset=(offsets or {}).get(number, 0.0),
                 )
-                for action, kind, strike, value in legs
+                for number, (action, kind, strike, value) in enumerate(legs, start=1)
             ],
             limits=LimitsDraft(**(limits or {})),
-            **policy,  # type: ignore[arg-type]
+            **policy,
         )
         caller = Caller(1, "asha", tables.Role.ADMIN)
         self.strategy = save_strategy(self.database, caller, draft, now=BEGIN).id
@@ -519,10 +537,10 @@ def instrument(symbol: str, product: str = "NRML") -> Instrument:
     return Instrument(symbol, Exchange.NFO, Product(product))
 
 
-def _resolved(leg: Leg) -> ResolvedContract:
+def _resolved(leg: Leg, touch: tuple[float | None, float | None]) -> ResolvedContract:
     kind = leg.instrument_type
     assert leg.strike is not None
     symbol = _SYMBOLS[str(kind), str(leg.strike.kind)]
     strike = float(symbol[-7:-2])
     contract = Contract(symbol, Exchange.NFO, "NIFTY", InstrumentType(kind), date(2026, 12, 1), strike, LOT, 0.05, 1800)
-    return ResolvedContract(ResolvedLeg(leg, contract, 100.0), 100.0, 99.9, 100.1)
+    return ResolvedContract(ResolvedLeg(leg, contract, 100.0), 100.0, *touch)
