@@ -33,6 +33,7 @@ from engine.services.entry_slices import (
 from engine.services.exiting import open_plan
 from engine.services.ledger import Pass, with_reason
 from engine.services.messages import Resolved
+from engine.services.outside import tell_outside
 from engine.services.resolution import Resolution
 from engine.services.terms import StrategyTerms
 from engine.services.world import World
@@ -74,6 +75,7 @@ def progress(changes: Pass, world: World, run: Run, terms: StrategyTerms) -> Non
     if resolution is not None:
         for row in sized_accounts(changes, world, run, terms, resolution):
             bought = any(leg.leg.action is Action.BUY for leg in resolution.legs)
+            tell_outside(changes, run, world.accounts[row.account_id])
             _begin(changes, run, row, Action.BUY if bought else Action.SELL)
     for row in changes.accounts_of(run.id):
         match row.state:
