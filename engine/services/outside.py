@@ -13,9 +13,9 @@ from engine.domain.instruments import Action, Exchange, Key, Product
 from engine.domain.money import value_paise
 from engine.domain.runs import AccountState, Charge, Run, RunState
 from engine.services.errors import Refused
+from engine.services.exiting import lot_and_freeze
 from engine.services.ledger import Pass
 from engine.services.messages import CommandArrived
-from engine.services.owned import lot_and_freeze
 from engine.services.settling import is_over
 from engine.services.world import Account, World
 
