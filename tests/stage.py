@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from sqlmodel import Session, col, select
 
-from engine.broker.answers import Acknowledged, ChangeOutcome, NoAnswer, Placed, PlacementOutcome
+from engine.broker.answers import Acknowledged, ChangeOutcome, NoAnswer, Placed, PlacementOutcome, Refused
 from engine.domain.calendar import ALWAYS_OPEN, INDIA
 from engine.domain.evidence import AccountBooks, Instrument, SeenOrder, SeenTrade
 from engine.domain.instruments import Action, Contract, Exchange, InstrumentType, PriceType
@@ -103,7 +103,8 @@ class Broker:
     name: str = "stage"
     semi_auto: bool = False
     funds: int = 10**12
-    price: dict[str, float] = field(default_factory=lambda: {CALL: 150.0, PUT: 120.0, HEDGE: 20.0})
+    price: dict[str, float] = field(default_factory=lambda: {CALL: 150.0, PUT: 120.0, HEDGE: 20.0, "NIFTY": 26_000.0})
+    touch: dict[str, tuple[float, float]] = field(default_factory=dict)
     orders: dict[str, SeenOrder] = field(default_factory=dict)
     trades: list[SeenTrade] = field(default_factory=list)
     carried: dict[Instrument, int] = field(default_factory=dict)
@@ -138,6 +139,10 @@ class Broker:
             self.trades.append(SeenTrade(orderid, row.instrument, row.action, quantity, price))
         status = "complete" if done == row.quantity else "open"
         self._change(row, status, done, price if done else None)
+
+    def change(self, orderid: str, price: float) -> None:
+        """Give a working order a limit."""
+        self.orders[orderid] = replace(self.orders[orderid], price_type=PriceType.LIMIT, price=price)
 
     def end(self, orderid: str, status: str, words: str = "") -> None:
         """End an order with the broker's word for it."""
@@ -206,9 +211,23 @@ def fail(_hands: FakeHands, _order: Order) -> PlacementOutcome:
     return NoAnswer("the line was cut")
 
 
-def take_change(_hands: FakeHands, order: Order, _price: float) -> ChangeOutcome:
+def take_change(hands: FakeHands, order: Order, price: float) -> ChangeOutcome:
     """Take a modification; the order rests on at its new price."""
-    return Acknowledged(order.orderid or "")
+    orderid = order.orderid or ""
+    if hands.broker.orders[orderid].status != "open":
+        return Refused("the order is complete", 400)
+    hands.broker.change(orderid, price)
+    return Acknowledged(orderid)
+
+
+def fill_change(hands: FakeHands, order: Order, price: float) -> ChangeOutcome:
+    """Take a modification, and fill the order where its new price reaches the broker's."""
+    outcome = take_change(hands, order, price)
+    row = hands.broker.orders[order.orderid or ""]
+    market = hands.broker.price[row.instrument.symbol]
+    if row.status == "open" and (price - market) * row.action.sign >= 0:
+        hands.broker.fill(row.orderid, row.quantity - (row.filled_quantity or 0))
+    return outcome
 
 
 class FakeHands:
@@ -223,7 +242,7 @@ class FakeHands:
         self.usual: Placement = fill_at_once
         self.sent: list[Order] = []
         self.modified: list[tuple[Order, float]] = []
-        self.modifies: Callable[[FakeHands, Order, float], ChangeOutcome] = take_change
+        self.modifies: Callable[[FakeHands, Order, float], ChangeOutcome] = fill_change
         self.licences: list[Licence] = []
         self.shows_tags = False
         self.silent: set[str] = set()
@@ -272,6 +291,8 @@ class FakeHands:
         if "books" in self.silent:
             return
         books = self.broker.books() if self.books_now is None else self.books_now()
+        if books is not None and not holdings:
+            books = replace(books, held={})
         begun = self.clock.now()
         self.inbox.put(BooksRead(self.account_id, books, begun, "" if books is not None else "made to fail"))
 
@@ -283,7 +304,8 @@ class FakeHands:
     def read_quotes(self, venue: str, symbols: Collection[Symbol]) -> None:
         if "quotes" not in self.silent:
             prices = {symbol: self.broker.price[symbol[0]] for symbol in symbols}
-            self.inbox.put(QuotesRead(venue, prices, self.clock.now()))
+            touches = {symbol: self.broker.touch[symbol[0]] for symbol in symbols if symbol[0] in self.broker.touch}
+            self.inbox.put(QuotesRead(venue, prices, self.clock.now(), touches=touches))
 
     def resolve(self, legs: tuple[Leg, ...], *, run_id: int | None, command_id: int | None) -> None:
         contracts = tuple(_resolved(leg, self.touch) for leg in legs)

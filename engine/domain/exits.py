@@ -15,14 +15,14 @@ RETRY_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 BOOK_AGE = timedelta(seconds=5)
 """The first exit order goes on a valid position book at most this old (RULES 7)."""
 
+FIRST_BOOK_PATIENCE = timedelta(seconds=1)
+"""How long the first exit order of a plan waits for such a book at least, before own fills decide."""
+
 BOOK_PATIENCE = timedelta(seconds=3)
 """Without a valid book for this long, own fills decide if the last valid book showed no drift."""
 
 LAST_BOOK_AGE = timedelta(seconds=60)
 """How old that last valid book may be."""
-
-REST_PATIENCE = timedelta(seconds=3)
-"""How long the remainder of an exit order may rest before it is cancelled and sent anew."""
 
 
 @dataclass(frozen=True, slots=True)

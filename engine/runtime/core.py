@@ -15,6 +15,7 @@ from engine.domain.orders import OrderState
 from engine.domain.runs import RUN_ENDED, Run, RunState
 from engine.runtime.inbox import Inbox
 from engine.services import (
+    crossing,
     entry,
     exiting,
     monitor,
@@ -178,6 +179,7 @@ class Core:
     def _decide_by_pieces(self) -> None:
         world = self._world
         self._piece("silence", lambda changes: outcomes.on_silence(changes, world))
+        self._piece("crossing", lambda changes: crossing.cross(changes, world))
         for run in Pass(self._ledger, world.clock.now()).open_runs():
             for step in (self._enter, self._watch, self._exit):
                 if not self._piece(f"{step.__name__} of run {run.id}", partial(_of_run, step, run.id)):
@@ -331,6 +333,7 @@ class Core:
         world = self._world
         outcomes.on_silence(changes, world)
         exiting.reopen_late(changes)
+        crossing.cross(changes, world)
         for run in changes.open_runs():
             for step in (self._enter, self._watch, self._exit):
                 _of_run(step, run.id, changes)

@@ -142,40 +142,36 @@ class AccountHands:
                 self._inbox.put(Answered(order.id, NotSent(f"no worker took it: {error}")))
 
     def cancel(self, order: Order) -> None:
-        """Ask to cancel a working order."""
+        """Ask to cancel a working order; there always is an answer."""
 
-        def work() -> None:
-            cancelled = self._client.cancel_order(order.orderid or "", strategy=order.tag)
-            self._inbox.put(CancelAnswered(order.id, cancelled))
+        def ask() -> ChangeOutcome:
+            return self._client.cancel_order(order.orderid or "", strategy=order.tag)
 
-        self._submit(self._workers, work)
+        self._change(ask, lambda outcome: CancelAnswered(order.id, outcome))
 
     def modify(self, order: Order, price: float) -> None:
-        """Ask to change a working order to a limit at ``price`` (₹); the server wants every field again."""
+        """Ask to change a working order to a limit at ``price`` (₹); there always is an answer.
 
-        def work() -> None:
-            outcome: ChangeOutcome
-            try:
-                request = ModifyRequest(
-                    order.orderid or "",
-                    OrderRequest(
-                        strategy=order.tag,
-                        symbol=order.symbol,
-                        exchange=order.exchange,
-                        action=order.action,
-                        quantity=order.quantity,
-                        product=order.product,
-                        price_type=PriceType.LIMIT,
-                        price=price,
-                    ),
-                )
-            except DomainError as error:
-                outcome = NotSent(str(error))
-            else:
-                outcome = self._client.modify_order(request)
-            self._inbox.put(ModifyAnswered(order.id, price, outcome))
+        The server wants every field again; the quantity stays that of the whole order.
+        """
 
-        self._submit(self._workers, work)
+        def ask() -> ChangeOutcome:
+            request = ModifyRequest(
+                order.orderid or "",
+                OrderRequest(
+                    strategy=order.tag,
+                    symbol=order.symbol,
+                    exchange=order.exchange,
+                    action=order.action,
+                    quantity=order.quantity,
+                    product=order.product,
+                    price_type=PriceType.LIMIT,
+                    price=price,
+                ),
+            )
+            return self._client.modify_order(request)
+
+        self._change(ask, lambda outcome: ModifyAnswered(order.id, price, outcome))
 
     def probe(self) -> None:
         """Find out whether the account queues orders for approval: its live server then refuses any cancellation."""
@@ -294,6 +290,22 @@ class AccountHands:
                 self._inbox.put(message)
 
         self._submit(pool, guarded)
+
+    def _change(self, ask: Callable[[], ChangeOutcome], answered: Callable[[ChangeOutcome], Message]) -> None:
+        """Change an order in a worker; what goes wrong before a byte left is an answer too."""
+
+        def work() -> None:
+            outcome: ChangeOutcome
+            try:
+                outcome = ask()
+            except Exception as error:  # noqa: BLE001 - no request was made: the client itself never raises
+                outcome = NotSent(f"{type(error).__name__}: {error}")
+            self._inbox.put(answered(outcome))
+
+        try:
+            self._workers.submit(work)
+        except RuntimeError as error:  # the pool is closed, or the system gives no thread
+            self._inbox.put(answered(NotSent(f"no worker took it: {error}")))
 
     def _submit(self, pool: ThreadPoolExecutor, work: Callable[[], None]) -> None:
         with contextlib.suppress(RuntimeError):  # the pool is closed: the engine ends

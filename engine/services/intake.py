@@ -18,6 +18,7 @@ from engine.services.exiting import open_plan
 from engine.services.ledger import Pass
 from engine.services.messages import CommandArrived
 from engine.services.monitor import knowledge
+from engine.services.taking_over import take_over
 from engine.services.terms import StrategyTerms
 from engine.services.world import Account, Preview, World, chosen
 
@@ -54,6 +55,8 @@ class Intake:
                 self._preview(changes, world, command)
             case "close_run":
                 _close_run(changes, world, command)
+            case "take_over":
+                take_over(changes, world, command)
             case "halt":
                 _halt(changes, world, command)
             case "rearm":

@@ -123,6 +123,7 @@ class Pass:
         self.margins: list[dict[str, Any]] = []
         self.memories: dict[int, AccountMemory] = {}
         self.after_commit: list[Callable[[], object]] = []
+        self.telling: set[tuple[object, ...]] = set()
         self._holdings: dict[int, dict[Key, Holding]] = {}
         self._touched: dict[int, set[int]] = {}
         # indexes: a kill switch over hundreds of runs must not look at every row for every run
@@ -318,6 +319,12 @@ class Pass:
             orders: dict[int, Order | None] = {**self.ledger.in_doubt, **self._doubt_changed}
             self._doubtful_keys = frozenset(order.key for order in orders.values() if order is not None)
         return key in self._doubtful_keys
+
+    def doubtful_orders(self, account_id: int) -> list[Order]:
+        """Return the orders of an account that are sending, unknown or queued, first sent first."""
+        orders: dict[int, Order | None] = {**self.ledger.in_doubt, **self._doubt_changed}
+        found = [order for order in orders.values() if order is not None and order.account_id == account_id]
+        return sorted(found, key=lambda order: (order.sent_at or order.created_at, order.id))
 
     def owners(self, key: Key) -> list[Owner]:
         """Return what each run owns under a key, oldest run first."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 from engine.domain.evidence import Instrument
 from engine.domain.instruments import Key
 from engine.domain.orders import Order, OrderState, Purpose, moved
-from engine.domain.runs import RunState
+from engine.domain.runs import AccountState, RunState
 from engine.services.exiting import owned_now
 from engine.services.ledger import Pass
+from engine.services.settling import is_over
 from engine.services.world import Account, Licence, World, trading_day
 
 WORKERS = 4
@@ -53,7 +54,7 @@ def _dispatch_account(changes: Pass, world: World, account: Account, planned: li
             continue  # its answer wakes the core
         if (order.execution_id, order.key) in blocked:
             continue
-        if not _still_right(changes, account, order):
+        if is_over(world, account.facts.venue, order.key, changes.now) or not _still_right(changes, account, order):
             changes.put_order(moved(order, OrderState.VOID, changes.now, words="superseded before it was sent"))
             continue
         boot = world.clock.boot()
@@ -91,6 +92,8 @@ def _still_right(changes: Pass, account: Account, order: Order) -> bool:
     run = changes.run(order.execution_id)
     if order.purpose is Purpose.ENTRY:
         return run.state is RunState.ENTERING and changes.active_plan(run.id, account.id) is None
+    if changes.account_of(run.id, account.id).state is AccountState.TAKEN_OVER:
+        return False
     owned = owned_now(changes, account, run, order.key)
     in_flight = sum(
         other.pending_quantity

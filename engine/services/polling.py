@@ -7,12 +7,14 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from engine.domain.calendar import ist_day
-from engine.domain.instruments import Exchange
+from engine.domain.instruments import Exchange, Product
 from engine.domain.orders import Order
 from engine.domain.prices import OWN_TICK_AGE
 from engine.domain.runs import AccountState, Run
 from engine.services.ledger import Pass
 from engine.services.messages import Symbol
+from engine.services.repricing import resting_symbols
+from engine.services.settling import indices_wanted
 from engine.services.world import Account, World
 
 FLIGHT = timedelta(seconds=0.5)
@@ -43,7 +45,8 @@ def poll(changes: Pass, world: World) -> None:
         if (account.reading_books_since is None or lost) and now >= account.books_due:
             wanted = account.books_wanted or _period_over(changes, account)
             if wanted:
-                changes.after_commit.append(partial(_read_books, account, now))
+                shares = _holds_shares(changes, account)
+                changes.after_commit.append(partial(_read_books, account, now, holdings=shares))
         fresh_for = sizing.get(account.id)
         needed = fresh_for is not None and (account.funds_begun is None or account.funds_begun <= fresh_for)
         needed = needed or _funds_moved(account, now)
@@ -61,11 +64,22 @@ def _funds_moved(account: Account, now: datetime) -> bool:
 # What was asked is noted only when it is: a pass that cannot be committed asks nothing, and notes nothing.
 
 
-def _read_books(account: Account, now: datetime) -> None:
+def _holds_shares(changes: Pass, account: Account) -> bool:
+    """Whether shares of earlier days count: a run owns under CNC there, or the books show such a row (RULES 6, N)."""
+    if account.books is not None and any(one.product is Product.CNC for one in account.books.net):
+        return True
+    return any(
+        key.product is Product.CNC and key.account_id == account.id and held.quantity
+        for run in changes.open_runs()
+        for key, held in changes.holdings(run.id).items()
+    )
+
+
+def _read_books(account: Account, now: datetime, *, holdings: bool) -> None:
     account.books_wanted = False
     account.reading_books_since = now
     account.books_due = now + WANTED_APART
-    account.hands.read_books()
+    account.hands.read_books(holdings=holdings)
 
 
 def _read_funds(account: Account, now: datetime) -> None:
@@ -92,8 +106,11 @@ def _connect_now(account: Account, now: datetime) -> None:
 def watch(changes: Pass, world: World) -> None:
     """Have each venue's data account push the symbols of open runs, and poll those that are silent (RULES 6)."""
     wanted: dict[tuple[int, str], set[Symbol]] = {}
+    resting: set[tuple[str, Symbol]] = set()
     for run in changes.open_runs():
-        wanted.setdefault((run.owner_id, run.venue), set()).update(symbols_of(run))
+        symbols = symbols_of(run) | indices_wanted(changes, world, run)
+        wanted.setdefault((run.owner_id, run.venue), set()).update(symbols)
+        resting.update((run.venue, symbol) for symbol in resting_symbols(changes, run))
     for account in world.accounts.values():
         group = (account.facts.owner_id, account.facts.venue)
         leader = next(iter(world.of_venue(*group)), None)
@@ -101,7 +118,7 @@ def watch(changes: Pass, world: World) -> None:
         if world.watched.get(account.id) != mine:
             changes.after_commit.append(partial(_watch, world, account, mine))
     for (owner_id, venue), symbols in wanted.items():
-        _poll_quotes(changes, world, owner_id, venue, symbols)
+        _poll_quotes(changes, world, owner_id, venue, symbols, resting=resting)
 
 
 def symbols_of(run: Run) -> set[Symbol]:
@@ -109,13 +126,22 @@ def symbols_of(run: Run) -> set[Symbol]:
     return {(leg["symbol"], Exchange(leg["exchange"])) for leg in run.resolved.get("legs", [])}
 
 
-def _poll_quotes(changes: Pass, world: World, owner_id: int, venue: str, symbols: Collection[Symbol]) -> None:
+def _poll_quotes(
+    changes: Pass,
+    world: World,
+    owner_id: int,
+    venue: str,
+    symbols: Collection[Symbol],
+    *,
+    resting: Collection[tuple[str, Symbol]],
+) -> None:
     now = changes.now
     silent = []
     for symbol in symbols:
         view = world.prices.view(venue, symbol)
         newest = max((at for at in (view.tick_at, view.quote_at) if at is not None), default=None) if view else None
-        if newest is None or now - newest > OWN_TICK_AGE - QUOTES:
+        untouched = (venue, symbol) in resting and _untouched(world, venue, symbol, now)
+        if newest is None or now - newest > OWN_TICK_AGE - QUOTES or untouched:
             silent.append(symbol)
     accounts = [account for account in world.of_venue(owner_id, venue) if account.connected]
     key = f"{owner_id}:{venue}"
@@ -124,6 +150,12 @@ def _poll_quotes(changes: Pass, world: World, owner_id: int, venue: str, symbols
         turn = int(now.timestamp() // QUOTES.total_seconds()) % min(2, len(accounts))
         account = accounts[turn]
         changes.after_commit.append(partial(_read_quotes, world, account, venue, silent, now))
+
+
+def _untouched(world: World, venue: str, symbol: Symbol, now: datetime) -> bool:
+    """Whether bid and ask of a symbol are missing or older than a poll: a resting exit is re-priced from them."""
+    touch = world.prices.touch_of(venue, symbol)
+    return touch is None or abs(now - touch[2]) >= QUOTES
 
 
 def _connect(changes: Pass, account: Account) -> None:

@@ -14,10 +14,12 @@ from engine.broker.buckets import SendBucket
 from engine.domain.calendar import Calendar
 from engine.domain.errors import CalendarError
 from engine.domain.evidence import AccountBooks, Instrument, SeenOrder
-from engine.domain.instruments import Exchange, Key
+from engine.domain.instruments import Action, Exchange, Key
 from engine.domain.legs import Leg
+from engine.domain.netting import Traded
 from engine.domain.orders import Order
 from engine.domain.prices import FeedView, PriceView, confirmed, is_price
+from engine.domain.repricing import Modification
 from engine.services.day_marks import DayMarks
 from engine.services.messages import Symbol
 from engine.services.resolution import Resolution
@@ -153,6 +155,9 @@ class Account:
     books_wanted: bool = True
     books_due: datetime = LONG_AGO
     drift_since: dict[Instrument, tuple[int, datetime]] = field(default_factory=dict)
+    spent: dict[tuple[Instrument, Action], Traded] = field(default_factory=dict)
+    outside: dict[Instrument, int] = field(default_factory=dict)
+    outside_day: date | None = None
     available_paise: int | None = None
     used_paise: int | None = None
     funds_begun: datetime | None = None
@@ -162,6 +167,7 @@ class Account:
     pushes: deque[SeenOrder] = field(default_factory=lambda: deque(maxlen=PUSHES_KEPT))
     last_change: dict[Key, datetime] = field(default_factory=dict)
     sending: dict[int, datetime] = field(default_factory=dict)
+    modifications: dict[int, Modification] = field(default_factory=dict)
     semi_auto: bool | None = None
     clock_offset: timedelta | None = None
     standing: Standing = field(default_factory=Standing)
@@ -265,6 +271,7 @@ class World:
     lease_renewed_boot: float = 0.0
     stopping: bool = False
     told: dict[tuple[object, ...], datetime] = field(default_factory=dict)
+    unsettled_told: dict[tuple[int, Key], datetime] = field(default_factory=dict)
 
     def calendar(self, venue: str) -> Calendar:
         """Return the trading calendar of a venue: paper exchanges are always open."""

@@ -1,0 +1,173 @@
+"""Exit plans: opened once, absorbed by wider ones, done when valid books show it (RULES 6 "flat", RULES 7).
+
+An account that a person took over by name is outside every plan that a rule opens; an order of a person (close by
+hand, kill switch) takes it back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from engine.domain.orders import OrderState, Purpose, moved
+from engine.domain.runs import RUN_ENDED, AccountState, ExitPlan, PlanState, Run, RunState
+from engine.services.ledger import Pass, with_reason
+from engine.services.world import Account, World, trading_day
+
+ENDED = frozenset({AccountState.FLAT, AccountState.SKIPPED})
+NOT_OURS = ENDED | {AccountState.TAKEN_OVER}
+"""Accounts of a run on which no exit order is sent."""
+
+_MAY_BE_FLAT = frozenset({AccountState.ENTERED, AccountState.UNWINDING, AccountState.TAKEN_OVER})
+
+
+def open_plan(
+    changes: Pass,
+    run: Run,
+    *,
+    kind: str,
+    message: str,
+    knew: dict[str, Any],
+    account_ids: tuple[int, ...] = (),
+    threshold_paise: int | None = None,
+    value_paise: int | None = None,
+    requested_by: int | None = None,
+) -> ExitPlan | None:
+    """Open an exit of a run, or of some of its accounts, and record the event that caused it.
+
+    Returns None if an active plan already covers the scope: two triggers make one exit. A wider plan absorbs narrower
+    ones, and takes in what those cover beyond it; their orders in flight stay and count. ``requested_by`` a person:
+    accounts that somebody took over are taken back; a rule leaves them alone, and opens nothing if there are no others.
+    """
+    rows = {row.account_id: row for row in changes.accounts_of(run.id)}
+    taken = {account_id for account_id, row in rows.items() if row.state is AccountState.TAKEN_OVER}
+    wanted = set(account_ids) or set(rows)
+    back = wanted & taken if requested_by is not None else set()
+    wanted -= taken - back
+    if not wanted:
+        return None
+    active = [plan for plan in changes.plans_of(run.id) if plan.state is PlanState.ACTIVE]
+    there = next((plan for plan in active if all(plan.covers(account_id) for account_id in wanted)), None)
+    if there is not None and not back:
+        return None
+    if there is not None:
+        plan = there
+    else:
+        account_ids = _with_narrower(active, account_ids)
+        plan = changes.put_plan(
+            ExitPlan(
+                id=next(changes.ledger.counters.plan),
+                execution_id=run.id,
+                account_ids=account_ids,
+                reason=kind,
+                state=PlanState.ACTIVE,
+                requested_by=requested_by,
+                created_at=changes.now,
+            )
+        )
+        for narrower in active:
+            if any(plan.covers(account_id) for account_id in narrower.account_ids):
+                changes.put_plan(replace(narrower, state=PlanState.ABSORBED, done_at=changes.now))
+    _begin(changes, run, plan, back)
+    changes.event(
+        owner_id=run.owner_id,
+        kind=kind,
+        action="close_all" if not account_ids else "close_partial",
+        message=message,
+        knew=knew | ({"taken_back": sorted(back)} if back else {}),
+        run_id=run.id,
+        account_id=account_ids[0] if len(account_ids) == 1 else None,
+        plan_id=plan.id,
+        threshold_paise=threshold_paise,
+        value_paise=value_paise,
+    )
+    return plan
+
+
+def _with_narrower(active: list[ExitPlan], account_ids: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the scope of a new plan: what the plans that it absorbs cover stays covered."""
+    if not account_ids:
+        return ()
+    wanted = set(account_ids)
+    for plan in active:
+        if wanted & set(plan.account_ids):
+            wanted |= set(plan.account_ids)
+    return tuple(sorted(wanted)) if wanted - set(account_ids) else account_ids
+
+
+def _begin(changes: Pass, run: Run, plan: ExitPlan, back: set[int]) -> None:
+    rows = [
+        row
+        for row in changes.accounts_of(run.id)
+        if plan.covers(row.account_id) and (row.state not in NOT_OURS or row.account_id in back)
+    ]
+    ours = {row.account_id for row in rows}
+    for order in changes.orders_of(run.id):
+        if order.state is OrderState.PLANNED and order.purpose is Purpose.ENTRY and order.account_id in ours:
+            changes.put_order(moved(order, OrderState.VOID, changes.now, words=f"exit: {plan.reason}"))
+    for row in rows:
+        if row.state is AccountState.SIZING:
+            why = f"exit before entry: {plan.reason}"
+            changes.put_account(with_reason(replace(row, state=AccountState.SKIPPED), why))
+        else:
+            changes.put_account(replace(row, state=AccountState.UNWINDING))
+    if not plan.account_ids:
+        changes.put_run(replace(changes.run(run.id), state=RunState.EXITING))
+
+
+def reopen_late(changes: Pass) -> None:
+    """Take out what filled after an account was called flat or skipped: nothing that is held stays unwatched."""
+    for run_id, holdings in list(changes.changed_holdings().items()):
+        held = {key.account_id for key, holding in holdings.items() if holding.quantity}
+        late = [row for row in changes.accounts_of(run_id) if row.state in ENDED and row.account_id in held]
+        if not late:
+            continue
+        why = "an order filled after it was called ended"
+        for row in late:
+            changes.put_account(with_reason(replace(row, state=AccountState.ENTERED), why))
+        run = changes.run(run_id)
+        ended = run.state in RUN_ENDED
+        if ended:
+            run = changes.put_run(replace(run, state=RunState.OPEN, closed_at=None, profit_paise=None))
+        quantities = {key.symbol: holding.quantity for key, holding in holdings.items() if holding.quantity}
+        accounts = () if ended else tuple(sorted(row.account_id for row in late))
+        open_plan(changes, run, kind="late_fill", message=why, knew={"held": quantities}, account_ids=accounts)
+
+
+def settle(changes: Pass, world: World, run: Run) -> None:
+    """Call accounts flat, plans done and the run closed where valid books show it (RULES 6, "flat")."""
+    for row in changes.accounts_of(run.id):
+        account = world.accounts.get(row.account_id)
+        if row.state in _MAY_BE_FLAT and account is not None and _flat(changes, run, account):
+            changes.put_account(replace(row, state=AccountState.FLAT))
+    rows = changes.accounts_of(run.id)
+    for plan in changes.plans_of(run.id):
+        if plan.state is not PlanState.ACTIVE:
+            continue
+        if all(row.state in NOT_OURS for row in rows if plan.covers(row.account_id)):
+            changes.put_plan(replace(plan, state=PlanState.DONE, done_at=changes.now))
+    if run.state in {RunState.OPEN, RunState.EXITING} and rows and all(row.state in ENDED for row in rows):
+        profit = sum(h.sell_value_paise - h.buy_value_paise for h in changes.holdings(run.id).values())
+        changes.put_run(replace(changes.run(run.id), state=RunState.CLOSED, closed_at=changes.now, profit_paise=profit))
+
+
+def _flat(changes: Pass, run: Run, account: Account) -> bool:
+    orders = [order for order in changes.orders_of(run.id) if order.account_id == account.id]
+    if any(not order.terminal for order in orders):
+        return False
+    held = [key for key in changes.holdings(run.id) if key.account_id == account.id]
+    if any(changes.holdings(run.id)[key].quantity for key in held):
+        return False
+    touched = [account.last_change[order.key] for order in orders if order.key in account.last_change]
+    books = account.books_since(max(touched, default=None))
+    if books is None:
+        if orders:
+            account.books_wanted = True
+        return False
+    today = trading_day(books.begun_at)
+    # the trade book explains everything that filled, to the unit
+    return all(
+        account.traded.get(order.orderid or "", 0) == order.filled_quantity
+        for order in orders
+        if order.filled_quantity and order.trading_day == today
+    )
