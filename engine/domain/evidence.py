@@ -166,11 +166,16 @@ def same_class(order: Order, row: SeenOrder) -> bool:
     )
 
 
-def candidates(order: Order, rows: Iterable[SeenOrder], *, claimed: Collection[str]) -> list[SeenOrder]:
+def candidates(
+    order: Order, rows: Iterable[SeenOrder], *, claimed: Collection[str], offset: timedelta | None = None
+) -> list[SeenOrder]:
     """Return the rows that may be this order, first seen first (RULES 5, "Resolving an unknown order").
 
     A row with another order's tag of ours is never a candidate; one with the order's own tag is the only one.
+    ``offset``: by how much the account's clock is at most ahead of ours. Only a clock that is behind widens the bound:
+    many brokers show the time of the last change, so that a clock may seem ahead that is not.
     """
+    behind = min(offset or timedelta(0), timedelta(0))
     found: list[SeenOrder] = []
     for row in rows:
         if row.orderid in claimed or row.orderid in order.visible_before or not same_class(order, row):
@@ -183,7 +188,7 @@ def candidates(order: Order, rows: Iterable[SeenOrder], *, claimed: Collection[s
             continue
         if order.price_type is PriceType.LIMIT and row.price != order.price:
             continue
-        if row.at is not None and order.sent_at is not None and row.at < order.sent_at - EARLIER_THAN_SENT:
+        if row.at is not None and order.sent_at is not None and row.at < order.sent_at + behind - EARLIER_THAN_SENT:
             continue
         found.append(row)
     return found

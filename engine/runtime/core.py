@@ -15,6 +15,7 @@ from engine.domain.orders import OrderState
 from engine.domain.runs import RUN_ENDED, Run, RunState
 from engine.runtime.inbox import Inbox
 from engine.services import (
+    connecting,
     crossing,
     entry,
     exiting,
@@ -285,7 +286,7 @@ class Core:
             case ModifyAnswered():
                 repricing.on_modify_answered(changes, world, message)
             case Probed():
-                reading.on_probed(changes, world, message)
+                connecting.on_probed(changes, world, message)
             case Pushed():
                 outcomes.on_pushed(changes, world, message)
             case BooksRead():
@@ -293,7 +294,7 @@ class Core:
             case FundsRead():
                 reading.on_funds(changes, world, message)
             case Connected():
-                reading.on_connected(changes, world, message)
+                connecting.on_connected(changes, world, message)
             case QuotesRead(venue=venue, prices=prices, at=at):
                 for symbol, ltp in prices.items():
                     world.prices.quote(venue, symbol, ltp, at)

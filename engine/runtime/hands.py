@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from engine.broker.answers import ChangeOutcome, NotSent, PlacementOutcome, Refused, Unclear
 from engine.broker.client import OpenAlgoClient
-from engine.broker.errors import BrokerError
+from engine.broker.errors import BrokerError, KeyRefusedError
 from engine.broker.feed import Connected as StreamUp
 from engine.broker.feed import Connecting, Down, LoginRefused, OrderPush, StreamState, Subscribed, Tick
 from engine.broker.funds import FundsModel, available_paise
@@ -26,6 +26,7 @@ from engine.domain.orders import Order
 from engine.runtime.clock import boot_seconds, steady_now
 from engine.runtime.inbox import Inbox
 from engine.services.messages import (
+    NEEDS_SESSION,
     Answered,
     BooksRead,
     CancelAnswered,
@@ -44,8 +45,8 @@ from engine.services.resolution import resolve
 from engine.services.world import Licence
 
 _log = logging.getLogger(__name__)
-PROBED_ID = "1"
-"""An order id that no broker gives: cancelling it changes nothing."""
+PROBED_ID = "am-probe"
+"""An order id that no broker gives (some count from 1): cancelling it changes nothing."""
 
 MOST_WORKERS = 32
 """Threads of an account at most: 4 that work, and those set aside that still listen."""
@@ -179,10 +180,12 @@ class AccountHands:
         def work() -> None:
             outcome = self._client.cancel_order(PROBED_ID)
             match outcome:
-                case Refused(status_code=403, message=words):
-                    semi_auto: bool | None = "semi" in words.casefold()
-                case Refused(message=words) | Unclear(detail=words):
+                case Refused(status_code=403, message=words) if "semi-auto" in words.casefold():
+                    semi_auto: bool | None = True
+                case Refused(status_code=400 | 404, message=words):
                     semi_auto = False
+                case Unclear(detail=words) if words.startswith("500:"):
+                    semi_auto = False  # live servers answer so for an id they do not know: they did try to cancel it
                 case _:
                     semi_auto, words = None, str(outcome)
             self._inbox.put(Probed(self._account_id, semi_auto, words))
@@ -281,6 +284,8 @@ class AccountHands:
                 self._asked.discard(what)
             try:
                 message = work()
+            except KeyRefusedError as error:
+                message = failed(f"{NEEDS_SESSION} ({error})")
             except (BrokerError, DomainError, ValueError) as error:
                 message = failed(str(error))
             except Exception as error:  # noqa: BLE001 - the edge of this account: its trouble stays its own

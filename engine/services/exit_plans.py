@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from engine.domain.orders import OrderState, Purpose, moved
+from engine.domain.orders import Order, OrderState, Purpose, moved
 from engine.domain.runs import RUN_ENDED, AccountState, ExitPlan, PlanState, Run, RunState
 from engine.services.ledger import Pass, with_reason
 from engine.services.world import Account, World, trading_day
@@ -165,9 +165,14 @@ def _flat(changes: Pass, run: Run, account: Account) -> bool:
             account.books_wanted = True
         return False
     today = trading_day(books.begun_at)
-    # the trade book explains everything that filled, to the unit
+    # the trade book explains everything that filled, to the unit, but what was inferred or declared
     return all(
-        account.traded.get(order.orderid or "", 0) == order.filled_quantity
+        account.traded.get(order.orderid or "", 0) == order.filled_quantity or _not_by_trades(order)
         for order in orders
         if order.filled_quantity and order.trading_day == today
     )
+
+
+def _not_by_trades(order: Order) -> bool:
+    """Whether what an order filled is known by the position or by a person: no trade may ever name it (RULES 5)."""
+    return order.estimated or order.declared_by is not None

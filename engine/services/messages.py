@@ -14,6 +14,9 @@ from engine.services.resolution import Resolution
 
 Symbol = tuple[str, Exchange]
 
+NEEDS_SESSION = "needs a new broker session"
+"""How the problem of a read begins that the server refused for the key or the broker's session behind it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answered:

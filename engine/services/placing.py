@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from engine.domain.evidence import Instrument
 from engine.domain.instruments import Key
+from engine.domain.movement import unexplained, visible_ids
 from engine.domain.orders import Order, OrderState, Purpose, moved
 from engine.domain.runs import AccountState, RunState
 from engine.services.exiting import owned_now
@@ -68,6 +69,7 @@ def _dispatch_account(changes: Pass, world: World, account: Account, planned: li
 
 
 def _send(changes: Pass, world: World, account: Account, order: Order) -> None:
+    instrument = Instrument(order.symbol, order.exchange, order.product)
     sent = changes.put_order(
         moved(
             order,
@@ -75,7 +77,8 @@ def _send(changes: Pass, world: World, account: Account, order: Order) -> None:
             changes.now,
             sent_at=changes.now,
             trading_day=trading_day(changes.now),
-            visible_before=_visible(account, order),
+            visible_before=visible_ids(account.books, account.pushes, instrument, order.action),
+            unexplained_before=None if account.books is None else unexplained(account.books, instrument),
         )
     )
 
@@ -101,18 +104,6 @@ def _still_right(changes: Pass, account: Account, order: Order) -> bool:
         if other.key == order.key and other.purpose is Purpose.EXIT and other.state is not OrderState.PLANNED
     )
     return owned * order.action.sign < 0 and order.quantity <= abs(owned) - in_flight
-
-
-def _visible(account: Account, order: Order) -> tuple[str, ...]:
-    instrument = Instrument(order.symbol, order.exchange, order.product)
-    rows = [*(account.books.orders if account.books else ()), *account.pushes]
-    return tuple(
-        dict.fromkeys(
-            row.orderid
-            for row in rows
-            if row.instrument == instrument and row.action is order.action and row.quantity == order.quantity
-        )
-    )
 
 
 def _orders_on(changes: Pass, account_id: int) -> list[Order]:

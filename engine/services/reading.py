@@ -1,45 +1,23 @@
-"""What reads of an account prove: books, funds, connection. A failed read is unknown, never empty (law 6)."""
+"""What reads of an account prove: books and funds. A failed read is unknown, never empty (law 6)."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 
-from engine.domain.evidence import DISAGREE, AccountBooks, defect
+from engine.domain.evidence import DISAGREE, AccountBooks
 from engine.domain.instruments import Exchange
-from engine.domain.orders import IN_DOUBT, Order, OrderState, Purpose
+from engine.domain.orders import OrderState, Purpose
+from engine.services import clock_offset, connecting, validity
 from engine.services.drift import book_charges
 from engine.services.ledger import Pass
-from engine.services.messages import BooksRead, Connected, FundsRead, Probed
-from engine.services.outcomes import SEMI_AUTO, on_valid_books
+from engine.services.messages import NEEDS_SESSION, BooksRead, FundsRead
+from engine.services.outcomes import on_valid_books
 from engine.services.world import Account, World, trading_day
 
 BOOKS_AGAIN = timedelta(seconds=0.4)
 FIRST_READ_CORRECTED = timedelta(seconds=2)
 DISAGREEMENT_TAKEN = timedelta(seconds=60)
-
-
-def on_connected(changes: Pass, world: World, message: Connected) -> None:
-    """Take broker and mode of an account; another broker or mode than before quarantines it (RULES 5)."""
-    account = world.accounts.get(message.account_id)
-    if account is None:
-        return
-    account.connecting_since = None
-    if message.problem:
-        account.connected = False
-        account.waits_for = f"its server ({message.problem})"
-        return
-    facts = account.facts
-    if account.books is not None and (message.broker, message.mode) != (facts.broker, facts.mode):
-        account.quarantine = (
-            f"the server changed from {facts.broker} in {facts.mode} mode to {message.broker} in {message.mode} mode"
-        )
-        account.disarm(account.quarantine)
-        return
-    account.facts = replace(facts, broker=message.broker, mode=message.mode)
-    account.connected = True
-    account.books_wanted = True
-    _arm(changes, account)
 
 
 def on_books(changes: Pass, world: World, message: BooksRead) -> None:
@@ -48,37 +26,22 @@ def on_books(changes: Pass, world: World, message: BooksRead) -> None:
     if account is None:
         return
     account.reading_books_since = None
+    connecting.probe_if_due(changes, account)
     books = message.books
     if books is None:
-        account.books_problem = message.problem
-        account.books_due = changes.now + BOOKS_AGAIN * 2
+        _failed(changes, account, message.problem, BOOKS_AGAIN * 2)
+        if message.problem.startswith(NEEDS_SESSION):
+            connecting.tell_session(changes, world, account, message.problem)
         return
-    _judge_mode(changes, account, books)
+    if not connecting.same_server(changes, account, books.broker, books.mode):
+        _failed(changes, account, account.quarantine, BOOKS_AGAIN)
+        return
     day = trading_day(books.begun_at)
     in_session = world.in_session(account.facts.venue, Exchange.NFO, books.begun_at)
-    if account.books_day != day or (in_session and not account.books_in_session):
-        # brokers empty their books at some time of the night: the day is counted anew when its session begins
-        account.books_in_session = in_session
-        account.books_day, account.opening, account.traded = day, None, {}
-        account.opening_confirmed, account.disagreement = False, None
-    acknowledged = {
-        order.orderid
-        for order in _orders_on(changes, account.id)
-        if order.orderid is not None
-        and order.trading_day == day
-        and order.answered_at is not None
-        and order.answered_at <= books.begun_at
-    }
-    problem = defect(
-        books,
-        mode=account.facts.mode,
-        acknowledged=acknowledged,
-        traded_before=account.traded,
-        opening=account.opening,
-    )
-    if problem and not (problem == DISAGREE and _believed(changes, account, books, in_session=in_session)):
-        account.books_problem = problem
-        account.books_due = changes.now + BOOKS_AGAIN
+    validity.begin_day(changes, account, day, in_session=in_session)
+    problem = validity.defect_of(changes, account, books, day, in_session=in_session)
+    if problem and not (problem == DISAGREE and _believed(changes, account, books, day, in_session=in_session)):
+        _failed(changes, account, problem, BOOKS_AGAIN)
         return
     opening = books.opening()
     account.books_problem = ""
@@ -87,9 +50,17 @@ def on_books(changes: Pass, world: World, message: BooksRead) -> None:
     account.disagreement = None
     account.opening = opening
     account.traded = books.traded()
-    on_valid_books(changes, account, books)
+    validity.remember(changes, account, books, day, in_session=in_session)
+    clock_offset.measure(changes, world, account, books)
+    on_valid_books(changes, world, account, books)
     book_charges(changes, world, account, books)
     _arm(changes, account)
+
+
+def _failed(changes: Pass, account: Account, problem: str, again: timedelta) -> None:
+    """Note a read that is no evidence; another one follows soon."""
+    account.books_problem = problem
+    account.books_due = changes.now + again
 
 
 def on_funds(changes: Pass, world: World, message: FundsRead) -> None:
@@ -131,32 +102,7 @@ def on_funds(changes: Pass, world: World, message: FundsRead) -> None:
     )
 
 
-def _judge_mode(changes: Pass, account: Account, books: AccountBooks) -> None:
-    """Quarantine an account whose server changed its mode: an exit sent now would leave the real position where it is.
-
-    It ends when the server is back in the mode the account was armed in.
-    """
-    changed = books.mode != account.facts.mode
-    if changed == account.mode_changed:
-        return
-    account.mode_changed = changed
-    if not changed:
-        doubtful = any(order.state is OrderState.QUEUED for order in _orders_on(changes, account.id))
-        account.quarantine = SEMI_AUTO if doubtful else ""
-        return
-    account.quarantine = f"its server is in {books.mode} mode, it was armed in {account.facts.mode} mode"
-    account.disarm(account.quarantine)
-    changes.event(
-        owner_id=account.facts.owner_id,
-        kind="drift",
-        action="alert_only",
-        message=f"{account.facts.name}: {account.quarantine}; nothing is sent there until it is back",
-        knew={"mode": books.mode, "armed": account.facts.mode},
-        account_id=account.id,
-    )
-
-
-def _believed(changes: Pass, account: Account, books: AccountBooks, *, in_session: bool) -> bool:
+def _believed(changes: Pass, account: Account, books: AccountBooks, day: date, *, in_session: bool) -> bool:
     """Tell whether a position book that trades do not explain is taken all the same (RULES 5, "valid").
 
     After it has said the same for 60 s in session (a product conversion), with an alarm. The first read of a day may
@@ -166,15 +112,17 @@ def _believed(changes: Pass, account: Account, books: AccountBooks, *, in_sessio
     if account.disagreement is None or account.disagreement[0] != found:
         account.disagreement = (found, books.begun_at)
     age = books.begun_at - account.disagreement[1]
-    if not account.opening_confirmed:
+    lost = validity.lost_overnight(changes, account, books, day)
+    if not account.opening_confirmed and not lost:
         return age >= FIRST_READ_CORRECTED
     if age < DISAGREEMENT_TAKEN or not in_session:
         return False
+    what = "positions carried into the day are gone" if lost else "positions changed without trades"
     changes.event(
         owner_id=account.facts.owner_id,
         kind="drift",
         action="alert_only",
-        message=f"{account.facts.name}: positions changed without trades for 60 s; the position book is taken",
+        message=f"{account.facts.name}: {what} for 60 s; the position book is taken",
         knew={"opening": {one.symbol: quantity for one, quantity in found.items()}},
         account_id=account.id,
     )
@@ -185,7 +133,7 @@ def _arm(changes: Pass, account: Account) -> None:
     """Arm an account whose server answered, whose books were read and whose unknown orders are resolved."""
     if account.armed:
         return
-    doubtful = [order for order in _orders_on(changes, account.id) if order.state in IN_DOUBT]
+    doubtful = changes.doubtful_orders(account.id)
     if account.quarantine:
         account.waits_for = account.quarantine
     elif not account.connected:
@@ -199,21 +147,3 @@ def _arm(changes: Pass, account: Account) -> None:
         account.waits_for = "an order queued for approval" if queued else f"{len(doubtful)} unknown orders"
     else:
         account.armed, account.waits_for = True, ""
-
-
-def _orders_on(changes: Pass, account_id: int) -> list[Order]:
-    runs = dict.fromkeys([*changes.ledger.runs, *changes.runs])
-    return [order for run_id in runs for order in changes.orders_of(run_id) if order.account_id == account_id]
-
-
-def on_probed(changes: Pass, world: World, message: Probed) -> None:
-    """Take what a probe found: an account that queues orders for approval is quarantined (RULES 5)."""
-    account = world.accounts.get(message.account_id)
-    if account is None or message.semi_auto is None:
-        return
-    account.semi_auto = message.semi_auto
-    if message.semi_auto:
-        account.quarantine = SEMI_AUTO
-        account.disarm(account.quarantine)
-    else:
-        _arm(changes, account)

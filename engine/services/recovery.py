@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from engine.domain.orders import Order, OrderState, moved
 from engine.domain.runs import AccountState, Run, RunState
-from engine.services import outcomes
+from engine.services import quarantine
 from engine.services.ledger import Pass, with_reason
 from engine.services.world import World
 
@@ -43,9 +43,9 @@ def recover(changes: Pass, world: World) -> None:
                 )
             elif order.state is OrderState.UNKNOWN:
                 _bound_quiet(changes, world, order)
-            elif order.state is OrderState.QUEUED and order.account_id in world.accounts:
-                world.accounts[order.account_id].quarantine = outcomes.SEMI_AUTO
         _cut_entry(changes, run)
+    for account in world.accounts.values():
+        quarantine.judge(changes, account)
 
 
 def _tell_gap(changes: Pass, world: World) -> None:

@@ -20,7 +20,7 @@ from engine.services import monitor
 from engine.services.journal import LeaseLostError
 from engine.services.ledger import Pass
 from engine.services.messages import Answered
-from engine.services.outcomes import SEMI_AUTO
+from engine.services.quarantine import SEMI_AUTO
 from engine.store import tables
 from tests.stage import (
     CALL,
