@@ -10,6 +10,7 @@ from pages.components import formats
 from pages.components.gate import fragment_desk
 from pages.components.live import read_now
 from pages.components.notes import note
+from pages.components.quarantine import what_to_do
 from pages.components.shell import require_desk
 from pages.components.tables import accounts_table
 
@@ -24,6 +25,14 @@ def live() -> None:
     if now.live.problem:
         st.warning(now.live.problem, icon=":material/history:")
     accounts_table(now.live.accounts, now.at, halted=now.live.halted)
+    for account in now.live.accounts:
+        if account.quarantine:
+            st.error(
+                f"{formats.plain(account.quarantine)}. Nothing is sent there, neither entries nor exits. "
+                f"{what_to_do(account.quarantine)}",
+                title=f"{formats.plain(account.name)} is in quarantine",
+                icon=":material/block:",
+            )
 
 
 def change(desk: Desk, accounts: list[AccountView]) -> None:

@@ -9,9 +9,10 @@ from pages.components.freshness import lag
 from pages.components.gate import fragment_desk
 from pages.components.live import read_now
 from pages.components.orders import close_run_buttons
-from pages.components.run_card import limits_line, run_head
+from pages.components.run_card import exit_lines, hands_line, limits_line, run_head
 from pages.components.shell import require_desk
 from pages.components.tables import history_table, positions_table, run_accounts_table
+from pages.components.taking_over import take_over_menu
 
 
 @st.fragment(run_every=1.0)
@@ -28,12 +29,16 @@ def live() -> None:
         with st.container(border=True, gap="small", key=f"run-{run.id}"):
             run_head(run, now.at)
             limits_line(run.limits, now.at)
+            exit_lines(run.exits, now.at)
+            hands_line(run)
             run_accounts_table(run.accounts)
             if run.positions:
                 positions_table(run.positions, behind=lag(now.live.as_of, now.at))
             else:
                 st.caption("Nothing is filled yet.")
-            close_run_buttons(run, where="positions", enabled=desk.may_trade)
+            with st.container(horizontal=True, gap="small"):
+                close_run_buttons(run, where="positions", enabled=desk.may_trade)
+                take_over_menu(run, enabled=desk.may_trade)
     if now.live.ended_runs:
         st.subheader("Ended in the last day", anchor=False)
         history_table(now.live.ended_runs)

@@ -17,10 +17,13 @@ from engine.services.connection import venue_of
 from engine.services.identity import Caller
 from engine.services.views import (
     AccountDraft,
+    AccountTruthView,
     AccountView,
     ConnectionReport,
+    ExitView,
     LimitView,
     LiveView,
+    OrderView,
     PositionView,
     PreviewAccount,
     PreviewLeg,
@@ -29,6 +32,8 @@ from engine.services.views import (
     RunAccountView,
     RunView,
     StrategyView,
+    TruthRowView,
+    UnknownOrderView,
 )
 from engine.services.world import trading_day
 from engine.settings import Settings
@@ -206,6 +211,131 @@ def sample_live(accounts: list[AccountView], *, as_of: datetime, strategy_id: in
         }
     )  # fmt: skip
     return LiveView(as_of=as_of, accounts=moving, runs=[straddle, condor], profit_paise=sum(profits[: len(moving)]))
+
+
+def sample_doubt(view: LiveView) -> LiveView:
+    """The sample with trouble: two orders in doubt, one that works, an exit held up, a hand-over, differing books."""
+    as_of, first, second = view.as_of, view.accounts[0], view.accounts[1]
+    call, put = "NIFTY23NOV2626000CE", "NIFTY23NOV2626000PE"
+    common = {"exchange": "NFO", "product": "NRML", "run_id": 2, "purpose": "exit", "filled_quantity": 0}
+    unknown = [
+        UnknownOrderView(
+            **common,
+            order_id=41,
+            account_id=first.id,
+            account=first.name,
+            state="unknown",
+            action="SELL",
+            quantity=195,
+            symbol="NIFTY23NOV2626400CE",
+            orderid=None,
+            words="no answer for 3 s",
+            sent_at=as_of - timedelta(seconds=12),
+            age_seconds=12.0,
+            quiet_until=as_of + timedelta(seconds=48),
+            absent_since=None,
+            candidates=["261120000017"],
+            moved=-195,
+            books_age_seconds=2.0,
+            waits_for="the quiet time to end, and two valid reads of all books after it",
+        ),
+        UnknownOrderView(
+            **common,
+            order_id=42,
+            account_id=second.id,
+            account=second.name,
+            state="queued",
+            action="BUY",
+            quantity=130,
+            symbol=call,
+            orderid=None,
+            words="queued: pending order 7",
+            age_seconds=95.0,
+            sent_at=as_of - timedelta(seconds=95),
+            quiet_until=None,
+            absent_since=None,
+            books_age_seconds=None,
+            waits_for="a person: its server holds it for approval",
+        ),
+    ]
+    working = [
+        OrderView(
+            **common | {"filled_quantity": 65},
+            order_id=43,
+            strategy="Iron condor, NIFTY",
+            account_id=first.id,
+            account=first.name,
+            state="working",
+            action="BUY",
+            quantity=195,
+            average_price=131.4,
+            symbol=put,
+            price_type="LIMIT",
+            price=132.05,
+            reprices=2,
+            orderid="261120000019",
+            words="open",
+            created_at=as_of - timedelta(seconds=9),
+            sent_at=as_of - timedelta(seconds=8),
+            updated_at=as_of,
+        )
+    ]
+    row = {"exchange": "NFO", "product": "NRML", "in_doubt": False, "pending": 0}
+    truth = [
+        AccountTruthView(
+            account_id=first.id, account=first.name, books_at=as_of - timedelta(seconds=2), books_age_seconds=2.0,
+            agrees=False,
+            rows=[
+                TruthRowView(**row, symbol=call, owned=-195, entitled=-195, net=-130, outside=65, run_ids=[1]),
+                TruthRowView(**row, symbol=put, owned=-195, entitled=-195, net=-195, outside=0, run_ids=[1]),
+                TruthRowView(
+                    **row | {"in_doubt": True, "pending": 195}, symbol="NIFTY23NOV2626400CE", owned=195, entitled=195,
+                    net=None, outside=None, run_ids=[2],
+                ),
+                TruthRowView(**row, symbol="BANKNIFTY24NOV2658000PE", owned=0, entitled=0, net=-35, outside=-35),
+            ],
+        ),
+        AccountTruthView(
+            account_id=second.id, account=second.name, books_at=as_of - timedelta(seconds=1), books_age_seconds=1.0,
+            agrees=True,
+            rows=[TruthRowView(**row, symbol=call, owned=-130, entitled=-130, net=-130, outside=0, run_ids=[1])],
+        ),
+        AccountTruthView(
+            account_id=view.accounts[2].id, account=view.accounts[2].name, books_at=as_of - timedelta(seconds=75),
+            books_age_seconds=75.0, agrees=None, problem="the order book lacks 1 of our orders (first 261120000021)",
+            rows=[TruthRowView(**row, symbol=call, owned=-260, entitled=-260, net=-260, outside=0, run_ids=[1])],
+        ),
+    ]  # fmt: skip
+    straddle, condor = view.runs
+    taken = [
+        account.model_copy(update={"state": "taken_over"}) if account.account_id == second.id else account
+        for account in straddle.accounts
+    ]
+    exits = [
+        ExitView(
+            plan_id=5, account_id=first.id, account=first.name, reason="max_loss",
+            begun_at=as_of - timedelta(seconds=31), sent=3, filled=1, failed=1, reprices=2, blocked=True,
+            waits_for="certainty about SELL 195 NIFTY23NOV2626400CE (order 41)",
+        )
+    ]  # fmt: skip
+    held_back = view.accounts[1].model_copy(
+        update={
+            "armed": False, "health": "refused", "waits_for": "an order waits for approval",
+            "quarantine": "an order waits for approval: the account is in semi-auto mode",
+        }
+    )  # fmt: skip
+    return view.model_copy(
+        update={
+            "unknown": unknown,
+            "working": working,
+            "truth": truth,
+            "accounts": [view.accounts[0], held_back, *view.accounts[2:]],
+            "runs": [
+                straddle.model_copy(update={"accounts": taken}),
+                condor.model_copy(update={"exits": exits}),
+            ],
+        }
+    )
 
 
 def sample_preview(accounts: list[AccountView], *, as_of: datetime, strategy_id: int = 1) -> PreviewView:

@@ -13,7 +13,7 @@ from typing import Any
 from sqlmodel import Session, select
 
 from engine.domain.instruments import Exchange, Product
-from engine.domain.orders import IN_DOUBT
+from engine.domain.orders import TERMINAL, OrderState
 from engine.domain.runs import RUN_ENDED, AccountState
 from engine.services.commands import command_of, enqueue
 from engine.services.errors import InvalidInput, NotFound, Refused
@@ -48,7 +48,7 @@ def declare_order(
 
     ``filled``: all of it, at ``price`` (average, ₹). ``cancelled``: ended by the broker after ``quantity`` (0 if None)
     units filled at ``price``. ``working``: the broker holds it as ``orderid``. ``rejected`` and ``not_received`` take
-    nothing. Raises InvalidInput naming the field, NotFound for another's order, Refused when it is in doubt no more.
+    nothing. Raises InvalidInput naming the field, NotFound for another's order, Refused when its fate is known.
     """
     require(caller, Role.TRADER)
     with database.write() as session:
@@ -59,7 +59,7 @@ def declare_order(
         if order is None or run is None or run.owner_id != caller.user_id:
             raise NotFound(f"There is no order {order_id}.")
         payload = {"order_id": order_id, **_declaration(order, state, quantity, price, orderid)}
-        if order.state not in IN_DOUBT:
+        if order.state in TERMINAL or order.state == OrderState.PLANNED:
             word = str(order.state).replace("_", " ")
             raise Refused(f"Order {order_id} is {word}: what became of it is known, there is nothing to declare.")
         return _enqueued(session, caller, "declare_order", payload, key=key, now=now)

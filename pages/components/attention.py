@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import streamlit as st
 
-from pages.components import formats
+from engine.services.views import AccountView, RunView
+from pages.components import formats, places
 from pages.components.live import Now
+from pages.components.quarantine import what_to_do
+
+FAILED_OFTEN = 3
+"""An exit whose orders failed so often is a matter for a person, although the engine goes on trying."""
+
+LABELS = {places.ORDERS: "Orders", places.POSITIONS: "Positions", places.ACCOUNTS: "Accounts"}
 
 
 class Matter(NamedTuple):
-    """One thing that needs a person; ``urgent`` ones are shown as errors."""
+    """One thing that needs a person; ``urgent`` ones are shown as errors, ``place`` is where to go."""
 
     title: str
     text: str
     urgent: bool
+    place: Path | None = None
 
 
 def matters(now: Now) -> list[Matter]:
@@ -27,18 +36,50 @@ def matters(now: Now) -> list[Matter]:
     elif now.live.problem:
         found.append(Matter("Figures", now.live.problem, urgent=True))
     for run in now.live.open_runs:
-        title = f"{run.strategy} (run {run.id})"
-        if run.unknown_orders:
-            text = f"{formats.count(run.unknown_orders, 'order')} with unknown fate: the engine is looking it up."
-            found.append(Matter(title, text, urgent=True))
-        if run.problem and now.engine.alive:
-            found.append(Matter(title, run.problem, urgent=True))
+        found += _of_run(run, alive=now.engine.alive)
     for account in now.live.accounts:
-        if now.engine.alive and not account.armed:
-            reason = f"waits for {account.waits_for}" if account.waits_for else "is not armed"
-            health = f" · {account.health}" if account.health not in {"ok", "unknown", "waiting"} else ""
-            found.append(Matter(account.name, f"{reason}{health}: nothing starts there until then.", urgent=False))
+        if now.engine.alive and (matter := _of_account(account)) is not None:
+            found.append(matter)
     return sorted(found, key=lambda matter: not matter.urgent)
+
+
+def _of_run(run: RunView, *, alive: bool) -> list[Matter]:
+    title = f"{run.strategy} (run {run.id})"
+    found = []
+    if run.unknown_orders:
+        text = (
+            f"{formats.count(run.unknown_orders, 'order')} with unknown fate: the engine is looking it up. Who has "
+            "looked at the broker may declare it."
+        )
+        found.append(Matter(title, text, urgent=True, place=places.ORDERS))
+    found += [
+        Matter(
+            title,
+            f"the exit on {one.account} is held up: it waits for {one.waits_for}.",
+            urgent=True,
+            place=places.POSITIONS,
+        )
+        for one in run.exits
+        if one.blocked or one.failed >= FAILED_OFTEN
+    ]
+    if by_hand := [row.account for row in run.accounts if row.state == "taken_over"]:
+        text = f"taken over by hand on {', '.join(by_hand)}: nothing here takes it off."
+        found.append(Matter(title, text, urgent=True, place=places.POSITIONS))
+    if run.problem and alive:
+        found.append(Matter(title, run.problem, urgent=True, place=places.POSITIONS))
+    return found
+
+
+def _of_account(account: AccountView) -> Matter | None:
+    if account.quarantine:
+        text = f"{account.quarantine}. Nothing is sent there. {what_to_do(account.quarantine)}"
+        return Matter(account.name, text, urgent=True, place=places.ACCOUNTS)
+    if account.armed:
+        return None
+    reason = f"waits for {account.waits_for}" if account.waits_for else "is not armed"
+    health = f" · {account.health}" if account.health not in {"ok", "unknown", "waiting"} else ""
+    text = f"{reason}{health}: nothing starts there until then."
+    return Matter(account.name, text, urgent=False, place=places.ACCOUNTS)
 
 
 def show_matters(now: Now, *, first_steps: bool) -> None:
@@ -58,4 +99,8 @@ def show_matters(now: Now, *, first_steps: bool) -> None:
         st.markdown("**Needs you now**")
         for matter in found:
             icon = ":red[:material/error:]" if matter.urgent else ":orange[:material/schedule:]"
-            st.markdown(f"{icon} **{formats.plain(matter.title)}** · {formats.plain(matter.text)}")
+            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+                words = f"{icon} **{formats.plain(matter.title)}** · {formats.plain(matter.text)}"
+                st.markdown(words, width="stretch")
+                if matter.place is not None:
+                    st.page_link(matter.place, label=LABELS[matter.place], icon=":material/arrow_forward:")

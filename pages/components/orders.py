@@ -1,32 +1,27 @@
-"""Orders to the engine from a page: asked once, said what will be sent, sent under one key, followed to the outcome.
-
-A button inside a live fragment only notes what is asked for; the dialog is opened by the page's own run, because a
-fragment that runs again a second later would take a dialog of its own away. What a dialog sends carries the key that
-was made when it was opened, so two presses are one order.
-"""
+"""The kill switch and closing, asked once in a dialog that says what will be sent; and which dialog was asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from uuid import uuid4
 
 import streamlit as st
 
-from engine.desk import Desk, ServiceError
-from engine.services.views import CommandView, LiveView, RunView
-from pages.components import formats, gate
+from engine.desk import Desk
+from engine.services.views import LiveView, RunView
+from pages.components import formats
+from pages.components.adopting import AskedAdoption, adoption_dialog
+from pages.components.declaring import AskedDeclaration, declaration_dialog
 from pages.components.live import read_now
 from pages.components.notes import note
+from pages.components.sending import ASKED, WAITING, ask, follow, say_when_engine_is_away, send, show_followed
 from pages.components.tables import exit_orders_table
+from pages.components.taking_over import AskedTakeOver, take_over_dialog
 
-ASKED = "orders-asked"
-FOLLOWED = "orders-followed"
-PROBLEM = "orders-problem"
+__all__ = ["WAITING", "Asked", "ask_kill_switch", "close_run_buttons", "follow", "open_asked_dialog", "show_followed"]
+
 REARM_KEY = "orders-rearm-key"
-SHOWN_FOR = timedelta(seconds=15)
-WAITING = ("pending", "taken")
 
 
 @dataclass(frozen=True)
@@ -46,23 +41,14 @@ class Asked:
         return f"Close run {self.run_id}" + (f" on {self.account}" if self.account_id is not None else "")
 
 
-@dataclass(frozen=True)
-class Followed:
-    """A command whose outcome is shown until a while after it came."""
-
-    command_id: int
-    title: str
-    ended_at: datetime | None = None
-
-
 def ask_kill_switch() -> None:
     """Note that the kill switch was pressed."""
-    st.session_state[ASKED] = Asked(key=uuid4().hex)
+    ask(Asked(key=uuid4().hex))
 
 
 def ask_close(run_id: int, account_id: int | None = None, account: str = "") -> None:
     """Note that a run, or its part on one account, shall be closed."""
-    st.session_state[ASKED] = Asked(uuid4().hex, run_id, account_id, account)
+    ask(Asked(uuid4().hex, run_id, account_id, account))
 
 
 def close_run_buttons(run: RunView, *, where: str, enabled: bool) -> None:
@@ -91,9 +77,20 @@ def open_asked_dialog(desk: Desk) -> None:
     if asked is None:
         return
     live = read_now(desk).live
-    if asked.run_id is None:
-        _kill_dialog(asked, live)
-        return
+    match asked:
+        case AskedDeclaration():
+            declaration_dialog(asked, live, desk.now)
+        case AskedTakeOver():
+            take_over_dialog(asked, live)
+        case AskedAdoption():
+            adoption_dialog(asked, live)
+        case Asked(run_id=None):
+            _kill_dialog(asked, live)
+        case Asked():
+            _open_close_dialog(asked, live)
+
+
+def _open_close_dialog(asked: Asked, live: LiveView) -> None:
     run = next((run for run in live.open_runs if run.id == asked.run_id), None)
     if run is None:
         note("This run has ended.")
@@ -123,7 +120,7 @@ def _kill_dialog(asked: Asked, live: LiveView) -> None:
         )
     else:
         st.markdown("No run is open. **No strategy starts** on any account until you re-arm.")
-    _say_when_engine_is_away(live)
+    say_when_engine_is_away(live)
     st.caption("Positions that were opened outside of AlgoMirror are left alone.")
     if positions:
         exit_orders_table(positions)
@@ -150,18 +147,13 @@ def _close_dialog(asked: Asked, run: RunView, live: LiveView) -> None:
     others = {position.account for position in run.positions if position.exit_quantity} - {asked.account}
     if asked.account_id is not None and others:
         st.markdown(f"It stays open on **{formats.plain(', '.join(sorted(others)))}**.")
-    _say_when_engine_is_away(live)
+    say_when_engine_is_away(live)
     if positions:
         exit_orders_table(positions)
     else:
         st.info("Nothing is open here as far as the engine knows; entry orders that still work are cancelled.")
     label = f"{asked.title} everywhere" if asked.account_id is None else formats.plain(asked.title)
     _confirm(label, asked, send_close)
-
-
-def _say_when_engine_is_away(live: LiveView) -> None:
-    if live.problem:
-        st.warning("The order waits and is carried out as soon as the engine is back.", title=live.problem)
 
 
 def _confirm(label: str, asked: Asked, send: Callable[[Asked], None]) -> None:
@@ -174,7 +166,7 @@ def _confirm(label: str, asked: Asked, send: Callable[[Asked], None]) -> None:
 
 def send_halt(asked: Asked) -> None:
     """Send the kill switch, after checking again who asks."""
-    _send("Kill switch", lambda desk: desk.halt(asked.key))
+    send("Kill switch", lambda desk: desk.halt(asked.key))
 
 
 def send_close(asked: Asked) -> None:
@@ -183,7 +175,7 @@ def send_close(asked: Asked) -> None:
     if run_id is None:
         return
     account_ids = None if asked.account_id is None else [asked.account_id]
-    _send(asked.title, lambda desk: desk.close_run(run_id, account_ids, asked.key))
+    send(asked.title, lambda desk: desk.close_run(run_id, account_ids, asked.key))
 
 
 def rearm_button(*, enabled: bool, where: str = "top") -> None:
@@ -205,67 +197,4 @@ def rearm_button(*, enabled: bool, where: str = "top") -> None:
 
 def send_rearm(key: str) -> None:
     """Send the re-arming after a kill switch, after checking again who asks."""
-    _send("Re-arm", lambda desk: desk.rearm(key))
-
-
-def _send(title: str, order: Callable[[Desk], CommandView]) -> None:
-    try:
-        desk = gate.provide()
-        if desk is None:
-            st.session_state[PROBLEM] = f"{title}: your session has ended, nothing was sent. Log in, then try again."
-            return
-        follow(order(desk), title)
-    except ServiceError as error:
-        st.session_state[PROBLEM] = f"{title}: {error}"
-
-
-def follow(command: CommandView, title: str) -> None:
-    """Show the outcome of a command at the top of every page until it is known."""
-    known = st.session_state.setdefault(FOLLOWED, [])
-    if all(item.command_id != command.id for item in known):
-        known.append(Followed(command.id, title))
-
-
-def show_followed(desk: Desk) -> None:
-    """Show what the engine made of the orders of this browser tab; done ones leave after 15 s."""
-    if problem := st.session_state.get(PROBLEM):
-        st.error(problem, title="Not sent")
-        st.button("Dismiss", key="dismiss-problem", type="tertiary", on_click=_forget_problem)
-    kept: list[Followed] = []
-    for item in st.session_state.get(FOLLOWED, []):
-        try:
-            command = desk.command(item.command_id)
-        except ServiceError:
-            continue
-        if command.state in WAITING:
-            text = "Waiting for the engine to take it." if command.state == "pending" else "The engine is at it."
-            st.info(
-                f"{text} Asked {formats.since(command.created_at, desk.now)}.",
-                title=formats.plain(item.title),
-                icon=":material/hourglass_top:",
-            )
-            kept.append(item)
-            continue
-        ended_at = item.ended_at or desk.now
-        if command.state == "done":
-            if desk.now - ended_at > SHOWN_FOR:
-                continue
-            st.success(
-                f"**{formats.plain(item.title)}** · {formats.plain(command.message or 'Done.')}",
-                icon=":material/check:",
-            )
-        else:
-            st.error(command.message or "The engine refused it.", title=item.title)
-            st.button(
-                "Dismiss", key=f"dismiss-{item.command_id}", type="tertiary", on_click=_forget, args=(item.command_id,)
-            )
-        kept.append(Followed(item.command_id, item.title, ended_at))
-    st.session_state[FOLLOWED] = kept
-
-
-def _forget(command_id: int) -> None:
-    st.session_state[FOLLOWED] = [item for item in st.session_state.get(FOLLOWED, []) if item.command_id != command_id]
-
-
-def _forget_problem() -> None:
-    st.session_state.pop(PROBLEM, None)
+    send("Re-arm", lambda desk: desk.rearm(key))

@@ -9,6 +9,7 @@ _PAGES = Path(__file__).resolve().parent.parent
 DESK = _PAGES / "desk.py"
 STRATEGIES = _PAGES / "strategies.py"
 POSITIONS = _PAGES / "positions.py"
+ORDERS = _PAGES / "orders.py"
 ACCOUNTS = _PAGES / "accounts.py"
 RISK_EVENTS = _PAGES / "risk_events.py"
 

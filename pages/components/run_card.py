@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import streamlit as st
 
-from engine.services.views import LimitsDraft, LimitView, RunView
+from engine.services.views import ExitView, LimitsDraft, LimitView, RunView
 from pages.components import formats
-from pages.components.words import TRAILING, TRAILING_SHORT, UNITS, run_state_badge, venue_badge, word
+from pages.components.words import EVENTS, TRAILING, TRAILING_SHORT, UNITS, run_state_badge, venue_badge, word
 
 
 def run_head(run: RunView, now: datetime) -> None:
@@ -74,3 +75,30 @@ def accounts_line(run: RunView) -> None:
         for account in run.accounts
     ]
     st.markdown(" · ".join(parts))
+
+
+def exit_lines(exits: Sequence[ExitView], now: datetime) -> None:
+    """Show how far the exits of a run are, account by account: what each waits for and what its orders came to."""
+    for one in exits:
+        icon = ":red[:material/error:]" if one.blocked else ":blue[:material/logout:]"
+        parts = [f"{one.sent} sent", f"{one.filled} filled"]
+        if one.failed:
+            parts.append(f":red[{one.failed} failed]")
+        if one.reprices:
+            parts.append(f"re-priced {one.reprices} ×")
+        held_up = ":red[held up] · " if one.blocked else ""
+        st.markdown(
+            f"{icon} **{formats.plain(one.account)}** is leaving ({word(EVENTS, one.reason).lower()}, begun "
+            f"{formats.since(one.begun_at, now)}) · {held_up}waits for {formats.plain(one.waits_for)} · "
+            f"orders: {', '.join(parts)}"
+        )
+
+
+def hands_line(run: RunView) -> None:
+    """Say on which accounts a person has taken the run over."""
+    names = [account.account for account in run.accounts if account.state == "taken_over"]
+    if names:
+        st.markdown(
+            f":orange[:material/back_hand:] **Taken over by hand** on {formats.plain(', '.join(names))}: the engine "
+            "sends nothing there until you press Close or the kill switch."
+        )

@@ -10,7 +10,8 @@ from pages.components.freshness import engine_badge, freshness_badge
 from pages.components.links import same_tab_link
 from pages.components.live import read_now
 from pages.components.notes import show_notes
-from pages.components.orders import ask_kill_switch, open_asked_dialog, rearm_button, show_followed
+from pages.components.orders import ask_kill_switch, open_asked_dialog, rearm_button
+from pages.components.sending import show_followed
 from pages.components.words import is_paper, venue_badge
 
 FRAMED = "page-is-framed"
@@ -19,10 +20,11 @@ FRAMED = "page-is-framed"
 def main() -> None:
     """Run the page that the browser asks for, inside the frame."""
     st.set_page_config(page_title="AlgoMirror", page_icon=places.ICON, layout="wide")
-    pages = [  # without icons: on a phone all five stand in one line
+    pages = [  # without icons: on a phone all six take little room
         st.Page(places.DESK, title="Desk", default=True),
         st.Page(places.STRATEGIES, title="Strategies"),
         st.Page(places.POSITIONS, title="Positions"),
+        st.Page(places.ORDERS, title="Orders"),
         st.Page(places.ACCOUNTS, title="Accounts"),
         st.Page(places.RISK_EVENTS, title="Risk events"),
     ]

@@ -43,6 +43,7 @@ AMOUNT = st.column_config.Column(alignment="right", width=140)
 """Wide enough for crores: what does not fit is cut at the left, with the minus sign."""
 RIGHT_CELLS = {"text-align": "right !important"}
 PROFITS = ("P", "P today")
+MARK_COLOURS = {"light": "#b45309", "dark": "#fbbf24"}
 PROFIT_COLOURS = {"light": ("#166534", "#b91c1c"), "dark": ("#4ade80", "#f87171")}
 
 
@@ -63,7 +64,7 @@ def accounts_table(accounts: Sequence[AccountView], now: datetime, *, halted: bo
         }
         for account in accounts
     ]
-    _table(rows, alt="Accounts", right=("Available", "Used"))
+    show_table(rows, alt="Accounts", right=("Available", "Used"))
     if any(account.is_primary for account in accounts):
         st.caption("★ primary: the prices of an exchange come from this account. P today: profit and loss of the day.")
 
@@ -81,7 +82,7 @@ def run_accounts_table(accounts: Sequence[RunAccountView]) -> None:
         }
         for account in accounts
     ]
-    _table(rows, alt="Accounts of the run")
+    show_table(rows, alt="Accounts of the run")
 
 
 def positions_table(positions: Sequence[PositionView], *, behind: float) -> None:
@@ -100,7 +101,7 @@ def positions_table(positions: Sequence[PositionView], *, behind: float) -> None
         }
         for position in positions
     ]
-    _table(rows, alt="Positions", right=("Qty", "Average", "LTP"))
+    show_table(rows, alt="Positions", right=("Qty", "Average", "LTP"))
 
 
 def exit_orders_table(positions: Sequence[PositionView]) -> None:
@@ -115,7 +116,7 @@ def exit_orders_table(positions: Sequence[PositionView]) -> None:
         }
         for position in sorted(open_positions, key=lambda row: (row.quantity > 0, row.account, row.leg_index))
     ]
-    _table(rows, alt="Exit orders", right=("Quantity",))
+    show_table(rows, alt="Exit orders", right=("Quantity",))
 
 
 def preview_legs_table(preview: PreviewView) -> None:
@@ -135,7 +136,7 @@ def preview_legs_table(preview: PreviewView) -> None:
         }
         for leg in preview.legs
     ]
-    _table(rows, alt="Resolved contracts", right=("LTP", "Bid", "Ask", "Freeze"))
+    show_table(rows, alt="Resolved contracts", right=("LTP", "Bid", "Ask", "Freeze"))
 
 
 def preview_accounts_table(preview: PreviewView, *, behind: float) -> None:
@@ -156,7 +157,7 @@ def preview_accounts_table(preview: PreviewView, *, behind: float) -> None:
         for percent in [formats.percent(account.percentage)]
     ]
     money = ("Available", "Grade and share", "Usable", "Margin of one, by table")
-    _table(rows, alt="Sizing per account", right=money)
+    show_table(rows, alt="Sizing per account", right=money)
 
 
 def preview_orders_table(preview: PreviewView) -> None:
@@ -174,7 +175,7 @@ def preview_orders_table(preview: PreviewView) -> None:
         for account in preview.accounts
         for order in account.orders
     ]
-    _table(rows, alt="Orders", right=("Quantity",))
+    show_table(rows, alt="Orders", right=("Quantity",))
 
 
 def history_table(runs: Sequence[RunView]) -> None:
@@ -193,7 +194,7 @@ def history_table(runs: Sequence[RunView]) -> None:
         }
         for run in runs
     ]
-    _table(rows, alt="Runs that ended")
+    show_table(rows, alt="Runs that ended")
 
 
 def events_table(events: Sequence[RiskEventView], *, key: str) -> list[int]:
@@ -223,8 +224,13 @@ def events_table(events: Sequence[RiskEventView], *, key: str) -> list[int]:
     return list(chosen.selection.rows)
 
 
-def _table(rows: list[dict[str, Any]], *, alt: str, right: Sequence[str] = ()) -> None:
-    """Show rows whole, without the toolbar that st.dataframe lays over what stands above it on a touch screen."""
+def show_table(
+    rows: list[dict[str, Any]], *, alt: str, right: Sequence[str] = (), marked: str = "", calm: str = ""
+) -> None:
+    """Show rows whole, without the toolbar that st.dataframe lays over what stands above it on a touch screen.
+
+    Texts of the column ``marked`` that are not ``calm`` stand out.
+    """
     frame = pd.DataFrame(rows)
     if "Why" in frame and not frame["Why"].any():
         frame = frame.drop(columns="Why")
@@ -237,6 +243,8 @@ def _table(rows: list[dict[str, Any]], *, alt: str, right: Sequence[str] = ()) -
     coloured = [name for name in map(_unbroken, PROFITS) if name in frame]
     if coloured:
         shown = shown.map(_profit_style, subset=coloured)
+    if (marked := _unbroken(marked)) in frame:
+        shown = shown.map(lambda text: "" if text == _unbroken(calm) else _marked_style(), subset=[marked])
     height: int | Literal["content"] = "content" if len(rows) <= WHOLE_ROWS else SCROLLED_HEIGHT
     st.table(shown, border="horizontal", hide_index=True, height=height, alt=alt)
 
@@ -255,6 +263,10 @@ def _profit_style(text: str) -> str:
     return f"color: {below}" if text.startswith("−") else ""
 
 
+def _marked_style() -> str:
+    return f"color: {MARK_COLOURS['dark' if st.context.theme.type == 'dark' else 'light']}; font-weight: 600"
+
+
 def _name(account: AccountView) -> str:
     relation = f" · {account.relation}" if account.relation else ""
     return formats.plain(f"{'★ ' if account.is_primary else ''}{account.name}{relation}")
@@ -263,6 +275,8 @@ def _name(account: AccountView) -> str:
 def _account_state(account: AccountView, *, halted: bool) -> str:
     if not account.active:
         return "not active"
+    if account.quarantine:
+        return f"quarantined · {account.unknown_orders} unknown" if account.unknown_orders else "quarantined"
     if account.armed:
         state = "halted" if halted else "armed"
         return f"{state} · {account.unknown_orders} unknown" if account.unknown_orders else state

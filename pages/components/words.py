@@ -28,6 +28,26 @@ ACCOUNT_STATES = {
     "skipped": "skipped",
     "unwinding": "unwinding",
     "flat": "flat",
+    "taken_over": "taken over by hand",
+}
+
+PURPOSES = {"entry": "entry", "exit": "exit"}
+
+ORDER_STATES = {
+    "planned": "waits for its turn",
+    "sending": "sent, no answer",
+    "working": "working",
+    "cancelling": "being cancelled",
+    "unknown": "fate unknown",
+    "queued": "queued for approval",
+    "filled": "filled",
+    "cancelled": "cancelled",
+    "rejected": "rejected",
+    "expired": "expired",
+    "denied": "denied here",
+    "not_sent": "never sent",
+    "not_received": "never received",
+    "void": "superseded",
 }
 
 HEALTH = {
@@ -61,6 +81,13 @@ EVENTS = {
     "blind": "Blind: no confirmed price",
     "drift": "Outside trade",
     "unknown_order": "Unknown order",
+    "declared": "Declared by hand",
+    "taken_over": "Taken over by hand",
+    "adopted": "Adopted by hand",
+    "exit_blocked": "Exit held up",
+    "late_fill": "Late fill",
+    "entry_failed": "Entry failed",
+    "engine_fault": "Fault inside the engine",
     "failover": "Feed failover",
 }
 

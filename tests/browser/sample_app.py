@@ -1,7 +1,7 @@
 """The pages over a temporary desk with sample figures, to be looked at without an engine: ``streamlit run`` this file.
 
-SAMPLE=empty shows a new user's desk, anything else a family with two open runs. A thread plays the engine: heartbeat, P
-that moves, answers to previews and orders. Only tests and people who build pages start it.
+SAMPLE=empty shows a new user's desk, SAMPLE=doubt one in trouble, anything else a family with two open runs. A thread
+plays the engine: heartbeat, P that moves, answers to orders. Only tests and people who build pages start it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ from sqlmodel import select
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from engine.domain.orders import OrderState
+from engine.domain.runs import AccountState
 from engine.services.identity import Caller
 from engine.services.views import AccountView
 from engine.store.tables import Command, CommandState
 from pages.components import gate
 from pages.components.shell import main
-from tests.desk_factory import DeskFactory, sample_live, sample_preview
+from tests.desk_factory import DeskFactory, add_order, add_run, sample_doubt, sample_live, sample_preview
 
 
 def play_engine(factory: DeskFactory, caller: Caller, accounts: list[AccountView]) -> None:
@@ -35,7 +37,8 @@ def play_engine(factory: DeskFactory, caller: Caller, accounts: list[AccountView
         factory.clock = lambda: datetime.now(UTC)
         factory.heartbeat(age=0.2)
         if accounts:
-            factory.write_live(caller, moved(sample_live(accounts, as_of=now)))
+            shown = sample_live(accounts, as_of=now)
+            factory.write_live(caller, moved(sample_doubt(shown) if os.environ.get("SAMPLE") == "doubt" else shown))
         with factory.database.write() as session:
             for row in session.exec(select(Command).where(Command.state == CommandState.PENDING)):
                 if now - row.created_at.astimezone(UTC) < timedelta(seconds=0.3):
@@ -75,9 +78,17 @@ def sample() -> tuple[DeskFactory, Caller]:
     if os.environ.get("SAMPLE") != "empty":
         desk = factory.desk(caller)
         accounts = factory.family(desk)
-        desk.create_from_template("short_straddle", [account.id for account in accounts])
+        straddle = desk.create_from_template("short_straddle", [account.id for account in accounts])
         desk.create_from_template("iron_condor", [account.id for account in accounts])
         factory.risk_event(caller)
+        run = add_run(factory, caller, straddle, {account.id: AccountState.FLAT for account in accounts})
+        for account, state, words in (
+            (accounts[0], OrderState.FILLED, "complete"),
+            (accounts[1], OrderState.REJECTED, "RMS: margin exceeds, available 1,20,400.00"),
+            (accounts[2], OrderState.FILLED, ""),
+        ):
+            filled = 65 if state is OrderState.FILLED else 0
+            add_order(factory, run, account.id, state, filled=filled, words=words)
     threading.Thread(target=play_engine, args=(factory, caller, accounts), daemon=True).start()
     return factory, caller
 

@@ -138,7 +138,7 @@ def test_an_order_of_which_a_part_is_known_to_have_filled_was_received(scene: Sc
         scene.desk.declare_order(order, "cancelled", "k", quantity=29, price=5.0)
 
 
-@pytest.mark.parametrize("state", sorted(TERMINAL | {OrderState.WORKING, OrderState.PLANNED}))
+@pytest.mark.parametrize("state", sorted(TERMINAL | {OrderState.PLANNED}))
 def test_an_order_whose_fate_is_known_is_not_declared(scene: Scene, state: OrderState) -> None:
     order = add_order(scene.factory, scene.run, scene.first, state)
     with pytest.raises(Refused, match="nothing to declare"):

@@ -1,0 +1,52 @@
+"""Orders in doubt, in words: what was sent, what the books say, how old that is, and what it waits for (RULES 5)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from engine.services.views import UnknownOrderView
+from pages.components import formats
+from pages.components.words import PURPOSES, word
+
+
+def order_words(order: UnknownOrderView) -> str:
+    """Return an order in one line, as Markdown."""
+    return (
+        f"{order.action} {formats.grouped(order.quantity)} {formats.plain(order.symbol)} on "
+        f"{formats.plain(order.account)} · {word(PURPOSES, order.purpose)} of run {order.run_id}"
+    )
+
+
+def evidence(order: UnknownOrderView, now: datetime, *, behind: float) -> list[str]:
+    """Return what is known of an order in doubt, line by line as Markdown; the view is ``behind`` seconds old."""
+    lines = [f"**Sent** {formats.since(order.sent_at, now)} · {formats.plain(order.words or 'no answer')}"]
+    if order.state == "queued":
+        lines.append("**Queued** at its server, which holds it for a person to approve or to reject")
+    elif order.quiet_until is None:
+        lines.append("**Quiet** its connection is still open: that the books lack it proves nothing yet")
+    elif now < order.quiet_until:
+        left = formats.age((order.quiet_until - now).total_seconds()).removesuffix(" ago")
+        when = formats.clock(order.quiet_until, now=now)
+        lines.append(f"**Quiet** until {when} (in {left}): that the books lack it proves nothing before")
+    else:
+        lines.append(f"**Quiet** time is over since {formats.clock(order.quiet_until, now=now)}")
+    known = order.books_age_seconds is not None
+    if order.candidates:
+        ids = formats.plain(", ".join(order.candidates))
+        lines.append(f"**May be it** at the broker: {ids}")
+    elif known:
+        lines.append("**May be it** no order at the broker")
+    if order.moved is not None:
+        moved = (
+            f"the net moved by {formats.quantity(order.moved)} that nothing else explains"
+            if order.moved
+            else "the net has not moved"
+        )
+        lines.append(f"**Position** {moved}")
+    if order.absent_since is not None:
+        lines.append(f"**Missing** from valid books since {formats.clock(order.absent_since, now=now)}")
+    age = formats.age(order.books_age_seconds + behind) if order.books_age_seconds is not None else ""
+    lines.append(f"**Books** read {age}" if known else "**Books** none that count have been read")
+    if order.waits_for:
+        lines.append(f"**Waits for** {formats.plain(order.waits_for)}")
+    return lines
