@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from engine.domain.errors import DomainError
 from engine.domain.instruments import Exchange, Key
 from engine.domain.orders import Order
@@ -12,7 +14,7 @@ from engine.services.day_profit import account_profit, day_profits
 from engine.services.ledger import Pass
 from engine.services.monitor import run_limits, run_profit
 from engine.services.showing_exits import exit_views
-from engine.services.showing_orders import doubtful_by_owner, is_doubtful, unknown_view, working_views
+from engine.services.showing_orders import doubtful_by_owner, truth_view, unknown_view, working_views
 from engine.services.terms import StrategyTerms
 from engine.services.views import AccountView, LimitView, LiveView, PositionView, RunAccountView, RunView
 from engine.services.world import Account, World
@@ -25,7 +27,7 @@ def live_views(changes: Pass, world: World) -> dict[int, LiveView]:
     """Return the live view of every user who owns an account or a run."""
     owners = {account.facts.owner_id for account in world.accounts.values()}
     owners |= {run.owner_id for run in changes.ledger.runs.values()}
-    doubtful = doubtful_by_owner(changes)
+    doubtful = doubtful_by_owner(changes, world)
     return {owner: _view(changes, world, owner, doubtful.get(owner, [])) for owner in sorted(owners)}
 
 
@@ -33,7 +35,13 @@ def _view(changes: Pass, world: World, owner_id: int, doubtful: list[Order]) -> 
     mine = [run for run in changes.ledger.runs.values() if run.owner_id == owner_id]
     ended = [run for run in mine if run.state in RUN_ENDED and _still_shown(changes, run)]
     shown = {run.id for run in ended[-ENDED_RUNS_SHOWN:]}
-    runs = [_run_or_fault(changes, world, run) for run in mine if run.state not in RUN_ENDED or run.id in shown]
+    in_doubt = {order.id for order in doubtful}
+    per_run = Counter(order.execution_id for order in doubtful)
+    runs = [
+        _run_or_fault(changes, world, run, per_run[run.id])
+        for run in mine
+        if run.state not in RUN_ENDED or run.id in shown
+    ]
     profits = day_profits(changes, world, owner_id)
     accounts = [
         _account(account, profits.get(account.id, 0), sum(order.account_id == account.id for order in doubtful))
@@ -53,7 +61,12 @@ def _view(changes: Pass, world: World, owner_id: int, doubtful: list[Order]) -> 
             order
             for run in mine
             if run.state not in RUN_ENDED
-            for order in working_views(changes, world, run.id, _strategy(world, run))
+            for order in working_views(changes, world, run.id, _strategy(world, run), without=in_doubt)
+        ],
+        truth=[
+            truth_view(changes, world, account)
+            for account in sorted(world.accounts.values(), key=lambda account: world.shown(account.id))
+            if account.facts.owner_id == owner_id
         ],
     )
 
@@ -62,10 +75,10 @@ def _still_shown(changes: Pass, run: Run) -> bool:
     return run.closed_at is None or (changes.now - run.closed_at).total_seconds() < SHOWN_AFTER_END_SECONDS
 
 
-def _run_or_fault(changes: Pass, world: World, run: Run) -> RunView:
+def _run_or_fault(changes: Pass, world: World, run: Run, doubtful: int) -> RunView:
     """Return a run's view; one that cannot be made is shown as such and blinds nobody else's."""
     try:
-        return _run(changes, world, run)
+        return _run(changes, world, run, doubtful)
     except Exception as error:  # noqa: BLE001 - the edge of one run
         return RunView(
             id=run.id,
@@ -83,10 +96,11 @@ def _run_or_fault(changes: Pass, world: World, run: Run) -> RunView:
             limits=LimitView(),
             accounts=[],
             positions=[],
+            unknown_orders=doubtful,
         )
 
 
-def _run(changes: Pass, world: World, run: Run) -> RunView:
+def _run(changes: Pass, world: World, run: Run, doubtful: int) -> RunView:
     terms = world.terms_of(run.version_id)
     ended = run.state in {RunState.CLOSED, RunState.REFUSED}
     profit = run.profit_paise if ended else run_profit(changes, world, run)
@@ -122,7 +136,7 @@ def _run(changes: Pass, world: World, run: Run) -> RunView:
             key=lambda row: (world.shown(row.account_id), row.leg_index, row.symbol),
         ),
         exit_reason=plans[-1].reason if plans else "",
-        unknown_orders=sum(is_doubtful(changes, order) for order in changes.orders_of(run.id)),
+        unknown_orders=doubtful,
         exits=exit_views(changes, world, run),
     )
 
