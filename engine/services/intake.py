@@ -13,6 +13,7 @@ from engine.domain.runs import RUN_ENDED, AccountState, Run, RunAccount, RunStat
 from engine.services import previewing
 from engine.services.amounts import count
 from engine.services.connection import venue_name
+from engine.services.declaring import declare_order
 from engine.services.errors import Refused, ServiceError
 from engine.services.exiting import open_plan
 from engine.services.ledger import Pass
@@ -57,6 +58,8 @@ class Intake:
                 _close_run(changes, world, command)
             case "take_over":
                 take_over(changes, world, command)
+            case "declare_order":
+                declare_order(changes, world, command)
             case "halt":
                 _halt(changes, world, command)
             case "rearm":

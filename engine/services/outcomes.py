@@ -62,6 +62,8 @@ def on_answered(changes: Pass, world: World, message: Answered) -> None:
             elif only_claimed(order):
                 release(changes, order, state=OrderState.REJECTED, words=words, answered_at=now)
                 note_change(account, order, now)
+            else:
+                _contradicted(changes, order, words)
         case Refused(message=words, orderid=orderid):
             _named(changes, account, order, str(orderid), words)
         case Queued(pending_id=pending):
@@ -79,6 +81,8 @@ def on_answered(changes: Pass, world: World, message: Answered) -> None:
                 changes.put_order(moved(order, OrderState.NOT_RECEIVED, now, words=words, answered_at=now))
             elif only_claimed(order):
                 release(changes, order, state=OrderState.NOT_SENT, words=words, answered_at=now)
+            else:
+                _contradicted(changes, order, words)
             note_change(account, order, now)
 
 
@@ -195,6 +199,13 @@ def _named(changes: Pass, account: Account | None, order: Order, orderid: str, w
         for seen in [push for push in account.pushes if push.orderid == orderid]:
             order = observe(changes, account, order, of_row(seen, "push"))
             account.pushes.remove(seen)
+
+
+def _contradicted(changes: Pass, order: Order, words: str) -> None:
+    """Tell that a server took nothing of an order that was inferred or declared to have filled: a person must look."""
+    if order.filled_quantity and order.orderid is None:
+        how = "declared" if order.declared_by is not None else "inferred from the position"
+        tell(changes, order, f"its late answer says that nothing was placed ({words}); its fill was {how}")
 
 
 def _queued(changes: Pass, account: Account | None, order: Order, pending: str | None) -> None:
