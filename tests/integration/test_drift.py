@@ -1,0 +1,276 @@
+"""What happens to runs when somebody trades beside them: charges at the trades' prices, and conversions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlmodel import col, select
+
+from engine.domain.instruments import Action
+from engine.services.ledger import Pass
+from engine.store import tables
+from tests.stage import CALL, LOT, PUT, Stage, instrument
+
+
+def charges(stage: Stage, run: int, source: str = "charge") -> list[tuple[int, int, bool]]:
+    """(signed quantity, value in paise, estimated) of what was booked without an order of ours."""
+    with stage.database.read() as session:
+        rows = session.exec(
+            select(tables.Fill)
+            .where(tables.Fill.execution_id == run, tables.Fill.source == source)
+            .order_by(col(tables.Fill.id))
+        ).all()
+        return [(Action(row.action).sign * row.quantity, row.value_paise, row.estimated) for row in rows]
+
+
+def by_hand(stage: Stage, action: Action, quantity: int, price: float, *, product: str = "NRML") -> str:
+    """Somebody trades the call beside the desk."""
+    stage.broker().price[CALL] = price
+    return stage.broker().take(instrument(CALL, product), action, quantity)
+
+
+def owned(stage: Stage, run: int, symbol: str = CALL) -> int:
+    return sum(held.quantity for key, held in stage.ledger.holdings[run].items() if key.symbol == symbol)
+
+
+def closed(stage: Stage, run: int) -> None:
+    stage.until(lambda: stage.run(run).state == "closed", 60)
+
+
+# ── prices of charges ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_each_partial_close_by_hand_is_charged_at_its_own_price(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, lots=3)
+    run = stage.enter()
+    for count, price in enumerate((100.0, 110.0, 90.0), start=1):
+        by_hand(stage, Action.BUY, LOT, price)
+        stage.until(lambda wanted=count: len(charges(stage, run)) == wanted)
+    assert charges(stage, run) == [(LOT, 650_000, False), (LOT, 715_000, False), (LOT, 585_000, False)]
+    stage.close(run)
+    closed(stage, run)
+    assert stage.broker().net == {}
+
+
+def test_restart_between_two_partial_closes_does_not_use_the_first_trade_again(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, lots=2)
+    run = stage.enter()
+    by_hand(stage, Action.BUY, LOT, 100.0)
+    stage.until(lambda: len(charges(stage, run)) == 1)
+    stage.restart()
+    by_hand(stage, Action.BUY, LOT, 110.0)
+    stage.until(lambda: len(charges(stage, run)) == 2)
+    assert charges(stage, run) == [(LOT, 650_000, False), (LOT, 715_000, False)]
+
+
+def test_round_trip_by_hand_does_not_price_a_later_charge(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    run = stage.enter()
+    by_hand(stage, Action.SELL, LOT, 160.0)
+    stage.play(3)
+    by_hand(stage, Action.BUY, LOT, 140.0)
+    stage.play(3)
+    assert charges(stage, run) == []
+    by_hand(stage, Action.BUY, LOT, 120.0)
+    stage.until(lambda: charges(stage, run))
+    assert charges(stage, run) == [(LOT, 780_000, False)]
+
+
+def test_one_trade_that_closes_two_runs_is_shared_out_to_the_paisa(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    first, second = stage.enter(), stage.enter(again=True)
+    by_hand(stage, Action.BUY, 2 * LOT, 100.05)
+    stage.until(lambda: charges(stage, first) and charges(stage, second))
+    assert charges(stage, first) == charges(stage, second) == [(LOT, 650_325, False)]
+
+
+def test_newest_run_is_charged_first_and_the_older_one_exits_what_is_left(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    old, new = stage.enter(), stage.enter(again=True)
+    by_hand(stage, Action.BUY, LOT, 100.0)
+    stage.until(lambda: charges(stage, new))
+    assert charges(stage, old) == []
+    stage.close(old)
+    closed(stage, old)
+    assert stage.broker().net == {PUT: -LOT}
+    stage.close(new)
+    closed(stage, new)
+    assert stage.broker().net == {}
+
+
+def test_what_is_closed_beyond_the_run_stays_outside(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    run = stage.enter()
+    by_hand(stage, Action.BUY, 2 * LOT, 100.0)
+    stage.until(lambda: charges(stage, run))
+    assert charges(stage, run) == [(LOT, 650_000, False)]
+    stage.close(run)
+    closed(stage, run)
+    assert stage.broker().net == {CALL: LOT}
+
+
+def test_trades_that_explain_a_part_are_charged_at_once_and_the_rest_after_two_reads(tmp_path: Path) -> None:
+    """A part of the position is gone without a trade since the last read of yesterday, another part by a trade."""
+    stage = Stage(tmp_path, venue="live", lots=2)
+    run = stage.enter()
+    over_night(stage)
+    stage.broker().carried[instrument(CALL)] = -LOT
+    by_hand(stage, Action.BUY, LOT, 100.0)
+    stage.until(lambda: charges(stage, run))
+    assert charges(stage, run) == [(LOT, 650_000, False)]
+    stage.price(CALL, 130.0)
+    stage.play(4)
+    assert len(charges(stage, run)) == 1
+    stage.play(4)
+    assert charges(stage, run)[1:] == [(LOT, 845_000, True)]
+
+
+def test_drift_without_trades_is_charged_only_after_two_reads_in_session(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, venue="live")
+    run = stage.enter()
+    over_night(stage, hours=44)  # half past six in the morning: before the session
+    stage.broker().carried[instrument(CALL)] = 0
+    stage.play(30, by=0.5)
+    assert charges(stage, run) == []
+    stage.clock.seconds += 3 * 3600
+    stage.price(CALL, 130.0)
+    stage.until(lambda: stage.world.accounts[1].drift_since)
+    stage.play(4.5)
+    assert charges(stage, run) == []
+    stage.play(3)
+    assert charges(stage, run) == [(LOT, 845_000, True)]
+
+
+def test_books_that_are_taken_twice_charge_once(tmp_path: Path) -> None:
+    """The pass that would have booked the charge fails; its books come again."""
+    stage = Stage(tmp_path)
+    run = stage.enter()
+    by_hand(stage, Action.BUY, LOT, 100.0)
+    failed: list[bool] = []
+
+    def once(changes: Pass) -> Exception | None:
+        if changes.charges and not failed:
+            failed.append(True)
+            return RuntimeError("the commit failed")
+        return None
+
+    stage.journal.breaks = once
+    stage.until(lambda: charges(stage, run))
+    stage.play(3)
+    assert failed
+    assert charges(stage, run) == [(LOT, 650_000, False)]
+
+
+def test_outside_position_against_a_leg_is_told_when_the_run_enters(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.broker().carried[instrument(CALL)] = LOT
+    stage.broker().carried[instrument(PUT)] = -LOT
+    run = stage.enter()
+    told = [event for event in stage.events("drift") if "outside this desk, against" in event.message]
+    assert [(event.knew["outside"], event.account_id) for event in told] == [(LOT, 1)]
+    stage.until(lambda: owned(stage, run) == 0)  # as RULES 6 has it: the net knows no owners
+    stage.close(run)
+    closed(stage, run)
+    assert stage.broker().net == {PUT: -LOT}
+
+
+def over_night(stage: Stage, *, hours: float = 48) -> None:
+    """The next trading day (the 24th is a holiday): positions are carried, orders and trades are gone."""
+    stage.play(3)
+    broker = stage.broker()
+    broker.carried, broker.orders, broker.trades = broker.positions(), {}, []
+    stage.clock.seconds += hours * 3600
+
+
+# ── conversions ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def convert(stage: Stage, quantity: int, *, to: str = "MIS", symbol: str = CALL) -> None:
+    """The broker moves a position from NRML to another product; there is no trade."""
+    carried = stage.broker().carried
+    carried[instrument(symbol)] = carried.get(instrument(symbol), 0) - quantity
+    carried[instrument(symbol, to)] = carried.get(instrument(symbol, to), 0) + quantity
+
+
+def products(stage: Stage, run: int, symbol: str = CALL) -> dict[str, int]:
+    return {
+        str(key.product): held.quantity
+        for key, held in stage.ledger.holdings[run].items()
+        if key.symbol == symbol and held.quantity
+    }
+
+
+def test_converted_position_is_left_under_the_product_that_the_broker_holds(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    run = stage.enter()
+    stage.play(2)
+    convert(stage, -LOT)
+    stage.until(lambda: products(stage, run) == {"MIS": -LOT}, 90, by=0.5)
+    assert charges(stage, run) == []
+    assert charges(stage, run, "conversion") == [(LOT, 975_000, False), (-LOT, 975_000, False)]
+    assert any("converted from NRML to MIS" in event.message for event in stage.events("drift"))
+    stage.close(run)
+    closed(stage, run)
+    assert stage.broker().net == {}
+    assert [order.product for order in stage.orders(run) if order.purpose == "exit" and order.symbol == CALL] == ["MIS"]
+    assert all(not quantity for quantity in stage.broker().positions().values())
+
+
+def test_conversion_changes_no_profit(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    run = stage.enter()
+    stage.play(2)
+    convert(stage, -LOT)
+    stage.until(lambda: products(stage, run) == {"MIS": -LOT}, 90, by=0.5)
+    held = [one for key, one in stage.ledger.holdings[run].items() if key.symbol == CALL]
+    assert sum(one.realised_paise for one in held) == 0
+    assert sum(one.open_value_paise for one in held) == -975_000
+    stage.price(CALL, 100.0)
+    stage.close(run)
+    closed(stage, run)
+    assert stage.run(run).profit_paise == 50 * LOT * 100
+
+
+def test_conversion_over_night_is_seen_in_the_morning(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, venue="live")
+    run = stage.enter()
+    over_night(stage)
+    convert(stage, -LOT)
+    stage.until(lambda: products(stage, run) == {"MIS": -LOT}, 30)
+    assert charges(stage, run) == []
+
+
+def test_partial_conversion_moves_the_newest_run(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    old, new = stage.enter(), stage.enter(again=True)
+    stage.play(2)
+    convert(stage, -LOT)
+    stage.until(lambda: products(stage, new) == {"MIS": -LOT}, 90, by=0.5)
+    assert products(stage, old) == {"NRML": -LOT}
+    for run in (old, new):
+        stage.close(run)
+        closed(stage, run)
+    assert all(not quantity for quantity in stage.broker().positions().values())
+
+
+def test_quantity_that_another_product_does_not_explain_whole_is_no_conversion(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, lots=2)
+    run = stage.enter()
+    stage.play(2)
+    convert(stage, -LOT)
+    stage.broker().carried[instrument(CALL)] += LOT  # and another lot is gone, nobody knows how
+    stage.until(lambda: charges(stage, run), 90, by=0.5)
+    assert charges(stage, run, "conversion") == []
+    assert [quantity for quantity, _, estimated in charges(stage, run) if estimated] == [2 * LOT]
+
+
+def test_outside_position_in_another_product_is_not_taken_for_a_conversion(tmp_path: Path) -> None:
+    """The quantity under MIS was there before: what is gone under NRML did not go there."""
+    stage = Stage(tmp_path)
+    stage.broker().carried[instrument(CALL, "MIS")] = -LOT
+    run = stage.enter()
+    stage.play(3)
+    stage.broker().carried[instrument(CALL)] = LOT
+    stage.until(lambda: charges(stage, run), 90, by=0.5)
+    assert charges(stage, run, "conversion") == []
+    assert charges(stage, run)[0][0] == LOT
