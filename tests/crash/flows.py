@@ -1,0 +1,188 @@
+"""The workflows in which engines are killed: entry and exit of one run, driven until it is closed and then judged.
+
+What is doomed dies in its phase; the next engine has to bring the run to its end:
+
+* killed in the entry: what filled is held as the exchange shows it, no further entry is sent, and the test closes;
+* killed in the exit: it goes on by itself, nobody orders it a second time;
+* killed in the recovery of an engine killed before: the third one does the same.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from engine.services.views import LimitsDraft, StrategyDraft
+from tests.crash.judge import final_problems, holding_problems
+from tests.crash.nursery import Forked
+from tests.crash.scene import HEDGED, Scene
+from tests.paper_server import wait_until
+
+FAMILY = (("Asha", 60_000_000.0, "A"), ("Ravi", 60_000_000.0, "A"))
+ALONE = (("Asha", 60_000_000.0, "A"),)
+LIMIT_SECONDS = 90.0
+BY_ITSELF_SECONDS = 5.0
+"""How long a run with limits may stay open before it is closed by hand: its P may move away from them."""
+KNOWN_SECONDS = 20.0
+LOOK_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A workflow. ``lots`` a leg on each account; ``limits`` in ₹ that end the run by themselves, else it is closed.
+
+    ``trouble``: faults of the exchange for these accounts. ``torn_at``: where a recovery's first engine dies.
+    """
+
+    name: str
+    phases: tuple[str, ...]
+    accounts: tuple[tuple[str, float, str], ...]
+    lots: int
+    limits: dict[str, float] = field(default_factory=dict)
+    trouble: tuple[dict[str, Any], ...] = ()
+    torn_at: tuple[str, str, int] | None = None
+
+
+FLOWS = {
+    flow.name: flow
+    for flow in (
+        Flow("fly", ("entry", "exit"), FAMILY, lots=28),
+        Flow(
+            "rest",
+            ("entry", "exit"),
+            ALONE,
+            lots=10,
+            limits={"max_loss": 400.0, "max_profit": 400.0},
+            trouble=(
+                {"kind": "rate_limit_429", "endpoint": "placeorder", "after": 1},
+                {"kind": "clip", "endpoint": "placeorder", "action": "BUY", "after": 1, "fraction": 0.5},
+                {
+                    "kind": "reject",
+                    "endpoint": "placeorder",
+                    "action": "SELL",
+                    "after": 2,
+                    "message": "not enough margin",
+                },
+            ),
+        ),
+        Flow("cut", ("recovery",), ALONE, lots=28, torn_at=("entry", "send-left", 4)),
+        Flow("torn", ("recovery",), ALONE, lots=28, torn_at=("exit", "send-left", 2)),
+    )
+}
+
+
+@dataclass(slots=True)
+class Played:
+    """What came of a scene: ``reached`` tells whether the doomed engine died at its place; no problem is a pass."""
+
+    reached: bool = False
+    problems: list[str] = field(default_factory=list)
+
+
+def play(
+    scene: Scene, flow: Flow, *, doom: dict[str, Any] | None = None, record: str | None = None, broken: str = ""
+) -> Played:
+    """Drive the workflow once, with one engine doomed or recorded; what went wrong is in the result, nothing raises."""
+    played = Played()
+    how: dict[str, Any] = {"doom": doom} if doom else {"record": record}
+    hows = [how | {"first": "before"}]
+    if flow.torn_at is not None:
+        phase, place, hit = flow.torn_at
+        torn = {"first": "before", "doom": {"phase": phase, "place": place, "hit": hit}}
+        hows = [torn, how | {"first": "recovery"}]
+    try:
+        for fault in flow.trouble:
+            for key in scene.keys.values():
+                scene.paper.fault(**fault, api_key=key)
+        _Story(scene, flow, hows, broken, played).tell()
+        played.problems += final_problems(scene, lots=flow.lots)
+    except AssertionError as error:
+        played.problems.append(str(error) or type(error).__name__)
+    except Exception as error:  # noqa: BLE001 - one scene in trouble is a finding, the others go on
+        played.problems.append(f"{type(error).__name__}: {error}")
+    return played
+
+
+class _Story:
+    def __init__(self, scene: Scene, flow: Flow, hows: list[dict[str, Any]], broken: str, played: Played) -> None:
+        self._scene, self._flow, self._hows, self._played = scene, flow, hows, played
+        self._broken = {"broken": broken} if broken else {}
+        self._begun = 0
+        self._closed = self._judged = False
+        self._open_since: float | None = None
+
+    def tell(self) -> None:
+        engine = self._start()
+        assert engine.ready(), f"the first engine ended with {engine.status}"
+        self._scene.until_armed(30.0)
+        self._scene.submit(self._strategy())
+        until = time.monotonic() + LIMIT_SECONDS
+        while not self._over():
+            assert time.monotonic() < until, (
+                f"not over in {LIMIT_SECONDS:.0f} s: the run is {self._scene.run_state()!r}"
+            )
+            if not engine.alive:
+                engine = self._after(engine)
+            elif self._scene.run_state() == "open":
+                self._when_open()
+            time.sleep(LOOK_SECONDS)
+        if not engine.alive:  # it may die between the run's last commit and our look
+            engine = self._after(engine)
+        self._end(engine)
+
+    def _start(self) -> Forked:
+        how = self._hows[self._begun] if self._begun < len(self._hows) else {}
+        self._begun += 1
+        return self._scene.fork(**how, **self._broken)
+
+    def _after(self, engine: Forked) -> Forked:
+        doomed = "doom" in self._hows[self._begun - 1] if self._begun <= len(self._hows) else False
+        assert doomed, f"engine {self._begun} ended by itself with {engine.status}"
+        assert engine.status == -signal.SIGKILL, f"the doomed engine ended with {engine.status}"
+        self._played.reached = self._begun == len(self._hows)
+        return self._start()
+
+    def _when_open(self) -> None:
+        now = time.monotonic()
+        self._open_since = self._open_since or now
+        if self._flow.limits:
+            if not self._closed and now - self._open_since > BY_ITSELF_SECONDS and not self._scene.closing():
+                self._close()
+            return
+        if not self._judged:
+            self._judged = True
+            if self._begun > 1:  # what an entry cut by a kill left is held, and the books show the same
+                problems = wait_until(lambda: holding_problems(self._scene), lambda p: not p, seconds=KNOWN_SECONDS)
+                assert not problems
+        if not self._closed:
+            self._close()
+
+    def _close(self) -> None:
+        self._closed = True
+        ((run,),) = self._scene.rows("SELECT id FROM strategy_execution")
+        self._scene.desk.close_run(run, None, uuid4().hex)
+
+    def _over(self) -> bool:
+        if self._scene.ended:
+            return True
+        states = self._scene.commands("execute")
+        return not self._scene.run_state() and bool(states) and states[0] not in {"pending", "taken"}
+
+    def _end(self, engine: Forked) -> None:
+        how = self._hows[self._begun - 1] if self._begun <= len(self._hows) else {}
+        if how.get("record"):
+            status = engine.stop()
+            assert status == 0, f"the recorded engine ended with {status}"
+
+    def _strategy(self) -> int:
+        draft = StrategyDraft(
+            name="Hedged straddle",
+            account_ids=[account.id for account in self._scene.desk.accounts()],
+            legs=HEDGED,
+            fixed_lots=self._flow.lots,
+            limits=LimitsDraft(**self._flow.limits),
+        )
+        return self._scene.desk.save_strategy(draft).id

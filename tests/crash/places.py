@@ -1,0 +1,103 @@
+"""Where an engine may be killed: an executed line of the workflows, or a failpoint between two of its acts.
+
+A line is named by file, function and its distance from the function's ``def``, so that edits elsewhere in the file do
+not move it: ``engine/services/placing.py:_send+12``. A failpoint is named as in ``failpoints.FAILPOINTS``.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+WATCHED = (
+    "engine/services/entry*.py",
+    "engine/services/exit*.py",
+    "engine/services/owned.py",
+    "engine/services/withdrawing.py",
+    "engine/services/placing.py",
+    "engine/services/outcomes.py",
+    "engine/services/unknown*.py",
+    "engine/services/drift.py",
+    "engine/services/repricing.py",
+    "engine/services/crossing.py",
+    "engine/services/reading.py",
+    "engine/services/journal.py",
+    "engine/services/ledger.py",
+    "engine/services/intake.py",
+    "engine/services/recovery.py",
+    "engine/services/monitor.py",
+    "engine/services/taking_over.py",
+    "engine/services/outside.py",
+    "engine/runtime/core.py",
+    "engine/runtime/hands.py",
+    "engine/domain/orders.py",
+    "engine/domain/exits.py",
+    "engine/domain/netting.py",
+    "engine/domain/evidence.py",
+    "engine/domain/repricing.py",
+    "engine/domain/crossing.py",
+)
+"""The files that an order's way goes through; what is not there yet is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function of a file: its name with those around it, and its first and last line, decorators included."""
+
+    name: str
+    first: int
+    last: int
+
+
+def watched_files() -> list[str]:
+    """Return the watched files that exist, relative to the repository."""
+    found = {path.relative_to(ROOT).as_posix() for pattern in WATCHED for path in ROOT.glob(pattern)}
+    return sorted(found)
+
+
+def line_name(file: str, line: int) -> str | None:
+    """Return the name of a line by its number, None where it is in no function."""
+    around = [function for function in _functions(file) if function.first <= line <= function.last]
+    if not around:
+        return None
+    inner = max(around, key=lambda function: function.first)
+    return f"{file}:{inner.name}+{line - inner.first}"
+
+
+def line_number(name: str) -> tuple[str, int]:
+    """Return file and line number of a named line. Raises LookupError if the function is not there any more."""
+    file, _, rest = name.partition(":")
+    wanted, _, distance = rest.rpartition("+")
+    for function in _functions(file):
+        if function.name == wanted:
+            return file, function.first + int(distance)
+    raise LookupError(f"{file} has no function {wanted}")
+
+
+def line_text(name: str) -> str:
+    """Return the source of a named line."""
+    file, line = line_number(name)
+    return (ROOT / file).read_text(encoding="utf-8").splitlines()[line - 1].strip()
+
+
+@lru_cache(maxsize=64)
+def _functions(file: str) -> tuple[Function, ...]:
+    found: list[Function] = []
+
+    def visit(node: ast.AST, names: tuple[str, ...]) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+                inner = (*names, child.name)
+                first = min([child.lineno, *(decorator.lineno for decorator in child.decorator_list)])
+                found.append(Function(".".join(inner), first, child.end_lineno or child.lineno))
+                visit(child, inner)
+            elif isinstance(child, ast.ClassDef):
+                visit(child, (*names, child.name))
+            else:
+                visit(child, names)
+
+    visit(ast.parse((ROOT / file).read_text(encoding="utf-8")), ())
+    return tuple(found)

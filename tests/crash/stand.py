@@ -1,0 +1,123 @@
+"""Where scenes are played: one exchange and one nursery for many, each scene with accounts and a folder of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.crash.cases import Case, Recorded
+from tests.crash.flows import FLOWS, Flow, Played, play
+from tests.crash.nursery import Nursery
+from tests.crash.scene import Scene, prepared_database
+from tests.paper_server import PaperServer
+
+LOG_LINES = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a case. ``reached``: the engine died there; no problem: the run ended as it must."""
+
+    case: Case
+    reached: bool
+    problems: tuple[str, ...]
+    seconds: float
+    log: str = field(default="", repr=False)
+
+    @property
+    def outcome(self) -> str:
+        """failed, held, or not reached: then the run ended well, but nobody was killed."""
+        return "failed" if self.problems else "held" if self.reached else "not reached"
+
+    @property
+    def replay(self) -> str:
+        """The command that plays exactly this case again."""
+        return f"python -m tests.crash.matrix --case '{self.case}'"
+
+
+class Stand:
+    """Plays scenes, several at the same time. Scenes mostly wait: six of them keep two processors busy."""
+
+    def __init__(self, folder: Path, exchange: PaperServer, nursery: Nursery, prepared: Path) -> None:
+        self._folder, self._exchange, self._nursery, self._prepared = folder, exchange, nursery, prepared
+        self._numbers = itertools.count(1)
+
+    def record(self) -> Recorded:
+        """Play every workflow unharmed and return what it executed; fails if one does not end well."""
+        with ThreadPoolExecutor(len(FLOWS)) as pool:
+            return dict(zip(FLOWS, pool.map(self._record, FLOWS.values()), strict=True))
+
+    def play(
+        self, cases: Sequence[Case], *, width: int, broken: str = "", each: Callable[[Result], None] | None = None
+    ) -> list[Result]:
+        """Play the cases, ``width`` at the same time; ``each`` hears of every result as it comes."""
+
+        def one(case: Case) -> Result:
+            result = self.one(case, broken=broken)
+            if each is not None:
+                each(result)
+            return result
+
+        with ThreadPoolExecutor(width) as pool:
+            return list(pool.map(one, cases))
+
+    def one(self, case: Case, *, broken: str = "") -> Result:
+        """Play one case. One that was not reached is played again at its first execution."""
+        result = self._once(case, broken)
+        if result.outcome == "not reached" and case.hit > 1:
+            return self._once(Case(case.flow, case.phase, case.place, 1), broken)
+        return result
+
+    def _once(self, case: Case, broken: str) -> Result:
+        began = time.monotonic()
+        with self._scene(case.workflow) as scene:
+            played = play(scene, case.workflow, doom=case.doom, broken=broken)
+            log = "" if not played.problems else _last_lines(scene.folder / "engine.err")
+        return Result(case, played.reached, tuple(played.problems), time.monotonic() - began, log)
+
+    def _record(self, flow: Flow) -> dict[str, dict[str, int]]:
+        with self._scene(flow) as scene:
+            path = scene.folder / "executed.json"
+            played: Played = play(scene, flow, record=str(path))
+            assert not played.problems, f"{flow.name} unharmed: {played.problems}"
+            found: dict[str, Any] = json.loads(path.read_text())
+        return {phase: found.get(phase, {}) for phase in flow.phases}
+
+    @contextlib.contextmanager
+    def _scene(self, flow: Flow) -> Iterator[Scene]:
+        folder = self._folder / f"{flow.name}-{next(self._numbers)}"
+        folder.mkdir()
+        try:
+            with Scene(
+                folder,
+                exchange=self._exchange,
+                nursery=self._nursery,
+                prepared=self._prepared,
+                accounts=flow.accounts,
+            ) as scene:
+                yield scene
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def stand() -> Iterator[Stand]:
+    """Return a stand with an exchange and a nursery that end with the block."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "prepared").mkdir()
+        prepared = prepared_database(Path(folder) / "prepared")
+        with PaperServer() as exchange, Nursery() as nursery:
+            yield Stand(Path(folder), exchange, nursery, prepared)
+
+
+def _last_lines(path: Path) -> str:
+    return "\n".join(path.read_text(errors="replace").splitlines()[-LOG_LINES:]) if path.exists() else ""
