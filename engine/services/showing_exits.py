@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from engine.domain.orders import IN_DOUBT, Order, OrderState, Purpose
 from engine.domain.runs import AccountState, ExitPlan, PlanState, Run
 from engine.services.amounts import count, grouped
+from engine.services.exit_alarms import failed
 from engine.services.ledger import Pass
 from engine.services.views import ExitView
 from engine.services.world import Account, World
 
 _LEFT = frozenset({AccountState.FLAT, AccountState.SKIPPED, AccountState.TAKEN_OVER})
-_FAILED = frozenset(
-    {OrderState.REJECTED, OrderState.CANCELLED, OrderState.EXPIRED, OrderState.NOT_RECEIVED, OrderState.NOT_SENT}
-)
 _NEVER_LEFT = frozenset({OrderState.PLANNED, OrderState.DENIED, OrderState.VOID, OrderState.NOT_SENT})
 
 
@@ -46,7 +44,7 @@ def _view(changes: Pass, world: World, run: Run, plan: ExitPlan, account_id: int
         waits_for=_waits_for(changes, run, account, orders, exits),
         sent=sum(order.state not in _NEVER_LEFT for order in exits),
         filled=sum(order.state is OrderState.FILLED for order in exits),
-        failed=sum(order.state in _FAILED and not order.filled_quantity for order in exits),
+        failed=sum(failed(order) and not order.filled_quantity for order in exits),
         reprices=sum(order.reprices for order in exits),
         blocked=world.told_lately(("exit_blocked", run.id, account_id), changes.now),
     )
@@ -78,7 +76,7 @@ def _waits_for(
     if not held:
         return "books that show it flat"
     last = next((order for order in reversed(exits) if order.terminal and order.state is not OrderState.VOID), None)
-    if last is not None and last.state in _FAILED and not last.filled_quantity:
+    if last is not None and failed(last) and not last.filled_quantity:
         said = f" ({last.words})" if last.words else ""
         return f"the next try after an order that ended {last.state}{said}"
     return "books read after its last change"
