@@ -143,15 +143,25 @@ class House:
 
     # ── strategies and runs ───────────────────────────────────────────────────────────────────────────────────────────
 
-    def straddle(self, name: str = "Straddle", *, legs: list[LegDraft] | None = None, **limits: Any) -> int:
-        """A short straddle on NIFTY (the second expiry: never today's) on all accounts; returns the strategy's id."""
+    def straddle(
+        self,
+        name: str = "Straddle",
+        *,
+        legs: list[LegDraft] | None = None,
+        account_ids: list[int] | None = None,
+        **limits: Any,
+    ) -> int:
+        """A short straddle on NIFTY (the second expiry: never today's), on all accounts unless some are named.
+
+        Returns the strategy's id.
+        """
         sold = [
             LegDraft(underlying="NIFTY", action="SELL", instrument_type=kind, expiry_choice="next_week")
             for kind in ("CE", "PE")
         ]
         draft = StrategyDraft(
             name=name,
-            account_ids=[account.id for account in self.desk.accounts()],
+            account_ids=account_ids or [account.id for account in self.desk.accounts()],
             legs=legs or sold,
             limits=LimitsDraft(**limits),
         )
