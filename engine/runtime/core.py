@@ -27,6 +27,7 @@ from engine.services import (
     reading,
     recovery,
     repricing,
+    settling,
 )
 from engine.services.intake import Intake
 from engine.services.journal import Journal, LeaseLostError
@@ -182,7 +183,7 @@ class Core:
         self._piece("silence", lambda changes: outcomes.on_silence(changes, world))
         self._piece("crossing", lambda changes: crossing.cross(changes, world))
         for run in Pass(self._ledger, world.clock.now()).open_runs():
-            for step in (self._enter, self._watch, self._exit):
+            for step in (self._enter, self._expire, self._watch, self._exit):
                 if not self._piece(f"{step.__name__} of run {run.id}", partial(_of_run, step, run.id)):
                     self._tell_fault(run.owner_id, run_id=run.id)
         if not self._piece("previews", lambda changes: previewing.progress(changes, world)):
@@ -336,7 +337,7 @@ class Core:
         exiting.reopen_late(changes)
         crossing.cross(changes, world)
         for run in changes.open_runs():
-            for step in (self._enter, self._watch, self._exit):
+            for step in (self._enter, self._expire, self._watch, self._exit):
                 _of_run(step, run.id, changes)
         previewing.progress(changes, world)
         self._hurry = placing.dispatch(changes, world)
@@ -351,6 +352,9 @@ class Core:
         elif run.state is RunState.ENTERING:
             entry.progress(changes, world, run, world.terms_of(run.version_id))
         entry.take_back_left_over(changes, world, run)
+
+    def _expire(self, changes: Pass, run: Run) -> None:
+        settling.settle_expired(changes, self._world, run)
 
     def _watch(self, changes: Pass, run: Run) -> None:
         if run.state is not RunState.RESOLVING:

@@ -19,6 +19,7 @@ from engine.services.exiting import open_plan
 from engine.services.ledger import Pass
 from engine.services.messages import CommandArrived
 from engine.services.monitor import knowledge
+from engine.services.outside import adopt
 from engine.services.taking_over import take_over
 from engine.services.terms import StrategyTerms
 from engine.services.world import Account, Preview, World, chosen
@@ -58,6 +59,8 @@ class Intake:
                 _close_run(changes, world, command)
             case "take_over":
                 take_over(changes, world, command)
+            case "adopt":
+                adopt(changes, world, command)
             case "declare_order":
                 declare_order(changes, world, command)
             case "halt":

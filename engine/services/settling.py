@@ -68,7 +68,7 @@ def correct_settlements(read: OutsideRead) -> None:
     changes = read.changes
     exact: dict[Key, Traded] = {}
     for (instrument, _action), traded in read.seen.items():
-        if instrument not in read.unpriced and read.settlement_day(instrument):
+        if read.settlement_day(instrument) and (instrument not in read.unpriced or not traded.value_paise):
             before = exact.get(read.key(instrument), Traded())
             total = Traded(before.units + traded.units, before.value_paise + traded.value_paise)
             exact[read.key(instrument)] = total
@@ -78,7 +78,9 @@ def correct_settlements(read: OutsideRead) -> None:
         for charge in changes.charges_of(run_id):
             if charge.estimated and charge.source == "settlement" and charge.key in exact:
                 price = exact[charge.key]
-                _correct(read, charge, price.value_paise * charge.quantity // price.units)
+                # zero is what a worthless option pays; where the estimate is more, it is no price
+                if price.value_paise or not charge.value_paise:
+                    _correct(read, charge, price.value_paise * charge.quantity // price.units)
 
 
 def _settle(changes: Pass, world: World, run: Run, key: Key, end: ContractEnd) -> str:
