@@ -395,7 +395,7 @@ class Stage:
         """Return the hands of a new life; what the broker holds, and how it behaves, goes on."""
         hands = FakeHands(account_id, self.inbox, self.clock)
         if before is not None:
-            hands.broker, hands.usual = before.broker, before.usual
+            hands.broker, hands.usual, hands.modifies = before.broker, before.usual, before.modifies
             hands.shows_tags, hands.silent = before.shows_tags, before.silent
         return hands
 

@@ -15,6 +15,7 @@ from engine.domain.repricing import TOUCH_AGE
 from engine.domain.runs import AccountState, Charge, ExitPlan, PlanState, Run
 from engine.services.ledger import Pass
 from engine.services.owned import instrument_of, settled_books
+from engine.services.settling import is_over
 from engine.services.world import Account, World
 
 LEAVING_TOGETHER = frozenset({"kill_switch"})
@@ -43,7 +44,7 @@ def cross(changes: Pass, world: World) -> None:
                 leaving.setdefault(key, []).append((run, plan))
     for key, runs in leaving.items():
         account = world.accounts.get(key.account_id)
-        if account is not None and len(runs) > 1:
+        if account is not None and len(runs) > 1 and not is_over(world, account.facts.venue, key, changes.now):
             _cross_key(changes, world, account, key, runs)
 
 

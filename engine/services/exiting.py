@@ -21,7 +21,7 @@ from engine.services.exit_alarms import failures, tell_blocked, tell_failures, t
 from engine.services.exit_plans import NOT_OURS, open_plan, reopen_late, settle
 from engine.services.ledger import Pass
 from engine.services.owned import instrument_of, lot_and_freeze, owned_now
-from engine.services.repricing import reprice
+from engine.services.repricing import named_another, reprice
 from engine.services.settling import is_over
 from engine.services.withdrawing import CANCEL_AGAIN, withdraw_all, withdraw_entries, withdraw_surplus
 from engine.services.world import Account, World, trading_day
@@ -51,6 +51,10 @@ def drive(changes: Pass, world: World, run: Run) -> None:
 
 def _plan_exits(changes: Pass, world: World, run: Run, plan: ExitPlan, account: Account) -> None:
     orders = [order for order in changes.orders_of(run.id) if order.account_id == account.id]
+    for order in orders:
+        if named_another(order) and owned_now(changes, account, run, order.key):
+            what = f"a person to look at {order.symbol}: {order.words}"
+            tell_blocked(changes, world, run, plan, account=account, what=what)
     for due in exits_due(_open_keys(changes, run, account, orders), changes.now):
         if is_over(world, run.venue, due.key, changes.now):
             continue  # its last session has ended: it settles
@@ -79,7 +83,7 @@ def _open_keys(changes: Pass, run: Run, account: Account, orders: list[Order]) -
                 sold_leg=legs.get(key.symbol, {}).get("action") == Action.SELL,
                 owned=owned_now(changes, account, run, key),
                 pending_exit=sum(o.pending_quantity for o in mine if o.purpose is Purpose.EXIT),
-                in_doubt=any(o.state in IN_DOUBT for o in mine),
+                in_doubt=any(o.state in IN_DOUBT or named_another(o) for o in mine),
                 entry_alive=any(not o.terminal for o in mine if o.purpose is Purpose.ENTRY),
                 retry_at=failed[1] + retry_delay(failed[0]) if failed else None,
             )

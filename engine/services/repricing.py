@@ -25,8 +25,11 @@ from engine.services.world import Account, World
 MODIFYING = 4
 """Modifications of one account that may wait for their answer at a time."""
 
-OTHER_ID = "its server named another order for one that it was asked to change; compare its orders with its broker's"
-"""Why an account is quarantined: which order works now cannot be told, and two might."""
+OTHER_ID = "its server named another order when it was changed"
+"""How the words of such an order begin: which of the two works cannot be told, so no further one is sent beside them.
+
+What the other one fills is charged from the books like any trade that is not ours.
+"""
 
 
 def reprice(changes: Pass, world: World, run: Run, plan: ExitPlan, account: Account) -> None:
@@ -34,7 +37,7 @@ def reprice(changes: Pass, world: World, run: Run, plan: ExitPlan, account: Acco
     for order in changes.orders_of(run.id):
         if order.account_id != account.id or order.purpose is not Purpose.EXIT or order.state is not OrderState.WORKING:
             continue
-        if order.orderid is None or order.cancel_requested or not order.pending_quantity:
+        if order.orderid is None or order.cancel_requested or named_another(order):
             continue
         if not world.in_session(account.facts.venue, order.exchange, changes.now):
             continue
@@ -150,15 +153,20 @@ def _seen_since(account: Account, order: Order) -> bool:
     return books is not None and any(row.orderid == order.orderid for row in books.orders)
 
 
+def named_another(order: Order) -> bool:
+    """Whether the server named another order when this one was changed: nothing is sent in its key any more."""
+    return order.words.startswith(OTHER_ID)
+
+
 def _other_id(changes: Pass, account: Account, order: Order, orderid: str) -> None:
-    account.quarantine = OTHER_ID
-    account.disarm(OTHER_ID)
+    words = f"{OTHER_ID}: {orderid} for {order.orderid}"
+    changes.put_order(replace(order, words=words, updated_at=changes.now))
     changes.event(
         owner_id=changes.run(order.execution_id).owner_id,
         kind="unknown_order",
         action="alert_only",
-        message=f"{order.action} {order.quantity} {order.symbol}: order {order.orderid} was to be changed, "
-        f"the server named {orderid}; nothing more is sent on {account.facts.name} until a person has looked",
+        message=f"{order.action} {order.quantity} {order.symbol} on {account.facts.name}: {words}; "
+        "no further exit order goes there, look at the broker",
         knew={"order": order.id, "orderid": order.orderid, "named": orderid},
         run_id=order.execution_id,
         account_id=order.account_id,
