@@ -47,8 +47,8 @@ def declare_order(
     """Say what became of an order in doubt, by name (RULES 5).
 
     ``filled``: all of it, at ``price`` (average, ₹). ``cancelled``: ended by the broker after ``quantity`` (0 if None)
-    units filled at ``price``. ``working``: the broker holds it as ``orderid``. ``rejected`` and ``not_received`` take
-    nothing. Raises InvalidInput naming the field, NotFound for another's order, Refused when its fate is known.
+    units filled at ``price``. ``working``: the broker holds it as ``orderid``; all but ``not_received`` may name it.
+    Raises InvalidInput naming the field, NotFound for another's order, Refused when its fate is known.
     """
     require(caller, Role.TRADER)
     with database.write() as session:
@@ -158,18 +158,24 @@ def _declaration(
         case "cancelled":
             units = _units("quantity", quantity or 0, least=order.filled_quantity, most=order.quantity - 1)
             given["quantity"] = units
-            if units:
+            if units > order.filled_quantity:
                 given["price"] = _price("price", price)
             else:
-                _empty("cancelled without a fill", price=price)
+                _empty("cancelled with nothing more filled", price=price)
+            given["orderid"] = None if orderid is None else _text("orderid", orderid)
+        case "rejected":
+            _none_filled(order)
+            _empty(state, quantity=quantity, price=price)
             given["orderid"] = None if orderid is None else _text("orderid", orderid)
         case _:
-            if order.filled_quantity:
-                raise InvalidInput(
-                    "state", f"{order.filled_quantity} of it filled: it was received, and was not rejected whole"
-                )
+            _none_filled(order)
             _empty(state, quantity=quantity, price=price, orderid=orderid)
     return given
+
+
+def _none_filled(order: Order) -> None:
+    if order.filled_quantity:
+        raise InvalidInput("state", f"{order.filled_quantity} of it filled: it was received, and not rejected whole")
 
 
 def _empty(state: str, **fields: object) -> None:

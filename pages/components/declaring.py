@@ -93,13 +93,13 @@ def _dialog(asked: AskedDeclaration, order: UnknownOrderView, live: LiveView, no
 
 def _fields(asked: AskedDeclaration, order: UnknownOrderView, state: str) -> None:
     """Ask for what the fate needs; nothing is filled in that a person has to look up."""
+    if state == "not_received":
+        return
     left, right = st.columns(2)
     match state:
         case "filled":
             left.text_input("Quantity", value=formats.grouped(order.quantity), disabled=True, key=asked.field("whole"))
             right.number_input("Average price ₹", min_value=0.0, value=None, step=0.05, key=asked.field("price"))
-        case "working":
-            left.text_input("Order id at the broker", key=asked.field("orderid"), value=order.orderid or "")
         case "cancelled":
             left.number_input(
                 "Quantity that filled", min_value=0, value=order.filled_quantity, step=1, key=asked.field("quantity")
@@ -108,7 +108,14 @@ def _fields(asked: AskedDeclaration, order: UnknownOrderView, state: str) -> Non
                 "Average price ₹ (if any filled)", min_value=0.0, value=None, step=0.05, key=asked.field("price")
             )
         case _:
-            return
+            pass
+    st.text_input(
+        "Order id at the broker" if state == "working" or order.candidates else "Order id at the broker (optional)",
+        value=order.orderid or "",
+        key=asked.field("orderid"),
+        placeholder=", ".join(order.candidates),
+        help="Books that list it prove it; then the engine goes by them",
+    )
 
 
 def what_follows(order: UnknownOrderView, state: str) -> str:
@@ -149,8 +156,9 @@ def send_declaration(asked: AskedDeclaration) -> None:
         fields["price"] = typed.get(asked.field("price")) or None
     if state == "cancelled":
         fields["quantity"] = typed.get(asked.field("quantity"))
-    if state == "working":
-        fields["orderid"] = typed.get(asked.field("orderid")) or ""
+    named = (typed.get(asked.field("orderid")) or "").strip()
+    if state == "working" or (named and state != "not_received"):
+        fields["orderid"] = named
 
     def order(desk: Desk) -> CommandView:
         return desk.declare_order(asked.order_id, state, asked.key, **fields)

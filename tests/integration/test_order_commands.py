@@ -67,6 +67,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         ("cancelled", {}, {"quantity": 0, "price": None, "orderid": None}),
         ("cancelled", {"quantity": 30, "price": 7.05}, {"quantity": 30, "price": 7.05, "orderid": None}),
         ("rejected", {}, {"quantity": None, "price": None, "orderid": None}),
+        ("rejected", {"orderid": "2611"}, {"quantity": None, "price": None, "orderid": "2611"}),
         ("not_received", {}, {"quantity": None, "price": None, "orderid": None}),
     ],
 )
@@ -117,6 +118,7 @@ def test_a_declaration_is_one_command_that_never_expires(
         ("orderid", "working", {"orderid": "a\nb"}),
         ("quantity", "working", {"orderid": "1", "quantity": 5}),
         ("price", "rejected", {"price": 5.0}),
+        ("orderid", "rejected", {"orderid": " "}),
         ("orderid", "not_received", {"orderid": "2611"}),
     ],
 )
@@ -136,6 +138,7 @@ def test_an_order_of_which_a_part_is_known_to_have_filled_was_received(scene: Sc
             scene.desk.declare_order(order, state, "k")
     with pytest.raises(InvalidInput, match="from 30 to 64"):
         scene.desk.declare_order(order, "cancelled", "k", quantity=29, price=5.0)
+    scene.desk.declare_order(order, "cancelled", "k", quantity=30)  # what is known has its price
 
 
 @pytest.mark.parametrize("state", sorted(TERMINAL | {OrderState.PLANNED}))
