@@ -149,6 +149,24 @@ def fewer(now: Mapping[Instrument, int], before: Mapping[Instrument, int]) -> li
     ]
 
 
+ENDS = frozenset({"cancelled", "rejected", "expired"})
+"""The broker's words for an order that ended without filling whole."""
+
+
+def repeated_ends(rows: Iterable[SeenOrder]) -> frozenset[str]:
+    """Return the ids of rows that show the same end as the row before them, in the order of the book.
+
+    A live server shows an order in a state that it does not know with the status of the row before (recorded): such an
+    order may be alive, and a second one in its place would double it.
+    """
+    found, before = set(), ""
+    for row in rows:
+        if row.status in ENDS and row.status == before:
+            found.add(row.orderid)
+        before = row.status
+    return frozenset(found)
+
+
 _COMPATIBLE = {
     PriceType.MARKET: frozenset({PriceType.MARKET, PriceType.LIMIT}),
     PriceType.SL_M: frozenset({PriceType.SL_M, PriceType.SL, PriceType.LIMIT, PriceType.MARKET}),

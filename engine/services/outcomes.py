@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from engine.broker.answers import NoAnswer, NotSent, OutcomeOpen, Placed, Queued, RateLimited, Refused
-from engine.domain.evidence import AccountBooks, Instrument, SeenTrade
+from engine.domain.evidence import AccountBooks, Instrument, SeenTrade, repeated_ends
 from engine.domain.orders import Order, OrderState, moved
 from engine.services import quarantine, unknowns
 from engine.services.ledger import Pass
@@ -70,9 +70,11 @@ def on_answered(changes: Pass, world: World, message: Answered) -> None:
             _queued(changes, account, order, pending)
         case OutcomeOpen(detail=words):
             _in_doubt(changes, order, words, now + world.quiet_answered)
+            _look_in_pushes(changes, world, account)
         case NoAnswer(detail=words):
             sent = order.sent_at or now
             _in_doubt(changes, order, words, max(now, sent + world.quiet_unanswered))
+            _look_in_pushes(changes, world, account)
         case NotSent(detail=words):
             if order.state is OrderState.SENDING:
                 changes.put_order(moved(order, OrderState.NOT_SENT, now, words=words, answered_at=now))
@@ -107,6 +109,7 @@ def on_silence(changes: Pass, world: World) -> None:
                 changes.put_order(moved(order, OrderState.UNKNOWN, changes.now, words="no answer for 3 s"))
                 account.books_wanted = True
                 tell(changes, order, "no answer for 3 s; its worker listens on")
+                _look_in_pushes(changes, world, account)
 
 
 def on_cancel_answered(changes: Pass, world: World, message: CancelAnswered) -> None:
@@ -139,6 +142,7 @@ def on_pushed(changes: Pass, world: World, message: Pushed) -> None:
 
 def on_valid_books(changes: Pass, world: World, account: Account, books: AccountBooks) -> None:
     """Bring every order of the account up to what valid books show, and resolve what was unknown."""
+    account.standing.repeated = repeated_ends(books.orders) if books.mode == "live" else frozenset()
     unknowns.resolve(changes, world, account, [*books.orders, *account.pushes], books)
     rows = {row.orderid: row for row in books.orders}
     trades: dict[str, list[SeenTrade]] = {}
@@ -199,6 +203,12 @@ def _named(changes: Pass, account: Account | None, order: Order, orderid: str, w
         for seen in [push for push in account.pushes if push.orderid == orderid]:
             order = observe(changes, account, order, of_row(seen, "push"))
             account.pushes.remove(seen)
+
+
+def _look_in_pushes(changes: Pass, world: World, account: Account | None) -> None:
+    """Look for an order that has just become unknown among the pushes that came before: books may not answer now."""
+    if account is not None and account.pushes:
+        unknowns.resolve(changes, world, account, list(account.pushes), None)
 
 
 def _contradicted(changes: Pass, order: Order, words: str) -> None:

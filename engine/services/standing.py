@@ -14,7 +14,8 @@ class Standing:
     does not). ``probed_at``: when it was last asked whether it queues orders. ``missing``: ids given to us today that
     the newest read of the order book did not list. ``moved_since``: per unknown order, the begin of the first valid
     read in which the net had moved by exactly it. ``unpriced_since``: per order, the begin of the first valid read with
-    a trade that had no price.
+    a trade that had no price. ``repeated``: ids whose end the newest valid read may have taken over from
+    the row before; ``ended_since``: per order, since when.
     """
 
     server_changed: str = ""
@@ -22,3 +23,5 @@ class Standing:
     missing: frozenset[str] = frozenset()
     moved_since: dict[int, datetime] = field(default_factory=dict)
     unpriced_since: dict[int, datetime] = field(default_factory=dict)
+    repeated: frozenset[str] = frozenset()
+    ended_since: dict[int, datetime] = field(default_factory=dict)
