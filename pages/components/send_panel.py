@@ -178,8 +178,10 @@ def _show_preview(desk: Desk, strategy: StrategyView, sending: Sending, preview:
         else "Tick “Run again” first: a run is open" if needs_again
         else None
     )  # fmt: skip
+    limits = any(order.price is not None for account in preview.accounts for order in account.orders)
+    kind = "with limits reckoned anew from bid and ask" if limits else "at market"
     st.markdown(
-        f"Execute sends **{formats.count(orders, 'order')}** at market to **{formats.count(len(takers), 'account')}**, "
+        f"Execute sends **{formats.count(orders, 'order')}** {kind} to **{formats.count(len(takers), 'account')}**, "
         "sized again from funds read fresh at that moment. Strikes are resolved again; if they differ from these "
         "contracts nothing is sent."
     )

@@ -10,9 +10,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from engine.services.strategy_checks import MOST_PRICE, MOST_RATIO, MOST_RUPEES
+from engine.services.strategy_checks import MOST_OFFSET, MOST_PRICE, MOST_RATIO, MOST_RUPEES
 from engine.services.views import AccountView, LegDraft, LimitsDraft, StrategyDraft
-from pages.components.words import CONDITIONS, EXPIRIES, POLICIES, STRIKES, TRAILING, UNITS
+from pages.components.entry_settings import choice, entry_settings
+from pages.components.words import CONDITIONS, EXPIRIES, PRICE_TYPES, STRIKES, TRAILING, UNITS
 
 UNDERLYINGS = ["NIFTY", "BANKNIFTY", "SENSEX", "FINNIFTY", "MIDCPNIFTY", "BANKEX"]
 PRODUCTS = {"NRML": "NRML · carried", "MIS": "MIS · intraday"}
@@ -26,9 +27,12 @@ _COLUMNS = {
     "strike_kind": "Strike",
     "strike_value": "Value",
     "ratio": "Lots",
+    "price_type": "Enters at",
+    "limit_offset": "Offset ₹",
 }
 _EXPIRY_KEYS = {label: key for key, label in EXPIRIES.items()}
 _STRIKE_KEYS = {label: key for key, label in STRIKES.items()}
+_PRICE_KEYS = {label: key for key, label in PRICE_TYPES.items()}
 
 
 def strategy_form(
@@ -40,6 +44,7 @@ def strategy_form(
         st.markdown("**Legs**")
         st.caption(
             "Lots is the ratio inside one structure: 1 and 2 make a 1:2 spread. Bought legs are entered first. "
+            "A limit asks for the mid of bid and ask, better for you by the offset. "
             "To delete a leg, tick the box at the left of its row, then press the bin above the table."
         )
         warn_of_twins(draft.legs)
@@ -47,13 +52,12 @@ def strategy_form(
         legs = _legs(draft.legs, key)
         st.markdown("**Limits of a run**")
         limits = _limits(draft.limits, key)
-        with st.expander("When something goes wrong during the entry"):
-            hedge_failure = _choice("A hedge does not fill", POLICIES, draft.hedge_failure, f"{key}-hedge")
-            sold_failure = _choice("A sold leg is rejected", POLICIES, draft.sold_leg_failure, f"{key}-sold")
+        with st.expander("How it enters, and when something goes wrong on the way"):
+            entry = entry_settings(draft, key)
         sent = st.form_submit_button("Save strategy", key=f"{key}-save", type="primary", disabled=not enabled)
     if not sent:
         return None
-    return StrategyDraft(**head, legs=legs, limits=limits, hedge_failure=hedge_failure, sold_leg_failure=sold_failure)
+    return StrategyDraft(**head, legs=legs, limits=limits, **entry)
 
 
 def warn_of_twins(legs: Sequence[LegDraft]) -> None:
@@ -85,9 +89,9 @@ def _head(draft: StrategyDraft, accounts: Sequence[AccountView], key: str) -> di
     description = st.text_input("Note", value=draft.description, max_chars=500, key=f"{key}-note")
     first, second, third, fourth = st.columns(4)
     with first:
-        product = _choice("Product", PRODUCTS, draft.product, f"{key}-product")
+        product = choice("Product", PRODUCTS, draft.product, f"{key}-product")
     with second:
-        condition = _choice("Starts on", CONDITIONS, draft.market_condition, f"{key}-condition")
+        condition = choice("Starts on", CONDITIONS, draft.market_condition, f"{key}-condition")
     percentage = third.number_input(
         "Percentage of funds",
         value=draft.sizing_percentage,
@@ -125,6 +129,8 @@ def _legs(legs: Sequence[LegDraft], key: str) -> list[LegDraft]:
             "strike_kind": STRIKES.get(leg.strike_kind, leg.strike_kind),
             "strike_value": leg.strike_value,
             "ratio": leg.ratio,
+            "price_type": PRICE_TYPES.get(leg.price_type, leg.price_type),
+            "limit_offset": leg.limit_offset,
         }
         for leg in legs
     ]
@@ -156,13 +162,23 @@ def _legs(legs: Sequence[LegDraft], key: str) -> list[LegDraft]:
                 help="Strikes from the money, the strike, or the premium in ₹",
             ),
             "ratio": columns.NumberColumn("Lots", min_value=1, max_value=MOST_RATIO, step=1, default=1),
+            "price_type": columns.SelectboxColumn(
+                "Enters at", options=list(PRICE_TYPES.values()), required=True, default=PRICE_TYPES["MARKET"]
+            ),
+            "limit_offset": columns.NumberColumn(
+                "Offset ₹",
+                min_value=0.0,
+                max_value=MOST_OFFSET,
+                default=0.0,
+                help="For a limit: so many ₹ better than the mid of bid and ask; 0 at market",
+            ),
         },
     )
     return [_leg(row) for row in edited.to_dict("records") if _text(row.get("underlying"))]
 
 
 def _leg(row: dict[Any, Any]) -> LegDraft:
-    expiry, strike = _text(row.get("expiry_choice")), _text(row.get("strike_kind"))
+    expiry, strike, enters = (_text(row.get(name)) for name in ("expiry_choice", "strike_kind", "price_type"))
     return LegDraft(
         underlying=_text(row.get("underlying")),
         action=_text(row.get("action")) or "SELL",
@@ -171,6 +187,8 @@ def _leg(row: dict[Any, Any]) -> LegDraft:
         strike_kind=_STRIKE_KEYS.get(strike, strike or "atm"),
         strike_value=_number(row.get("strike_value"), 0.0),
         ratio=int(_number(row.get("ratio"), 1.0)),
+        price_type=_PRICE_KEYS.get(enters, enters or "MARKET"),
+        limit_offset=_number(row.get("limit_offset"), 0.0),
     )
 
 
@@ -178,14 +196,14 @@ def _limits(limits: LimitsDraft, key: str) -> LimitsDraft:
     one, two, three, four = st.columns(4)
     max_loss = _amount(one, "Max loss", limits.max_loss, f"{key}-loss")
     with two:
-        loss_unit = _choice("in", UNITS, limits.max_loss_unit, f"{key}-loss-unit")
+        loss_unit = choice("in", UNITS, limits.max_loss_unit, f"{key}-loss-unit")
     max_profit = _amount(three, "Max profit", limits.max_profit, f"{key}-profit")
     with four:
-        profit_unit = _choice("in ", UNITS, limits.max_profit_unit, f"{key}-profit-unit")
+        profit_unit = choice("in ", UNITS, limits.max_profit_unit, f"{key}-profit-unit")
     one, two, three = st.columns(3)
     with one:
         kinds = {NO_TRAILING: "No trailing stop", **TRAILING}
-        kind = _choice("Trailing stop", kinds, limits.trailing_kind or NO_TRAILING, f"{key}-trailing")
+        kind = choice("Trailing stop", kinds, limits.trailing_kind or NO_TRAILING, f"{key}-trailing")
     trailing = _amount(two, "Trailing value", limits.trailing_value, f"{key}-trailing-value")
     activate = _amount(three, "Counts from a profit of ₹", limits.trailing_activate_at, f"{key}-activate")
     one, two = st.columns(2)
@@ -223,14 +241,6 @@ def _amount(place: Any, label: str, value: float | None, key: str) -> float | No
     shown = None if value is None else min(value, MOST_RUPEES)  # what an earlier release stored may be beyond
     amount: float | None = place.number_input(label, value=shown, step=1.0, key=key, placeholder="none")
     return amount
-
-
-def _choice(label: str, words: dict[str, str], value: str, key: str) -> str:
-    options = list(words) if value in words else [*words, value]
-    chosen = st.selectbox(
-        label, options, index=options.index(value), format_func=lambda option: words.get(option, option), key=key
-    )
-    return chosen or value
 
 
 def _time(text: str | None) -> time | None:

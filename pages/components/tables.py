@@ -170,12 +170,13 @@ def preview_orders_table(preview: PreviewView) -> None:
             "Side": order.action,
             "Quantity": formats.grouped(order.quantity),
             "Contract": formats.plain(order.symbol),
+            "Price": "market" if order.price is None else formats.price(order.price),
             "Slice": order.slice_index + 1,
         }
         for account in preview.accounts
         for order in account.orders
     ]
-    show_table(rows, alt="Orders", right=("Quantity",))
+    show_table(rows, alt="Orders", right=("Quantity", "Price"))
 
 
 def history_table(runs: Sequence[RunView]) -> None:

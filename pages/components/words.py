@@ -128,6 +128,10 @@ TRAILING_SHORT = {
 
 POLICIES = {"unwind": "Unwind the account", "hold": "Hold and alert"}
 
+PRICE_TYPES = {"MARKET": "Market", "LIMIT": "Limit"}
+
+LIMIT_TIMEOUTS = {"cancel": "Give up the rest: the leg has failed", "market": "Send the rest at market"}
+
 
 def is_paper(venue: str) -> bool:
     """Whether a venue is a paper exchange, where no money moves."""
