@@ -15,6 +15,9 @@ from engine.services.world import Account, World
 PRICE_PATIENCE = timedelta(seconds=2)
 """How long a trade may stand in valid books without a price before its quantity counts at an estimated one."""
 
+END_PATIENCE = timedelta(seconds=5)
+"""How long books must repeat an end that may be another row's before it counts; a push of it counts at once."""
+
 
 def orders_on(changes: Pass, account_id: int) -> list[Order]:
     """Return every order of an account that is in memory, those of ended runs too: their broker ids still count."""
@@ -101,7 +104,9 @@ def observe_books(  # noqa: PLR0917 - what is known, and where it comes from
         value = sum(value_paise(trade.price if trade.price > 0 else price, trade.quantity) for trade in trades)
         seen = Observation(orderid, "", quantity, value, "position", estimated=True)
         order = observe(changes, account, order, seen)
-    return order if row is None else observe(changes, account, order, of_row(row, "book"))
+    if row is None:
+        return order
+    return observe(changes, account, order, of_row(_with_sure_end(account, order, row, changes.now), "book"))
 
 
 def of_row(row: SeenOrder, source: str) -> Observation:
@@ -130,6 +135,15 @@ def _estimate(changes: Pass, world: World, account: Account, order: Order) -> fl
     if changes.now - since < PRICE_PATIENCE:
         return None
     return order.price if order.price > 0 else last_price(world, account, order)
+
+
+def _with_sure_end(account: Account, order: Order, row: SeenOrder, now: datetime) -> SeenOrder:
+    """Return the row, without its end if that may be the one of the row before it: a push says so, or 5 s pass."""
+    since = account.standing.ended_since
+    if row.orderid not in account.standing.repeated or order.terminal:
+        since.pop(order.id, None)
+        return row
+    return row if now - since.setdefault(order.id, now) >= END_PATIENCE else replace(row, status="")
 
 
 def _priced(row: SeenOrder | None) -> bool:
