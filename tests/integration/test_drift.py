@@ -116,7 +116,7 @@ def test_trades_that_explain_a_part_are_charged_at_once_and_the_rest_after_two_r
     over_night(stage)
     stage.broker().carried[instrument(CALL)] = -LOT
     by_hand(stage, Action.BUY, LOT, 100.0)
-    stage.until(lambda: charges(stage, run))
+    stage.until(lambda: charges(stage, run), 90)  # what is lost over night is believed after 60 s in session
     assert charges(stage, run) == [(LOT, 650_000, False)]
     stage.price(CALL, 130.0)
     stage.play(4)
@@ -134,7 +134,7 @@ def test_drift_without_trades_is_charged_only_after_two_reads_in_session(tmp_pat
     assert charges(stage, run) == []
     stage.clock.seconds += 3 * 3600
     stage.price(CALL, 130.0)
-    stage.until(lambda: stage.world.accounts[1].drift_since)
+    stage.until(lambda: stage.world.accounts[1].drift_since, 90)
     stage.play(4.5)
     assert charges(stage, run) == []
     stage.play(3)
@@ -236,7 +236,7 @@ def test_conversion_over_night_is_seen_in_the_morning(tmp_path: Path) -> None:
     run = stage.enter()
     over_night(stage)
     convert(stage, -LOT)
-    stage.until(lambda: products(stage, run) == {"MIS": -LOT}, 30)
+    stage.until(lambda: products(stage, run) == {"MIS": -LOT}, 90)
     assert charges(stage, run) == []
 
 
