@@ -1,12 +1,23 @@
 from datetime import UTC, datetime, timedelta
-from itertools import product
+from itertools import permutations, product
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.domain.errors import DomainError
-from engine.domain.netting import FlatView, Owner, charge_drift, cross_opposites, exit_quantity, is_flat
+from engine.domain.netting import (
+    FlatView,
+    Owner,
+    PricedCharge,
+    Traded,
+    charge_drift,
+    charges_at_trades,
+    cross_opposites,
+    exit_quantity,
+    is_flat,
+    unspent,
+)
 from tests.unit.strategies import signed_lots, thorough
 
 A, B, C = 1, 2, 3
@@ -189,3 +200,124 @@ def test_whatever_happens_outside_a_run_only_shrinks_and_each_exit_moves_the_net
         outside = charges.outside
         assert sum(owned.values()) + outside == net
         assert all(abs(owned[run]) <= abs(before[run]) and owned[run] * before[run] >= 0 for run in owned)
+
+
+# ── against every small state ─────────────────────────────────────────────────────────────────────────────────────────
+
+LOTS = range(-3, 4)
+
+
+def small_states():
+    """Every state of up to 4 runs of at most 3 lots, with every net of at most 6 lots."""
+    for count in range(5):
+        yield from product(product(LOTS, repeat=count), range(-6, 7))
+
+
+def charged_lot_by_lot(quantities, net):
+    """RULES 6 in other words: lots of the drift are given away one by one, each to the newest run that still owns one.
+
+    A lot of the drift closes a lot of a run of the other sign; what finds no such run is outside.
+    """
+    left, outside = list(quantities), 0
+    drift = net - sum(quantities)
+    step = 1 if drift > 0 else -1
+    for _ in range(abs(drift)):
+        bearers = [run for run, owned in enumerate(left) if owned * step < 0]
+        if bearers:
+            left[bearers[-1]] += step
+        else:
+            outside += step
+    return left, outside
+
+
+def test_charges_are_those_of_the_definition_in_every_small_state():
+    for quantities, net in small_states():
+        runs = [Owner(run, 65 * quantity, run) for run, quantity in enumerate(quantities)]
+        charges = charge_drift(runs, 65 * net)
+        entitled = [run.quantity - charges.of_run(run.run_id) for run in runs]
+        left, outside = charged_lot_by_lot(quantities, net)
+        assert (entitled, charges.outside) == ([65 * lots for lots in left], 65 * outside), (quantities, net)
+
+
+def test_charging_again_what_is_charged_changes_nothing_in_every_small_state():
+    for quantities, net in small_states():
+        charges = charge_drift([Owner(run, quantity, run) for run, quantity in enumerate(quantities)], net)
+        left = [Owner(run, quantity - charges.of_run(run), run) for run, quantity in enumerate(quantities)]
+        again = charge_drift(left, net)
+        assert (again.by_run, again.outside) == ({}, charges.outside)
+
+
+def test_exits_in_any_order_end_at_what_is_outside_in_every_small_state():
+    """Whoever leaves first: each sends only its own, never turns around, and at the end what is outside stays."""
+    for quantities, net in small_states():
+        if len(quantities) > 3:
+            continue
+        for order in permutations(range(len(quantities))):
+            owned, now, outside = list(quantities), net, charge_drift(_owners(quantities), net).outside
+            for run in order:
+                charges = charge_drift(_owners(owned), now)
+                owned = [one - charges.of_run(number) for number, one in enumerate(owned)]
+                sent = exit_quantity(owned[run], 0)
+                others = sum(owned) - owned[run]
+                assert abs(now + sent - others - outside) <= abs(now - others - outside)
+                owned[run] += sent
+                now += sent
+            assert (now, set(owned) - {0}) == (outside, set())
+
+
+def _owners(quantities):
+    return [Owner(run, quantity, run) for run, quantity in enumerate(quantities)]
+
+
+def test_crossing_is_that_of_the_definition_in_every_small_state():
+    """One lot of a long run against one of a short run, until one side has none left."""
+    for count in range(5):
+        for quantities in product(LOTS, repeat=count):
+            crossing = cross_opposites([Owner(run, 65 * quantity) for run, quantity in enumerate(quantities)])
+            left = list(quantities)
+            while any(one > 0 for one in left) and any(one < 0 for one in left):
+                left[next(run for run, one in enumerate(left) if one > 0)] -= 1
+                left[next(run for run, one in enumerate(left) if one < 0)] += 1
+            assert crossing.remaining == {run: 65 * one for run, one in enumerate(left)}
+            assert crossing.order_quantity == -65 * sum(quantities)
+
+
+# ── trades that explain charges ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("seen", "spent", "left"),
+    [
+        (Traded(65, 100), Traded(), Traded(65, 100)),
+        (Traded(130, 300), Traded(65, 100), Traded(65, 200)),
+        (Traded(65, 100), Traded(65, 100), Traded()),
+        (Traded(65, 100), Traded(130, 300), Traded()),
+        (Traded(), Traded(65, 100), Traded()),
+    ],
+)
+def test_trades_explain_only_what_they_did_not_explain_before(seen, spent, left):
+    assert unspent(seen, spent) == left
+
+
+@pytest.mark.parametrize(
+    ("by_run", "traded", "priced"),
+    [
+        ({3: 65, 1: 65}, Traded(130, 1_301), [(3, 65, 650), (1, 65, 651)]),
+        ({3: -65}, Traded(130, 1_300), [(3, -65, 650)]),
+        ({3: 65, 1: 65}, Traded(65, 700), [(3, 65, 700)]),
+        ({3: 65, 1: 65}, Traded(100, 1_000), [(3, 65, 650), (1, 35, 350)]),
+        ({3: 65}, Traded(), []),
+        ({}, Traded(65, 700), []),
+    ],
+)
+def test_trades_price_the_newest_charges_first_and_no_more_units_than_were_traded(by_run, traded, priced):
+    assert charges_at_trades(by_run, traded) == [PricedCharge(*one) for one in priced]
+
+
+@given(st.lists(st.integers(1, 200), min_size=1, max_size=5), st.integers(0, 10_000_000))
+@thorough
+def test_trades_that_explain_everything_are_shared_out_to_the_paisa(sizes, value):
+    by_run = dict(enumerate(sizes))
+    priced = charges_at_trades(by_run, Traded(sum(sizes), value))
+    assert sum(one.value_paise for one in priced) == value
+    assert {one.run_id: one.quantity for one in priced} == by_run
