@@ -27,8 +27,9 @@ def live() -> None:
     accounts_table(now.live.accounts, now.at, halted=now.live.halted)
     for account in now.live.accounts:
         if account.quarantine:
+            why = account.quarantine[:1].upper() + account.quarantine[1:]
             st.error(
-                f"{formats.plain(account.quarantine)}. Nothing is sent there, neither entries nor exits. "
+                f"{formats.plain(why)}. Nothing is sent there, neither entries nor exits. "
                 f"{what_to_do(account.quarantine)}",
                 title=f"{formats.plain(account.name)} is in quarantine",
                 icon=":material/block:",

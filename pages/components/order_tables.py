@@ -10,6 +10,7 @@ from pages.components import formats
 from pages.components.tables import show_table
 from pages.components.words import ORDER_STATES, PURPOSES, word
 
+LINE = 80
 AGREES, AGREED = "agrees", "agreed"
 
 
@@ -28,7 +29,7 @@ def working_orders_table(orders: Sequence[OrderView], now: datetime) -> None:
             "Sent": formats.since(order.sent_at, now) if order.sent_at else "not yet",
             "For": f"{word(PURPOSES, order.purpose)} of run {order.run_id}",
             "Broker id": formats.plain(order.orderid or formats.UNKNOWN),
-            "Broker says": formats.plain(order.words or formats.UNKNOWN),
+            "Broker says": _line(order.words or formats.UNKNOWN),
         }
         for order in orders
     ]
@@ -53,7 +54,7 @@ def ended_orders_table(orders: Sequence[OrderView]) -> None:
             "Re-priced": f"{order.reprices} ×" if order.reprices else formats.UNKNOWN,
             "Broker id": formats.plain(order.orderid or formats.UNKNOWN),
             "Declared by": formats.plain(order.declared_by or formats.UNKNOWN),
-            "Broker says": formats.plain(order.words or formats.UNKNOWN),
+            "Broker says": _line(order.words or formats.UNKNOWN),
         }
         for order in orders
     ]
@@ -66,9 +67,9 @@ def truth_table(rows: Sequence[TruthRowView], *, known: bool) -> None:
     shown = [
         {
             "Contract": formats.plain(row.symbol),
-            "In words": calm if difference(row) == AGREES else difference(row),
             "Ours": formats.quantity(row.owned),
             "Broker": formats.UNKNOWN if row.net is None else formats.quantity(row.net),
+            "In words": calm if (words := difference(row)) == AGREES else _line(words),
             "Outside": formats.UNKNOWN if row.outside is None else formats.quantity(row.outside),
             "Still to fill": formats.grouped(row.pending),
             "Product": row.product,
@@ -100,3 +101,9 @@ def difference(row: TruthRowView) -> str:
     if (rest := row.net - row.entitled - row.outside) != 0:
         parts.append(f"{formats.quantity(rest)} unexplained")
     return "; ".join(parts) or AGREES
+
+
+def _line(text: str) -> str:
+    """Keep all but very long words on one line: on a phone the table scrolls sideways instead of growing tall."""
+    shown = formats.plain(text)
+    return shown.replace(" ", "\u00a0") if len(text) <= LINE else shown

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from engine import cli
+from engine.cli import door
 from engine.store.tables import Role, User
 from tests.house import House
 from tests.paper_server import ROOT, PaperServer
@@ -41,15 +42,15 @@ class Console:
 
     def __call__(self, *arguments: str, typed: str = "") -> Said:
         out, err = io.StringIO(), io.StringIO()
-        before = sys.stdin, sys.stdout, sys.stderr, cli.get_settings
+        before = sys.stdin, sys.stdout, sys.stderr, door.get_settings
         sys.stdin, sys.stdout, sys.stderr = io.StringIO(typed), out, err
-        cli.get_settings = lambda: self.house.settings  # type: ignore[assignment]
+        door.get_settings = lambda: self.house.settings  # type: ignore[assignment]
         try:
             cli.main(arguments)
         except SystemExit as ended:
             return Said(int(ended.code or 0), out.getvalue(), err.getvalue())
         finally:
-            sys.stdin, sys.stdout, sys.stderr, cli.get_settings = before
+            sys.stdin, sys.stdout, sys.stderr, door.get_settings = before
         raise AssertionError("a command ends with an exit code")
 
 
@@ -267,7 +268,7 @@ def test_second_engine_ends_with_three(house: House) -> None:
 
 
 def test_engine_that_is_down_is_told_with_four(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "TAKE_SECONDS", 0.3)
+    monkeypatch.setattr(door, "TAKE_SECONDS", 0.3)
     with House(tmp_path, accounts=(("Asha", 1_500_000.0, "B"),), engine=False) as house:
         house.straddle("Straddle")
         say = Console(house)

@@ -1,0 +1,90 @@
+"""Commands that order: execute, exit, halt, rearm."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from uuid import uuid4
+
+from engine.cli.door import (
+    DONE,
+    ENDED,
+    FAILED,
+    NOT_FINISHED,
+    NOT_TAKEN,
+    CommandLineError,
+    account_ids,
+    desk_of,
+    show,
+    taken,
+)
+from engine.cli.words import account_lines, preview_lines, run_line
+from engine.desk import Desk
+from engine.services.views import CommandView, PreviewView, RunView
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Send a strategy to its accounts, or show what would be sent."""
+    desk = desk_of(options)
+    strategies = desk.strategies()
+    strategy = next((s for s in strategies if s.name == options.name), None)
+    if strategy is None:
+        known = ", ".join(s.name for s in strategies)
+        raise CommandLineError(f"there is no strategy {options.name!r}; there are {known or 'none'}")
+    chosen = None if options.accounts is None else account_ids(desk, options.accounts)
+    if not desk.engine().alive:
+        raise CommandLineError(f"{desk.engine().problem} Nothing was ordered.", NOT_TAKEN)
+    if strategy.open_run_ids and not (options.again or options.dry_run):
+        raise CommandLineError(f"{strategy.name} already has an open run: --again opens a second one")
+    if options.dry_run:
+        command = taken(desk, desk.request_preview(strategy.id, chosen))
+        preview = PreviewView.model_validate(command.outcome["preview"])
+        show(options, preview.model_dump(mode="json"), preview_lines(preview))
+        return DONE
+    command = taken(
+        desk,
+        desk.execute(strategy.id, strategy.version, chosen, strategy.open_run_ids, uuid4().hex, again=options.again),
+    )
+    run_id = int(command.outcome["run_id"])
+    return _finish(options, desk, command, run_id, lambda run: run.state not in {"resolving", "entering"})
+
+
+def exit_run(options: argparse.Namespace) -> int:
+    """Close a run."""
+    desk = desk_of(options)
+    command = taken(desk, desk.close_run(options.run, None, uuid4().hex))
+    return _finish(options, desk, command, options.run, lambda run: run.state in ENDED)
+
+
+def halt(options: argparse.Namespace) -> int:
+    """Press the kill switch."""
+    desk = desk_of(options)
+    command = taken(desk, desk.halt(uuid4().hex))
+    show(options, command.model_dump(mode="json"), [command.message])
+    return DONE
+
+
+def rearm(options: argparse.Namespace) -> int:
+    """Allow entries again."""
+    desk = desk_of(options)
+    command = taken(desk, desk.rearm(uuid4().hex))
+    show(options, command.model_dump(mode="json"), [command.message])
+    return DONE
+
+
+def _finish(
+    options: argparse.Namespace, desk: Desk, command: CommandView, run_id: int, done: Callable[[RunView], bool]
+) -> int:
+    if options.wait is None:
+        show(options, command.model_dump(mode="json"), [command.message])
+        return DONE
+    until = time.monotonic() + options.wait
+    while time.monotonic() < until:
+        live = desk.live()
+        run = next((run for run in [*live.runs, *desk.run_history()] if run.id == run_id), None)
+        if run is not None and done(run) and (live.as_of >= command.created_at):
+            show(options, run.model_dump(mode="json"), [run_line(run), *account_lines(run)])
+            return FAILED if run.state == "refused" else DONE
+        time.sleep(0.2)
+    raise CommandLineError(f"run {run_id} is not there yet after {options.wait:.0f} s; it goes on", NOT_FINISHED)
