@@ -18,6 +18,9 @@ from engine.services.world import Account, World, trading_day
 
 Trades = Mapping[tuple[Instrument, Action], Traded]
 
+_BY_TRADES = frozenset({"charge", "settlement", "adopted"})
+"""Sources of charges that outside trades stand behind; crossings and conversions have none."""
+
 
 @dataclass(frozen=True, slots=True)
 class OutsideRead:
@@ -102,8 +105,8 @@ def _charged_on(changes: Pass, account: Account, day: date) -> dict[tuple[Instru
             key = charge.key
             if key.account_id != account.id or charge.estimated or trading_day(charge.at) != day:
                 continue
-            if charge.source == "conversion":
-                continue  # no trade made it
+            if charge.source not in _BY_TRADES:
+                continue
             which = (Instrument(key.symbol, key.exchange, key.product), charge.action)
             before = sums.get(which, Traded())
             sums[which] = Traded(before.units + charge.quantity, before.value_paise + charge.value_paise)
