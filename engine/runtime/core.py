@@ -5,7 +5,6 @@ from __future__ import annotations
 import faulthandler
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import assert_never
 
@@ -26,6 +25,7 @@ from engine.services import (
     previewing,
     reading,
     recovery,
+    refusing,
     repricing,
     settling,
 )
@@ -348,7 +348,7 @@ class Core:
         world = self._world
         if run.state is RunState.RESOLVING and changes.now - run.created_at > entry.SIZING_PATIENCE:
             why = "no contracts were read in time; nothing was sent"
-            changes.put_run(replace(run, state=RunState.REFUSED, reason=why, closed_at=changes.now, profit_paise=0))
+            refusing.refuse(changes, run, why)
         elif run.state is RunState.ENTERING:
             entry.progress(changes, world, run, world.terms_of(run.version_id))
         entry.take_back_left_over(changes, world, run)

@@ -34,6 +34,7 @@ from engine.services.exiting import open_plan
 from engine.services.ledger import Pass, with_reason
 from engine.services.messages import Resolved
 from engine.services.outside import tell_outside
+from engine.services.refusing import refuse
 from engine.services.resolution import Resolution
 from engine.services.terms import StrategyTerms
 from engine.services.world import World
@@ -50,7 +51,7 @@ def on_resolved(changes: Pass, world: World, run: Run, message: Resolved) -> Non
     if resolution is not None and not problem:
         problem = _not_as_shown(world, run, resolution) or resolution.limit_problem
     if resolution is None or problem:
-        changes.put_run(replace(run, state=RunState.REFUSED, reason=problem, closed_at=changes.now, profit_paise=0))
+        refuse(changes, run, problem)
         return
     world.resolutions[run.id] = resolution
     resolved = resolved_json(resolution, resolution.legs)

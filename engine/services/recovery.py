@@ -9,6 +9,7 @@ from engine.domain.orders import Order, OrderState, moved
 from engine.domain.runs import AccountState, Run, RunState
 from engine.services import quarantine
 from engine.services.ledger import Pass, with_reason
+from engine.services.refusing import refuse
 from engine.services.world import World
 
 UNWATCHED = timedelta(seconds=5)
@@ -87,4 +88,4 @@ def _cut_entry(changes: Pass, run: Run) -> None:
             changes.put_account(with_reason(replace(row, state=AccountState.SKIPPED, reserved_paise=0), why))
     if run.state is RunState.RESOLVING:
         why = "the engine restarted before the entry; nothing was sent"
-        changes.put_run(replace(run, state=RunState.REFUSED, reason=why, closed_at=changes.now, profit_paise=0))
+        refuse(changes, run, why)

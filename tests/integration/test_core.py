@@ -812,6 +812,21 @@ def test_recovery_voids_what_was_planned_and_looks_up_what_was_being_sent(tmp_pa
     closed(stage, run)
 
 
+def test_exit_of_an_account_ends_with_a_run_that_is_refused_after_a_restart(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.arm()
+    stage.hands[1].resolve = lambda *_legs, **_of: None  # type: ignore[method-assign]
+    stage.execute()
+    stage.play(1)
+    stage.command("close_run", {"run_id": 1, "account_ids": [1]})
+    stage.play(1)
+    stage.restart()
+    stage.play(2)
+    assert stage.run(1).state == "refused"
+    assert [plan.state for plan in stage.plans(1)] == ["done"]
+    assert stage.hands[1].sent == []
+
+
 def test_order_sent_before_the_crash_is_found_and_not_sent_again(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     run = stage.enter()
