@@ -193,7 +193,6 @@ def candidates(
     ``offset``: by how much the account's clock is at most ahead of ours. Only a clock that is behind widens the bound:
     many brokers show the time of the last change, so that a clock may seem ahead that is not.
     """
-    behind = min(offset or timedelta(0), timedelta(0))
     found: list[SeenOrder] = []
     for row in rows:
         if row.orderid in claimed or row.orderid in order.visible_before or not same_class(order, row):
@@ -206,7 +205,33 @@ def candidates(
             continue
         if order.price_type is PriceType.LIMIT and row.price != order.price:
             continue
-        if row.at is not None and order.sent_at is not None and row.at < order.sent_at + behind - EARLIER_THAN_SENT:
+        if too_early(order, row, offset):
             continue
         found.append(row)
     return found
+
+
+def too_early(order: Order, row: SeenOrder, offset: timedelta | None) -> bool:
+    """Whether the readable time of a row is more than 5 s before the order was sent, by the account's clock."""
+    behind = min(offset or timedelta(0), timedelta(0))
+    return row.at is not None and order.sent_at is not None and row.at < order.sent_at + behind - EARLIER_THAN_SENT
+
+
+def lookalikes(
+    order: Order, rows: Iterable[SeenOrder], *, claimed: Collection[str], offset: timedelta | None = None
+) -> list[SeenOrder]:
+    """Return the new rows of the order's class that the rules exclude and that may be it all the same.
+
+    A price type that no broker was seen to make of ours, or a time that only an account's unknown clock (``offset``
+    None) puts before our sending: while such a row is there, nobody but a person can call the order absent.
+    """
+    return [
+        row
+        for row in rows
+        if row.orderid not in claimed
+        and row.orderid not in order.visible_before
+        and same_class(order, row)
+        and (row.tag is None or not row.tag.startswith(TAG_PREFIX))
+        and not (order.price_type is PriceType.LIMIT is row.price_type and row.price != order.price)
+        and (offset is None or not too_early(order, row, offset))
+    ]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from engine.domain.evidence import AccountBooks, Instrument, SeenOrder, candidates
+from engine.domain.evidence import AccountBooks, Instrument, SeenOrder, candidates, lookalikes
 from engine.domain.money import value_paise
 from engine.domain.movement import Fate, fate_by_position, unexplained, unlisted_rows, unlisted_trades
 from engine.domain.orders import Observation, Order, OrderState, moved
@@ -134,10 +134,11 @@ def _judge(  # noqa: PLR0917 - what is known, and where it comes from
     """Take what valid books say of an order that nothing names: it needs two of them, in session, after its quiet time.
 
     An order of an earlier day is left to a person: today's books say nothing of it. So is one that waits for approval
-    at the server: no book lists it.
+    at the server, which no book lists, and one that a new row looks like which the rules exclude.
     """
     fate = Fate.OPEN
-    if _may_be_judged(world, account, order, books):
+    alike = lookalikes(order, [*books.orders, *account.pushes], claimed=claimed, offset=account.clock_offset)
+    if not alike and _may_be_judged(world, account, order, books):
         fate = fate_by_position(order, books, claimed=claimed, alone=_alone(changes, order))
     since = account.standing.moved_since
     if fate is not Fate.FILLED:
@@ -240,7 +241,7 @@ def _waits_for(changes: Pass, world: World, account: Account | None, order: Orde
         return f"valid books ({account.books_problem or 'not answered'})"
     if order.absent_since is not None or order.id in account.standing.moved_since:
         return "a second valid read of the books"
-    return "a person: what moved in its position is explained by nothing and is not exactly this order"
+    return "a person: the books show what may be this order, or somebody's own, and no rule can tell"
 
 
 def _instrument(order: Order) -> Instrument:
