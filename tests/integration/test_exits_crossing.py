@@ -79,7 +79,7 @@ def sent_after(stage: Stage, before: int) -> list[int]:
         ((3, -1), 0, [-2 * LOT], 0),
         ((1, 1, -2), 0, [], 0),
         ((2, 1, -1), 0, [-LOT, -LOT], 0),  # which run sends is by what is left of its own
-        ((1, -1), 1, [-LOT], LOT),  # what came from outside closed B: A sells its own
+        ((1, -1), 1, [-LOT], 0),  # what came from outside closed B: A sells its own
     ],
 )
 def test_vectors_of_the_rules(tmp_path: Path, lots: tuple[int, ...], outside: int, sent: list[int], left: int) -> None:
