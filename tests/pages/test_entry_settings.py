@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from tests.pages.test_pages_apptest import NOW, Scene, sample_preview, scene, texts
-
-__all__ = ["scene"]
+from tests.desk_factory import NOW, sample_preview
+from tests.pages.scene import Scene, texts
 
 
 def test_how_a_strategy_enters_is_saved_as_typed_and_limit_legs_stay(scene: Scene) -> None:

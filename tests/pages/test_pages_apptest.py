@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,75 +12,19 @@ from streamlit.testing.v1 import AppTest
 
 from engine.desk import Desk, Unavailable
 from engine.services.errors import ConnectionFailed
-from engine.services.identity import Caller
-from engine.services.views import AccountView
-from engine.store.tables import Command, CommandState, RiskEvent, RiskLimit, Role, StrategyExecution, TradingAccount
+from engine.store.tables import CommandState, RiskEvent, RiskLimit, Role, StrategyExecution, TradingAccount
 from pages.components import gate
 from pages.components.orders import Asked
 from tests.desk_factory import NOW, DeskFactory, sample_live, sample_preview
-
-HOME = Path(__file__).resolve().parents[2] / "Home.py"
-
-
-class Scene:
-    """A desk whose pages can be opened."""
-
-    def __init__(self, factory: DeskFactory, caller: Caller) -> None:
-        self.factory = factory
-        self.caller = caller
-        self.desk = factory.desk(caller)
-
-    def open(self, page: str = "desk") -> AppTest:
-        st.cache_resource.clear()
-        at = AppTest.from_file(str(HOME), default_timeout=30)
-        at.run()
-        if page != "desk":
-            at.switch_page(f"pages/{page}.py").run()
-        assert not at.exception
-        return at
-
-    def family_with_runs(self) -> list[AccountView]:
-        accounts = self.factory.family(self.desk)
-        self.factory.heartbeat()
-        self.factory.write_live(self.caller, sample_live(accounts, as_of=NOW))
-        return accounts
-
-    def rows(self, kind: str) -> list[Command]:
-        with self.factory.database.read() as session:
-            return list(session.exec(select(Command).where(Command.kind == kind)))
-
-    def answer(self, kind: str, outcome: dict[str, object], state: CommandState = CommandState.DONE) -> None:
-        with self.factory.database.write() as session:
-            for row in session.exec(select(Command).where(Command.kind == kind)):
-                row.state, row.outcome = state, outcome
-                session.add(row)
+from tests.pages.scene import HOME, Scene, tables, texts
 
 
-@pytest.fixture
-def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
-    factory = DeskFactory(tmp_path)
-    made = Scene(factory, factory.person())
-    monkeypatch.setattr(gate, "provide", lambda: made.desk)
-    yield made
-    factory.close()
-
-
-def texts(at: AppTest) -> str:
-    parts = [*at.markdown, *at.caption, *at.error, *at.warning, *at.info, *at.success, *at.title, *at.subheader]
-    return "\n".join(str(part.value) for part in parts)
-
-
-def tables(at: AppTest) -> str:
-    shown = "\n".join(frame.value.to_string() for frame in (*at.dataframe, *at.table))
-    return shown.replace("\u00a0", " ").replace("\u2060", "")
-
-
-@pytest.mark.parametrize("page", ["desk", "strategies", "positions", "accounts", "risk_events"])
+@pytest.mark.parametrize("page", ["desk", "strategies", "positions", "orders", "accounts", "risk_events"])
 def test_a_new_user_sees_every_page(scene: Scene, page: str) -> None:
     assert scene.open(page).title
 
 
-@pytest.mark.parametrize("page", ["desk", "strategies", "positions", "accounts", "risk_events"])
+@pytest.mark.parametrize("page", ["desk", "strategies", "positions", "orders", "accounts", "risk_events"])
 def test_a_family_with_runs_sees_every_page(scene: Scene, page: str) -> None:
     accounts = scene.family_with_runs()
     scene.desk.create_from_template("short_straddle", [account.id for account in accounts])
