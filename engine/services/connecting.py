@@ -13,6 +13,7 @@ from functools import partial
 
 from engine.domain.runs import AccountMemory, AccountState
 from engine.services import quarantine
+from engine.services.amounts import count
 from engine.services.ledger import Pass
 from engine.services.messages import NEEDS_SESSION, Connected, Probed
 from engine.services.sightings import orders_on
@@ -90,7 +91,7 @@ def tell_session(changes: Pass, world: World, account: Account, problem: str) ->
     if world.told_lately(told, changes.now):
         return
     runs = _open_runs(changes, account)
-    held = f"; {len(runs)} open runs there cannot be exited until then" if runs else ""
+    held = f"; {count(len(runs), 'open run', 'open runs')} there cannot be exited until then" if runs else ""
     changes.event(
         owner_id=account.facts.owner_id,
         kind="exit_blocked" if runs else "drift",

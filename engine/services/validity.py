@@ -35,7 +35,7 @@ def begin_day(changes: Pass, account: Account, day: date, *, in_session: bool) -
     account.traded, account.disagreement = {}, None
     if memory is not None and memory.day == day and (opened or not in_session):
         account.opening, account.opening_confirmed = positions(memory.opening), True
-        account.traded = _filled(orders_on(changes, account.id), day)
+        account.traded = _filled(_given(changes, account, day))
 
 
 def defect_of(changes: Pass, account: Account, books: AccountBooks, day: date, *, in_session: bool) -> str | None:
@@ -45,11 +45,8 @@ def defect_of(changes: Pass, account: Account, books: AccountBooks, day: date, *
     """
     named = [
         order
-        for order in orders_on(changes, account.id)
-        if order.orderid is not None
-        and order.trading_day == day
-        and order.answered_at is not None
-        and order.answered_at <= books.begun_at
+        for order in _given(changes, account, day)
+        if order.answered_at is not None and order.answered_at <= books.begun_at
     ]
     listed = {row.orderid for row in books.orders}
     carried = _kept(changes.memory(account.id), day) if account.opening is None else None
@@ -142,14 +139,23 @@ def _expired(instrument: Instrument, day: date) -> bool:
     return expiry is not None and expiry < day
 
 
-def _filled(orders: Iterable[Order], day: date) -> dict[str, int]:
-    """Return what our own orders of a day filled by their broker ids: no trade book may show less after a restart."""
+def _given(changes: Pass, account: Account, day: date) -> list[Order]:
+    """Return our orders of a day that the server with which the account is armed gave an id, not an earlier one."""
+    memory = changes.memory(account.id)
+    armed = memory.armed_at if memory is not None else None
+    return [
+        order
+        for order in orders_on(changes, account.id)
+        if order.orderid is not None
+        and order.trading_day == day
+        and (armed is None or order.sent_at is None or order.sent_at >= armed)
+    ]
+
+
+def _filled(orders: Iterable[Order]) -> dict[str, int]:
+    """Return what our own orders filled by their broker ids: no trade book may show less after a restart."""
     return {
         order.orderid: order.filled_quantity
         for order in orders
-        if order.orderid is not None
-        and order.trading_day == day
-        and order.filled_quantity
-        and not order.estimated
-        and order.declared_by is None
+        if order.orderid is not None and order.filled_quantity and not order.estimated and order.declared_by is None
     }
