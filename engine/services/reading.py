@@ -47,6 +47,8 @@ def on_books(changes: Pass, world: World, message: BooksRead) -> None:
     account.books_problem = ""
     account.books = books
     account.opening_confirmed = account.opening == opening or account.disagreement is not None
+    if not account.opening_confirmed:
+        account.books_wanted = True  # a read of its own, at once, shows whether the first of the day was torn
     account.disagreement = None
     account.opening = opening
     account.traded = books.traded()
