@@ -9,7 +9,7 @@ import pytest
 from engine.broker.answers import NotSent, Placed, PlacementOutcome
 from engine.domain.instruments import Action
 from engine.domain.orders import Order
-from engine.services.messages import Answered
+from engine.services.messages import Answered, Probed
 from tests.integration.entry_stage import RUN, begin, clip, entries, limited, on, refuse, resting, row, sent
 from tests.stage import CALL, FLY, HEDGE, LOT, PUT, FakeHands, Stage, fail, fill_at_once, instrument, lose, take_only
 
@@ -245,17 +245,18 @@ def test_entries_halted_in_the_middle_send_no_sold_leg(tmp_path: Path, filled: i
 def test_account_that_may_not_enter_any_more_gives_up_what_was_not_sent(tmp_path: Path) -> None:
     """What is armed again minutes later must not send the rest of an entry of long ago."""
     stage = Stage(tmp_path, legs=FLY)
+    stage.broker().mode = "live"  # only there a server queues for approval
     stage.hands[1].usual = on((HEDGE, take_only))
     begin(stage)
     stage.until(lambda: resting(stage))
-    account = stage.world.accounts[1]
-    account.quarantine = "a person looks at it"
-    account.disarm(account.quarantine)
+    stage.broker().semi_auto = True
+    stage.inbox.put(Probed(1, semi_auto=True))
     stage.broker().fill(resting(stage)[0], LOT)
     stage.until(lambda: stage.run(RUN).state == "open", 30)
-    assert "a person looks at it" in stage.events("entry_failed")[0].message
-    account.quarantine = ""
-    account.armed = True
+    assert "was not sent: it waited for" in stage.events("entry_failed")[0].message
+    assert "semi-auto" in stage.events("entry_failed")[0].message
+    stage.broker().semi_auto = False
+    stage.until(lambda: stage.world.accounts[1].armed, 120)
     stage.play(20)
     assert stage.broker().net == {HEDGE: LOT}
     assert sent(stage) == [(HEDGE, "BUY", LOT)]
