@@ -86,6 +86,7 @@ class AccountHands:
         self._asker = ThreadPoolExecutor(2, thread_name_prefix=f"data {label}")
         self._asked: set[object] = set()
         self._asked_lock = threading.Lock()
+        self._placing: set[int] = set()
         self._closed = False
         self._stream = OpenAlgoStream(
             ws_url,
@@ -106,6 +107,13 @@ class AccountHands:
         def before_write() -> None:
             if boot_seconds() > licence.expires_boot:
                 raise LicenceExpired("the licence to send ran out before the first byte")
+
+        if len(self._placing) >= MOST_WORKERS:
+            # waiting for one of them would take minutes: proof that nothing left is worth more, it is planned anew
+            why = f"all {MOST_WORKERS} workers of the account wait for answers"
+            self._inbox.put(Answered(order.id, NotSent(why)))
+            return
+        self._placing.add(order.id)
 
         # A pool that gets no thread raises, yet keeps the work for another worker: who holds this answers, and only he.
         one_answer = threading.Lock()
@@ -130,16 +138,19 @@ class AccountHands:
                 outcome = NotSent(f"{type(error).__name__}: {error}")
             else:
                 outcome = self._client.place_order(request, before_write=before_write)
+            self._placing.discard(order.id)
             self._inbox.put(Answered(order.id, outcome))
 
         def dropped(future: Future[None]) -> None:
             if future.cancelled():
+                self._placing.discard(order.id)
                 self._inbox.put(Answered(order.id, NotSent("the account's connection was closed before")))
 
         try:
             self._workers.submit(work).add_done_callback(dropped)
         except RuntimeError as error:  # the pool is closed, or the system gives no thread
             if one_answer.acquire(blocking=False):
+                self._placing.discard(order.id)
                 self._inbox.put(Answered(order.id, NotSent(f"no worker took it: {error}")))
 
     def cancel(self, order: Order) -> None:

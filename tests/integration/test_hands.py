@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -21,13 +22,15 @@ from engine.runtime.clock import SteadyTime, boot_seconds
 from engine.runtime.hands import AccountHands
 from engine.runtime.inbox import Inbox
 from engine.runtime.roster import Roster
-from engine.services.messages import Answered, BooksRead, Message
+from engine.services.messages import NEEDS_SESSION, Answered, BooksRead, Message, Probed
 from engine.services.world import Account, Licence
 from engine.store import tables
 from engine.store.vault import Vault
 from tests.paper_server import wait_until
 from tests.stage import FakeHands, Stage
 from tests.unit.test_orders import order
+
+RECORDED = Path(__file__).parents[1] / "contract" / "recorded" / "rest"
 
 
 class Server:
@@ -54,12 +57,12 @@ def inbox() -> Inbox:
     return Inbox()
 
 
-@pytest.fixture
-def hands(server: Server, inbox: Inbox) -> Iterator[AccountHands]:
-    made = AccountHands(
+def hands_before(answer: Callable[[httpx.Request], httpx.Response], inbox: Inbox) -> AccountHands:
+    """Hands of an account whose server answers so."""
+    return AccountHands(
         account_id=1,
         venue="live",
-        client=OpenAlgoClient("http://127.0.0.1:9", "made-up-key", transport=httpx.MockTransport(server)),
+        client=OpenAlgoClient("http://127.0.0.1:9", "made-up-key", transport=httpx.MockTransport(answer)),
         ws_url="ws://127.0.0.1:9",
         api_key="made-up-key",
         label="Asha",
@@ -67,6 +70,11 @@ def hands(server: Server, inbox: Inbox) -> Iterator[AccountHands]:
         haircut=0.0,
         inbox=inbox,
     )
+
+
+@pytest.fixture
+def hands(server: Server, inbox: Inbox) -> Iterator[AccountHands]:
+    made = hands_before(server, inbox)
     yield made
     server.open.set()
     made.close()
@@ -278,3 +286,59 @@ def test_pool_that_refuses_and_still_runs_the_order_gives_one_true_answer(
     assert len(answers) == 1
     assert isinstance(answers[0], Placed if worker_is_first else NotSent)
     assert server.calls == (["placeorder"] if worker_is_first else [])
+
+
+def test_order_for_which_every_worker_listens_for_another_answer_is_told_not_sent_at_once(
+    hands: AccountHands, server: Server, inbox: Inbox
+) -> None:
+    server.open.clear()
+    for number in range(34):
+        hands.send(order(id=number), licence(5.0))
+    refused = heard(inbox, Answered)
+    assert [(answer.order_id, type(answer.outcome)) for answer in refused] == [(32, NotSent), (33, NotSent)]
+    server.open.set()
+    found: list[Any] = []
+    wait_until(lambda: found.extend(heard(inbox, Answered)) or len(found) == 32)
+    assert {type(answer.outcome) for answer in found} == {Placed}
+    hands.send(order(id=99), licence(5.0))
+    assert isinstance(heard(inbox, Answered)[0].outcome, Placed)
+    assert server.calls.count("placeorder") == 33
+
+
+@pytest.mark.parametrize(
+    ("recorded", "semi_auto"),
+    [
+        ("cancelorder.semi-auto-live", True),
+        ("cancelorder.live-already-cancelled", False),
+        ("cancelorder.unknown-order", False),
+        ("cancelorder.bad-api-key", None),
+        ("cancelorder.rate-limited", None),
+    ],
+)
+def test_probe_tells_a_server_that_queues_orders_from_one_that_does_not(
+    inbox: Inbox, recorded: str, semi_auto: bool | None
+) -> None:
+    exchange = json.loads((RECORDED / f"{recorded}.json").read_text())
+    asked: list[Any] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(json.loads(request.content)["orderid"])
+        return httpx.Response(exchange["status_code"], json=exchange["response"])
+
+    hands = hands_before(answer, inbox)
+    hands.probe()
+    assert [probed.semi_auto for probed in heard(inbox, Probed)] == [semi_auto]
+    assert not asked[0].isdigit(), "brokers count from 1: no order may be cancelled by a probe"
+    hands.close()
+
+
+def test_read_refused_for_the_session_says_what_is_needed(inbox: Inbox) -> None:
+    def refuse(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(403, json={"message": "Invalid openalgo apikey", "status": "error"})
+
+    hands = hands_before(refuse, inbox)
+    hands.read_books()
+    problem = heard(inbox, BooksRead)[0].problem
+    assert problem.startswith(NEEDS_SESSION)
+    assert "made-up-key" not in problem
+    hands.close()
