@@ -55,9 +55,10 @@ def _plan_exits(changes: Pass, world: World, run: Run, plan: ExitPlan, account: 
         if named_another(order) and owned_now(changes, account, run, order.key):
             what = f"a person to look at {order.symbol}: {order.words}"
             tell_blocked(changes, world, run, plan, account=account, what=what)
-    for due in exits_due(_open_keys(changes, run, account, orders), changes.now):
-        if is_over(world, run.venue, due.key, changes.now):
-            continue  # its last session has ended: it settles
+    keys = _open_keys(changes, run, account, orders)
+    # what has had its last session settles: it is not sent, and keeps no bought leg of a later expiry in
+    trading = [one for one in keys if not is_over(world, run.venue, one.key, changes.now)]
+    for due in exits_due(trading, changes.now):
         if not _may_go(changes, world, run, plan, account, key=due.key):
             what = f"valid books ({account.books_problem or 'no answer'})"
             tell_blocked(changes, world, run, plan, account=account, what=what)
@@ -78,7 +79,7 @@ def _open_keys(changes: Pass, run: Run, account: Account, orders: list[Order]) -
         found.append(
             OpenKey(
                 key=key,
-                leg_index=mine[0].leg_index if mine else 0,
+                leg_index=mine[0].leg_index if mine else legs.get(key.symbol, {}).get("leg_index", 0),
                 underlying=underlying,
                 sold_leg=legs.get(key.symbol, {}).get("action") == Action.SELL,
                 owned=owned_now(changes, account, run, key),

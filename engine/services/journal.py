@@ -174,6 +174,7 @@ def _upsert(
 
 def _upsert_positions(session: Session, sqlite: bool, changes: Pass, run_id: int, holdings: dict[Key, Holding]) -> None:
     legs = {order.key: order.leg_index for order in changes.orders_of(run_id)}
+    resolved = {leg["symbol"]: int(leg["leg_index"]) for leg in changes.run(run_id).resolved.get("legs", [])}
     target: Table = tables.Position.__table__  # type: ignore[attr-defined]
     unique = ["execution_id", "account_id", "symbol", "exchange", "product"]
     for key, held in holdings.items():
@@ -183,7 +184,7 @@ def _upsert_positions(session: Session, sqlite: bool, changes: Pass, run_id: int
             "symbol": key.symbol,
             "exchange": str(key.exchange),
             "product": str(key.product),
-            "leg_index": legs.get(key, 0),
+            "leg_index": legs.get(key, resolved.get(key.symbol, 0)),
             "quantity": held.quantity,
             "buy_quantity": held.buy_quantity,
             "buy_value_paise": held.buy_value_paise,

@@ -216,6 +216,20 @@ def test_converted_position_is_left_under_the_product_that_the_broker_holds(tmp_
     assert all(not quantity for quantity in stage.broker().positions().values())
 
 
+def test_converted_position_stays_its_leg(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    run = stage.enter()
+    stage.play(2)
+    convert(stage, -LOT, symbol=PUT)
+    stage.until(lambda: products(stage, run, PUT) == {"MIS": -LOT}, 90, by=0.5)
+    stage.close(run)
+    closed(stage, run)
+    assert {order.leg_index for order in stage.orders(run) if order.symbol == PUT} == {1}
+    with stage.database.read() as session:
+        rows = session.exec(select(tables.Position).where(tables.Position.symbol == PUT)).all()
+    assert {(row.product, row.leg_index) for row in rows} == {("NRML", 1), ("MIS", 1)}
+
+
 def test_conversion_changes_no_profit(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     run = stage.enter()

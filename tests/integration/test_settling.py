@@ -9,9 +9,10 @@ from sqlmodel import col, select
 
 from engine.broker.answers import Refused
 from engine.domain.evidence import SeenTrade
-from engine.domain.instruments import Action
+from engine.domain.instruments import Action, Exchange
 from engine.store import tables
 from tests.integration.test_drift import charges, closed, owned
+from tests.paper_floor import Floor
 from tests.stage import BEGIN, CALL, LOT, PUT, Stage, instrument, take_only
 
 CLOSE = datetime(2026, 12, 1, 10, 10, tzinfo=UTC)  # 15:40 in India on the day of expiry
@@ -203,6 +204,27 @@ def test_opposite_runs_in_one_contract_both_settle(tmp_path: Path) -> None:
 
 
 # ── the exchange's own price ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_price_of_the_paper_exchange_is_the_one_that_counts(tmp_path: Path) -> None:
+    """The real paper exchange settles the same position; its trades are what the run's books then show."""
+    stage, run = entered(tmp_path, venue="paper:stage", close=MIDNIGHT)
+    floor = Floor(now=(CLOSE - timedelta(hours=2)).timestamp())
+    seat = floor.account("asha", face="analyze")
+    for symbol in (CALL, PUT):
+        seat.place("SELL", LOT, contract=floor.contract(symbol, Exchange.NFO))
+    closed(stage, run)
+    floor.now = (MIDNIGHT + timedelta(seconds=1)).timestamp()
+    floor.exchange.sweep()
+    settled = [trade for trade in seat.account.trades if trade.strategy == "EXPIRY"]
+    stage.broker().trades += [
+        SeenTrade(one.order_id, instrument(one.symbol), one.action, one.quantity, one.price / 100) for one in settled
+    ]
+    stage.until(lambda: sum(not estimated for _, _, estimated in settlements(stage, run).values()) == 2)
+    assert {symbol: value for symbol, (_, value, _) in settlements(stage, run).items()} == {
+        one.symbol: one.price * LOT for one in settled
+    }
+    assert charges(stage, run) == []
 
 
 def test_trade_without_a_price_leaves_an_estimate_that_is_more_than_nothing(tmp_path: Path) -> None:
