@@ -50,7 +50,7 @@ class Phases:
             for run in changes.runs.values():
                 if run.state in RUN_ENDED or (run.state is RunState.OPEN and self.now == "recovery"):
                     self.now = "after"
-                elif run.state is RunState.OPEN and self.now == "entry":
+                elif run.state in {RunState.OPEN, RunState.EXITING} and self.now == "entry":
                     self.now = "exit"
             original(core, changes)
 

@@ -29,6 +29,7 @@ FAILPOINTS = {
     "act-begins": "memory is as committed, nothing was handed out yet",
     "act-done": "everything of a pass was handed out",
     "send-handed": "the order is on its way to a worker, no connection yet",
+    "send-checking": "the connection stands, the licence was not checked yet",
     "send-connected": "the connection stands, the licence was checked, no byte left",
     "send-left": "the order's bytes left, no answer was waited for",
     "send-arrived": "the answer's first bytes came, it was not read",
@@ -122,6 +123,7 @@ def _around_calls(reached: Reached) -> None:
             if check is not None:
 
                 def checked() -> None:
+                    reached(f"{name}-checking")
                     check()
                     reached(f"{name}-connected")
 

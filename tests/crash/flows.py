@@ -28,11 +28,13 @@ BY_ITSELF_SECONDS = 5.0
 """How long a run with limits may stay open before it is closed by hand: its P may move away from them."""
 KNOWN_SECONDS = 20.0
 LOOK_SECONDS = 0.1
+OF_THE_PREMIUM = {"max_loss_unit": "percent_of_premium", "max_profit_unit": "percent_of_premium"}
+"""Known only once the entry is complete: such limits cannot end a run before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """A workflow. ``lots`` a leg on each account; ``limits`` in ₹ that end the run by themselves, else it is closed.
+    """A workflow. ``lots`` a leg on each account; ``limits`` end the run by themselves, else it is closed.
 
     ``trouble``: faults of the exchange for these accounts. ``torn_at``: where a recovery's first engine dies.
     """
@@ -41,7 +43,7 @@ class Flow:
     phases: tuple[str, ...]
     accounts: tuple[tuple[str, float, str], ...]
     lots: int
-    limits: dict[str, float] = field(default_factory=dict)
+    limits: dict[str, Any] = field(default_factory=dict)
     trouble: tuple[dict[str, Any], ...] = ()
     torn_at: tuple[str, str, int] | None = None
 
@@ -55,7 +57,7 @@ FLOWS = {
             ("entry", "exit"),
             ALONE,
             lots=10,
-            limits={"max_loss": 400.0, "max_profit": 400.0},
+            limits={"max_loss": 0.01, "max_profit": 0.01, **OF_THE_PREMIUM},
             trouble=(
                 {"kind": "rate_limit_429", "endpoint": "placeorder", "after": 1},
                 {"kind": "clip", "endpoint": "placeorder", "action": "BUY", "after": 1, "fraction": 0.5},

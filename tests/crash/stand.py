@@ -77,24 +77,10 @@ class Stand:
             return self._once(Case(case.flow, case.phase, case.place, 1), broken)
         return result
 
-    def _once(self, case: Case, broken: str) -> Result:
-        began = time.monotonic()
-        with self._scene(case.workflow) as scene:
-            played = play(scene, case.workflow, doom=case.doom, broken=broken)
-            log = "" if not played.problems else _last_lines(scene.folder / "engine.err")
-        return Result(case, played.reached, tuple(played.problems), time.monotonic() - began, log)
-
-    def _record(self, flow: Flow) -> dict[str, dict[str, int]]:
-        with self._scene(flow) as scene:
-            path = scene.folder / "executed.json"
-            played: Played = play(scene, flow, record=str(path))
-            assert not played.problems, f"{flow.name} unharmed: {played.problems}"
-            found: dict[str, Any] = json.loads(path.read_text())
-        return {phase: found.get(phase, {}) for phase in flow.phases}
-
     @contextlib.contextmanager
-    def _scene(self, flow: Flow) -> Iterator[Scene]:
-        folder = self._folder / f"{flow.name}-{next(self._numbers)}"
+    def scene(self, name: str, accounts: tuple[tuple[str, float, str], ...]) -> Iterator[Scene]:
+        """Return a scene of its own accounts and folder, both gone after the block."""
+        folder = self._folder / f"{name}-{next(self._numbers)}"
         folder.mkdir()
         try:
             with Scene(
@@ -102,11 +88,26 @@ class Stand:
                 exchange=self._exchange,
                 nursery=self._nursery,
                 prepared=self._prepared,
-                accounts=flow.accounts,
+                accounts=accounts,
             ) as scene:
                 yield scene
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _once(self, case: Case, broken: str) -> Result:
+        began = time.monotonic()
+        with self.scene(case.flow, case.workflow.accounts) as scene:
+            played = play(scene, case.workflow, doom=case.doom, broken=broken)
+            log = "" if not played.problems else _last_lines(scene.folder / "engine.err")
+        return Result(case, played.reached, tuple(played.problems), time.monotonic() - began, log)
+
+    def _record(self, flow: Flow) -> dict[str, dict[str, int]]:
+        with self.scene(flow.name, flow.accounts) as scene:
+            path = scene.folder / "executed.json"
+            played: Played = play(scene, flow, record=str(path))
+            assert not played.problems, f"{flow.name} unharmed: {played.problems}"
+            found: dict[str, Any] = json.loads(path.read_text())
+        return {phase: found.get(phase, {}) for phase in flow.phases}
 
 
 @contextlib.contextmanager
