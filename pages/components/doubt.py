@@ -31,10 +31,12 @@ def evidence(order: UnknownOrderView, now: datetime, *, behind: float) -> list[s
     else:
         lines.append(f"**Quiet** time is over since {formats.clock(order.quiet_until, now=now)}")
     known = order.books_age_seconds is not None
+    if order.orderid is not None:
+        lines.append(f"**Named** {formats.plain(order.orderid)} by the server, but no order book lists it")
     if order.candidates:
         ids = formats.plain(", ".join(order.candidates))
         lines.append(f"**May be it** at the broker: {ids}")
-    elif known:
+    elif known and order.orderid is None:
         lines.append("**May be it** no order at the broker")
     if order.moved is not None:
         moved = (

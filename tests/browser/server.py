@@ -30,9 +30,9 @@ START_SECONDS = 40.0
 
 
 class Server:
-    """``streamlit run Home.py`` with everything it starts, on free ports."""
+    """``streamlit run Home.py`` with everything it starts, on free ports; ``environment`` adds to the usual one."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
         self.port, self.paper_port = free_port(), free_port()
         self.environment = {
@@ -40,6 +40,7 @@ class Server:
             "DATABASE_URL": f"sqlite:///{folder}/data/desk.db",
             "LOG_DIR": str(folder / "logs"),
             "PAPER_PORT": str(self.paper_port),
+            **environment,
         }
         self.output = folder / "console.txt"
         self.process = subprocess.Popen(
