@@ -7,16 +7,18 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
-from engine.broker.answers import ChangeOutcome, NotSent, PlacementOutcome, Refused, Unclear
+from engine.broker.answers import ChangeOutcome, NothingToDo, NotSent, PlacementOutcome, Refused, Unclear
 from engine.broker.client import OpenAlgoClient
 from engine.broker.errors import BrokerError, KeyRefusedError
 from engine.broker.feed import Connected as StreamUp
 from engine.broker.feed import Connecting, Down, LoginRefused, OrderPush, StreamState, Subscribed, Tick
 from engine.broker.funds import FundsModel, available_paise
 from engine.broker.models import Book, Holdings, OrderRow, OrderStatus, PositionRow, TradeRow
-from engine.broker.requests import ModifyRequest, OrderRequest
+from engine.broker.requests import ModifyRequest, OrderRequest, SmartOrderRequest
 from engine.broker.stream import OpenAlgoStream
 from engine.domain.errors import DomainError
 from engine.domain.evidence import AccountBooks, Instrument, SeenOrder, SeenTrade
@@ -123,21 +125,11 @@ class AccountHands:
                 return
             outcome: PlacementOutcome
             try:
-                request = OrderRequest(
-                    strategy=order.tag,
-                    symbol=order.symbol,
-                    exchange=order.exchange,
-                    action=order.action,
-                    quantity=order.quantity,
-                    product=order.product,
-                    price_type=order.price_type,
-                    price=order.price,
-                    trigger_price=order.trigger_price,
-                )
+                place = self._smart(order) if order.smart else partial(self._client.place_order, _request(order))
             except Exception as error:  # noqa: BLE001 - no request was made: no byte can have left
                 outcome = NotSent(f"{type(error).__name__}: {error}")
             else:
-                outcome = self._client.place_order(request, before_write=before_write)
+                outcome = place(before_write=before_write)
             self._placing.discard(order.id)
             self._inbox.put(Answered(order.id, outcome))
 
@@ -168,19 +160,8 @@ class AccountHands:
         """
 
         def ask() -> ChangeOutcome:
-            request = ModifyRequest(
-                order.orderid or "",
-                OrderRequest(
-                    strategy=order.tag,
-                    symbol=order.symbol,
-                    exchange=order.exchange,
-                    action=order.action,
-                    quantity=order.quantity,
-                    product=order.product,
-                    price_type=PriceType.LIMIT,
-                    price=price,
-                ),
-            )
+            limit = replace(_request(order), price_type=PriceType.LIMIT, price=price, trigger_price=0.0)
+            request = ModifyRequest(order.orderid or "", limit)
             return self._client.modify_order(request)
 
         self._change(ask, lambda outcome: ModifyAnswered(order.id, price, outcome))
@@ -307,6 +288,24 @@ class AccountHands:
 
         self._submit(pool, guarded)
 
+    def _smart(self, order: Order) -> Callable[..., PlacementOutcome]:
+        """Return the call that brings the order's position to 0; if there is nothing to do, nothing was placed."""
+        request = SmartOrderRequest(
+            strategy=order.tag,
+            symbol=order.symbol,
+            exchange=order.exchange,
+            action=order.action,
+            quantity=0,  # with a quantity a server would open a position where there is none
+            position_size=0,
+            product=order.product,
+        )
+
+        def place(*, before_write: Callable[[], None]) -> PlacementOutcome:
+            outcome = self._client.place_smart_order(request, before_write=before_write)
+            return Refused(f"nothing to exit: {outcome.message}", 200) if isinstance(outcome, NothingToDo) else outcome
+
+        return place
+
     def _change(self, ask: Callable[[], ChangeOutcome], answered: Callable[[ChangeOutcome], Message]) -> None:
         """Change an order in a worker; what goes wrong before a byte left is an answer too."""
 
@@ -351,6 +350,20 @@ class AccountHands:
                 self._inbox.put(FeedChanged(self._account_id, "connecting"))
             case _:
                 pass
+
+
+def _request(order: Order) -> OrderRequest:
+    return OrderRequest(
+        strategy=order.tag,
+        symbol=order.symbol,
+        exchange=order.exchange,
+        action=order.action,
+        quantity=order.quantity,
+        product=order.product,
+        price_type=order.price_type,
+        price=order.price,
+        trigger_price=order.trigger_price,
+    )
 
 
 def seen_books(

@@ -17,6 +17,7 @@ from engine.domain.sizing import Grade
 from engine.runtime.clock import steady_now
 from engine.runtime.hands import AccountHands
 from engine.runtime.inbox import Inbox
+from engine.services.smart_exits import may_send_smart
 from engine.services.world import Account, AccountFacts, Hands, World
 from engine.store import tables
 from engine.store.database import Database
@@ -140,6 +141,7 @@ def facts_of(session: Session, row: tables.TradingAccount) -> AccountFacts:
         ws_url=row.ws_url,
         relation=row.relation,
         group=group.name if group else "",
+        smart_exit=may_send_smart(row.capabilities),
     )
 
 

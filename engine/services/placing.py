@@ -6,6 +6,8 @@ second, and the worker checks it again immediately before the first byte (DESIGN
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from engine.domain.evidence import Instrument
 from engine.domain.instruments import Key
 from engine.domain.movement import unexplained, visible_ids
@@ -14,6 +16,7 @@ from engine.domain.runs import AccountState, RunState
 from engine.services.exiting import owned_now
 from engine.services.ledger import Pass
 from engine.services.settling import is_over
+from engine.services.smart_exits import fits, holds_key
 from engine.services.world import Account, Licence, World, trading_day
 
 WORKERS = 4
@@ -45,7 +48,7 @@ def dispatch(changes: Pass, world: World, *, only: int | None = None) -> bool:
 
 def _dispatch_account(changes: Pass, world: World, account: Account, planned: list[Order]) -> bool:
     everything = _orders_on(changes, account.id)
-    sending: set[Key] = {order.key for order in everything if order.state is OrderState.SENDING}
+    sending: set[Key] = {o.key for o in everything if o.state is OrderState.SENDING or holds_key(o)}
     blocked = {(order.execution_id, order.key) for order in everything if order.state in _BLOCKING}
     busy = len(account.sending)
     for order in planned:
@@ -64,7 +67,7 @@ def _dispatch_account(changes: Pass, world: World, account: Account, planned: li
         account.bucket.take(order.exchange, boot)
         busy += 1
         sending.add(order.key)
-        _send(changes, world, account, order)
+        _send(changes, world, account, replace(order, smart=fits(changes, account, order, everything)))
     return False
 
 

@@ -33,7 +33,9 @@ What the other one fills is charged from the books like any trade that is not ou
 
 
 def reprice(changes: Pass, world: World, run: Run, plan: ExitPlan, account: Account) -> None:
-    """Ask for the next limit of every exit order of the run that rests on an account."""
+    """Ask for the next limit of every exit order of the run that rests on an account; in quarantine for none."""
+    if account.quarantine or not account.connected:
+        return
     for order in changes.orders_of(run.id):
         if order.account_id != account.id or order.purpose is not Purpose.EXIT or order.state is not OrderState.WORKING:
             continue

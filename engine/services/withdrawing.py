@@ -43,7 +43,12 @@ def withdraw_all(changes: Pass, run: Run, account: Account) -> None:
 
 
 def ask_to_cancel(changes: Pass, account: Account, order: Order) -> None:
-    """Ask to cancel a working order, at most every 2 s; the request is on disk before it leaves."""
+    """Ask to cancel a working order, at most every 2 s; the request is on disk before it leaves.
+
+    Never at a server that speaks for another broker now: there the same id may be somebody else's order.
+    """
+    if account.standing.server_changed:
+        return
     if order.orderid is None or (order.cancel_requested and abs(changes.now - order.updated_at) < CANCEL_AGAIN):
         return
     asked = changes.put_order(replace(order, cancel_requested=True, updated_at=changes.now))

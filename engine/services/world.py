@@ -126,6 +126,7 @@ class AccountFacts:
     ws_url: str
     relation: str = ""
     group: str = ""
+    smart_exit: bool = False
 
 
 @dataclass(slots=True)

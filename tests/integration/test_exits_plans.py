@@ -253,7 +253,7 @@ def test_without_books_for_a_minute_nothing_goes_and_it_is_told(tmp_path: Path) 
 
 
 def test_drift_in_the_last_books_keeps_an_exit_from_going_unverified(tmp_path: Path) -> None:
-    stage = Stage(tmp_path, legs=CALL_ONLY)
+    stage = Stage(tmp_path, legs=CALL_ONLY, lots=2)
     run = stage.enter()
     stage.play(4)
     broker = stage.broker()
@@ -268,6 +268,7 @@ def test_drift_in_the_last_books_keeps_an_exit_from_going_unverified(tmp_path: P
     assert exits(stage) == []
     stage.hands[1].books_now = None
     closed(stage, run)
+    assert [order.quantity for order in exits(stage)] == [LOT]
 
 
 # ── failures ──────────────────────────────────────────────────────────────────────────────────────────────────────────
