@@ -160,8 +160,8 @@ class AccountHands:
         """
 
         def ask() -> ChangeOutcome:
-            limit = replace(_request(order), price_type=PriceType.LIMIT, price=price, trigger_price=0.0)
-            request = ModifyRequest(order.orderid or "", limit)
+            limit = replace(order, price_type=PriceType.LIMIT, price=price, trigger_price=0.0)
+            request = ModifyRequest(order.orderid or "", _request(limit))
             return self._client.modify_order(request)
 
         self._change(ask, lambda outcome: ModifyAnswered(order.id, price, outcome))
