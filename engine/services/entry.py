@@ -120,9 +120,9 @@ def _begin(changes: Pass, run: Run, row: RunAccount, action: Action) -> None:
 
 def _after_buying(changes: Pass, world: World, run: Run, terms: StrategyTerms, row: RunAccount) -> None:
     slices = slices_of(changes, world, run, terms, row, action=Action.BUY)
-    waiting = [order for one in slices for order in one.orders if not order.terminal]
-    overdue = next((order for order in waiting if hedge_late(order, terms.entry, changes.now)), None)
-    why = _halt(changes, run) or failure_of(slices, "bought") or turn_missed(changes, world, row, waiting)
+    orders = [order for one in slices for order in one.orders]
+    overdue = next((order for order in orders if hedge_late(order, terms.entry, changes.now)), None)
+    why = _halt(changes, run) or failure_of(slices, "bought") or turn_missed(changes, world, row, orders)
     if not why and overdue is not None:
         why = f"bought leg {overdue.symbol}: not filled in time"
     if why:
@@ -144,16 +144,16 @@ def _after_buying(changes: Pass, world: World, run: Run, terms: StrategyTerms, r
 def _after_selling(changes: Pass, world: World, run: Run, terms: StrategyTerms, row: RunAccount) -> None:
     slices = slices_of(changes, world, run, terms, row, action=Action.SELL)
     states = {one.state for one in slices}
-    why = _halt(changes, run)
+    why = "" if states == {SliceState.FILLED} else _halt(changes, run)
     if terms.entry.sold_leg_failure == "unwind":
         why = why or failure_of(slices, "sold")
     if why:
         _fail(changes, world, run, terms, row, why=why)
         return
     if states & {SliceState.WAITS, SliceState.AGAIN, SliceState.MARKET}:
-        waiting = [order for one in slices for order in one.orders if not order.terminal]
-        if stuck := turn_missed(changes, world, row, waiting):
-            void_planned(changes, waiting, stuck)
+        orders = [order for one in slices for order in one.orders]
+        if stuck := turn_missed(changes, world, row, orders):
+            void_planned(changes, orders, stuck)
         else:
             send_on(changes, world, run, terms, row, slices=slices)
     elif failed := failure_of(slices, "sold"):

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from typing import Any, assert_never
 
 from engine.domain.entries import SliceState, late, slice_state, unfilled
 from engine.domain.instruments import Action, Exchange, Key, PriceType, Product
 from engine.domain.orders import Order, OrderState, Purpose, moved
 from engine.domain.runs import Run, RunAccount
-from engine.services.exiting import CANCEL_AGAIN
 from engine.services.ledger import Pass
 from engine.services.terms import StrategyTerms
+from engine.services.withdrawing import ask_to_cancel
 from engine.services.world import Account, World, trading_day
 
 TURN_PATIENCE = timedelta(seconds=60)
@@ -112,11 +111,8 @@ def send_on(
 def take_back(changes: Pass, world: World, order: Order) -> None:
     """Ask to cancel a working order, again every 2 s; the books say when it has ended."""
     account = world.accounts.get(order.account_id)
-    asked = order.cancel_requested and abs(changes.now - order.updated_at) < CANCEL_AGAIN
-    if account is None or order.state is not OrderState.WORKING or not order.orderid or asked:
-        return
-    order = changes.put_order(replace(order, cancel_requested=True, updated_at=changes.now))
-    changes.after_commit.append(partial(account.hands.cancel, order))
+    if account is not None and order.state is OrderState.WORKING:
+        ask_to_cancel(changes, account, order)
 
 
 def void_planned(changes: Pass, orders: Sequence[Order], words: str) -> None:
@@ -147,13 +143,13 @@ def failure_of(slices: Sequence[Slice], which: str) -> str:
     return ""
 
 
-def turn_missed(changes: Pass, world: World, row: RunAccount, waiting: Sequence[Order]) -> str:
+def turn_missed(changes: Pass, world: World, row: RunAccount, orders: Sequence[Order]) -> str:
     """Return why planned orders will not be sent any more: their account may not enter, or their turn never came."""
-    planned = [order for order in waiting if order.state is OrderState.PLANNED]
+    planned = [order for order in orders if order.state is OrderState.PLANNED]
     if not planned:
         return ""
     account: Account | None = world.accounts.get(row.account_id)
-    sent = [order.sent_at for order in waiting if order.sent_at is not None]
+    sent = [order.sent_at for order in orders if order.sent_at is not None]
     since = max([planned[0].created_at, *sent])
     may_enter = account is not None and account.armed
     if abs(changes.now - since) <= (TURN_PATIENCE if may_enter else DISARMED_PATIENCE):

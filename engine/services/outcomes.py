@@ -113,14 +113,15 @@ def on_silence(changes: Pass, world: World) -> None:
 
 
 def on_cancel_answered(changes: Pass, world: World, message: CancelAnswered) -> None:
-    """Take the answer to a cancellation: it proves nothing by itself, the books say what the order became."""
+    """Take the answer to a cancellation: it proves nothing by itself, the books say what the order became.
+
+    One that never left, or that the server's limit turned away, is asked for again after 2 s like one without effect.
+    """
     order = changes.order(message.order_id)
     if order is None:
         return
     if (account := world.accounts.get(order.account_id)) is not None:
         account.books_wanted = True
-    if isinstance(message.outcome, NotSent | RateLimited) and not order.terminal:
-        changes.put_order(replace(order, cancel_requested=False, updated_at=changes.now))
 
 
 def on_pushed(changes: Pass, world: World, message: Pushed) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
 
-from engine.broker.answers import NotSent, Placed, PlacementOutcome
+from engine.broker.answers import ChangeOutcome, NotSent, Placed, PlacementOutcome, RateLimited
 from engine.domain.instruments import Action
 from engine.domain.orders import Order
-from engine.services.messages import Answered, Probed
+from engine.services.messages import Answered, CancelAnswered, Probed
 from tests.integration.entry_stage import RUN, begin, clip, entries, limited, on, refuse, resting, row, sent
 from tests.stage import CALL, FLY, HEDGE, LOT, PUT, FakeHands, Stage, fail, fill_at_once, instrument, lose, take_only
 
@@ -273,3 +274,26 @@ def test_working_order_that_comes_back_after_the_entry_ended_is_cancelled(tmp_pa
     stage.inbox.put(Answered(entries(stage, PUT)[0].id, Placed(orderid)))
     stage.until(lambda: not resting(stage), 10)
     assert stage.broker().net == {CALL: -LOT}
+
+
+@pytest.mark.parametrize("outcome", [RateLimited("too many requests"), NotSent("no route")])
+def test_cancellation_that_does_not_reach_the_broker_is_asked_for_again_every_two_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outcome: ChangeOutcome
+) -> None:
+    stage = Stage(tmp_path, legs=FLY)
+    hands = stage.hands[1]
+    hands.usual = on((HEDGE, take_only))
+    asked: list[float] = []
+
+    def turned_away(order: Order) -> None:
+        asked.append(stage.clock.seconds)
+        stage.inbox.put(CancelAnswered(order.id, outcome))
+
+    cancel = hands.cancel
+    monkeypatch.setattr(hands, "cancel", turned_away)
+    begin(stage)
+    stage.until(lambda: len(asked) == 4, 30)
+    assert [round(later - earlier) for earlier, later in itertools.pairwise(asked)] == [2, 2, 2]
+    monkeypatch.setattr(hands, "cancel", cancel)
+    stage.until(lambda: stage.run(RUN).state == "refused", 10)
+    assert resting(stage) == []
