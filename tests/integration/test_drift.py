@@ -1,9 +1,11 @@
-"""What happens to runs when somebody trades beside them: charges at the trades' prices, and conversions."""
+"""What happens to runs when somebody trades beside them: charges, each trade once and at its price (RULES 6)."""
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
+import pytest
 from sqlmodel import col, select
 
 from engine.domain.instruments import Action
@@ -141,6 +143,35 @@ def test_drift_without_trades_is_charged_only_after_two_reads_in_session(tmp_pat
     assert charges(stage, run) == [(LOT, 845_000, True)]
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_is_traded_by_hand_each_closing_trade_is_charged_once_at_its_price(tmp_path: Path, seed: int) -> None:
+    """Closes in parts, round trips beside the run and restarts, in any order."""
+    chance = random.Random(seed)
+    stage = Stage(tmp_path, lots=6)
+    run = stage.enter()
+    left, value = 6, 0
+    while left:
+        price = chance.randint(1_600, 3_000) / 20
+        match chance.choice(("close", "trip", "restart")):
+            case "close":
+                lots = chance.randint(1, left)
+                by_hand(stage, Action.BUY, lots * LOT, price)
+                left, value = left - lots, value + round(price * 100) * lots * LOT
+            case "trip":
+                by_hand(stage, Action.SELL, 2 * LOT, price)
+                stage.play(chance.choice((0.1, 3.0)))
+                by_hand(stage, Action.BUY, 2 * LOT, price - 5)
+            case _:
+                stage.restart()
+                stage.arm()
+        stage.play(3)
+        assert owned(stage, run) == -left * LOT
+    booked = charges(stage, run)
+    assert sum(quantity for quantity, _, _ in booked) == 6 * LOT
+    assert sum(paise for _, paise, _ in booked) == value
+    assert not any(estimated for _, _, estimated in booked)
+
+
 def test_books_that_are_taken_twice_charge_once(tmp_path: Path) -> None:
     """The pass that would have booked the charge fails; its books come again."""
     stage = Stage(tmp_path)
@@ -180,111 +211,3 @@ def over_night(stage: Stage, *, hours: float = 48) -> None:
     broker = stage.broker()
     broker.carried, broker.orders, broker.trades = broker.positions(), {}, []
     stage.clock.seconds += hours * 3600
-
-
-# ── conversions ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def convert(stage: Stage, quantity: int, *, to: str = "MIS", symbol: str = CALL) -> None:
-    """The broker moves a position from NRML to another product; there is no trade."""
-    carried = stage.broker().carried
-    carried[instrument(symbol)] = carried.get(instrument(symbol), 0) - quantity
-    carried[instrument(symbol, to)] = carried.get(instrument(symbol, to), 0) + quantity
-
-
-def products(stage: Stage, run: int, symbol: str = CALL) -> dict[str, int]:
-    return {
-        str(key.product): held.quantity
-        for key, held in stage.ledger.holdings[run].items()
-        if key.symbol == symbol and held.quantity
-    }
-
-
-def test_converted_position_is_left_under_the_product_that_the_broker_holds(tmp_path: Path) -> None:
-    stage = Stage(tmp_path)
-    run = stage.enter()
-    stage.play(2)
-    convert(stage, -LOT)
-    stage.until(lambda: products(stage, run) == {"MIS": -LOT}, 90, by=0.5)
-    assert charges(stage, run) == []
-    assert charges(stage, run, "conversion") == [(LOT, 975_000, False), (-LOT, 975_000, False)]
-    assert any("converted from NRML to MIS" in event.message for event in stage.events("drift"))
-    stage.close(run)
-    closed(stage, run)
-    assert stage.broker().net == {}
-    assert [order.product for order in stage.orders(run) if order.purpose == "exit" and order.symbol == CALL] == ["MIS"]
-    assert all(not quantity for quantity in stage.broker().positions().values())
-
-
-def test_converted_position_stays_its_leg(tmp_path: Path) -> None:
-    stage = Stage(tmp_path)
-    run = stage.enter()
-    stage.play(2)
-    convert(stage, -LOT, symbol=PUT)
-    stage.until(lambda: products(stage, run, PUT) == {"MIS": -LOT}, 90, by=0.5)
-    stage.close(run)
-    closed(stage, run)
-    assert {order.leg_index for order in stage.orders(run) if order.symbol == PUT} == {1}
-    with stage.database.read() as session:
-        rows = session.exec(select(tables.Position).where(tables.Position.symbol == PUT)).all()
-    assert {(row.product, row.leg_index) for row in rows} == {("NRML", 1), ("MIS", 1)}
-
-
-def test_conversion_changes_no_profit(tmp_path: Path) -> None:
-    stage = Stage(tmp_path)
-    run = stage.enter()
-    stage.play(2)
-    convert(stage, -LOT)
-    stage.until(lambda: products(stage, run) == {"MIS": -LOT}, 90, by=0.5)
-    held = [one for key, one in stage.ledger.holdings[run].items() if key.symbol == CALL]
-    assert sum(one.realised_paise for one in held) == 0
-    assert sum(one.open_value_paise for one in held) == -975_000
-    stage.price(CALL, 100.0)
-    stage.close(run)
-    closed(stage, run)
-    assert stage.run(run).profit_paise == 50 * LOT * 100
-
-
-def test_conversion_over_night_is_seen_in_the_morning(tmp_path: Path) -> None:
-    stage = Stage(tmp_path, venue="live")
-    run = stage.enter()
-    over_night(stage)
-    convert(stage, -LOT)
-    stage.until(lambda: products(stage, run) == {"MIS": -LOT}, 90)
-    assert charges(stage, run) == []
-
-
-def test_partial_conversion_moves_the_newest_run(tmp_path: Path) -> None:
-    stage = Stage(tmp_path)
-    old, new = stage.enter(), stage.enter(again=True)
-    stage.play(2)
-    convert(stage, -LOT)
-    stage.until(lambda: products(stage, new) == {"MIS": -LOT}, 90, by=0.5)
-    assert products(stage, old) == {"NRML": -LOT}
-    for run in (old, new):
-        stage.close(run)
-        closed(stage, run)
-    assert all(not quantity for quantity in stage.broker().positions().values())
-
-
-def test_quantity_that_another_product_does_not_explain_whole_is_no_conversion(tmp_path: Path) -> None:
-    stage = Stage(tmp_path, lots=2)
-    run = stage.enter()
-    stage.play(2)
-    convert(stage, -LOT)
-    stage.broker().carried[instrument(CALL)] += LOT  # and another lot is gone, nobody knows how
-    stage.until(lambda: charges(stage, run), 90, by=0.5)
-    assert charges(stage, run, "conversion") == []
-    assert [quantity for quantity, _, estimated in charges(stage, run) if estimated] == [2 * LOT]
-
-
-def test_outside_position_in_another_product_is_not_taken_for_a_conversion(tmp_path: Path) -> None:
-    """The quantity under MIS was there before: what is gone under NRML did not go there."""
-    stage = Stage(tmp_path)
-    stage.broker().carried[instrument(CALL, "MIS")] = -LOT
-    run = stage.enter()
-    stage.play(3)
-    stage.broker().carried[instrument(CALL)] = LOT
-    stage.until(lambda: charges(stage, run), 90, by=0.5)
-    assert charges(stage, run, "conversion") == []
-    assert charges(stage, run)[0][0] == LOT

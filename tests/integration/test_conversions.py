@@ -1,0 +1,116 @@
+"""A position that its broker moved to another product, without a trade: the run's quantity goes along (RULES 5, 6)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlmodel import select
+
+from engine.store import tables
+from tests.integration.test_drift import charges, closed, over_night
+from tests.stage import CALL, LOT, PUT, Stage, instrument
+
+
+def convert(stage: Stage, quantity: int, *, to: str = "MIS", symbol: str = CALL) -> None:
+    """The broker moves a position from NRML to another product; there is no trade."""
+    carried = stage.broker().carried
+    carried[instrument(symbol)] = carried.get(instrument(symbol), 0) - quantity
+    carried[instrument(symbol, to)] = carried.get(instrument(symbol, to), 0) + quantity
+
+
+def products(stage: Stage, run: int, symbol: str = CALL) -> dict[str, int]:
+    return {
+        str(key.product): held.quantity
+        for key, held in stage.ledger.holdings[run].items()
+        if key.symbol == symbol and held.quantity
+    }
+
+
+def test_converted_position_is_left_under_the_product_that_the_broker_holds(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    run = stage.enter()
+    stage.play(2)
+    convert(stage, -LOT)
+    stage.until(lambda: products(stage, run) == {"MIS": -LOT}, 90, by=0.5)
+    assert charges(stage, run) == []
+    assert charges(stage, run, "conversion") == [(LOT, 975_000, False), (-LOT, 975_000, False)]
+    assert any("converted from NRML to MIS" in event.message for event in stage.events("drift"))
+    stage.close(run)
+    closed(stage, run)
+    assert stage.broker().net == {}
+    assert [order.product for order in stage.orders(run) if order.purpose == "exit" and order.symbol == CALL] == ["MIS"]
+    assert all(not quantity for quantity in stage.broker().positions().values())
+
+
+def test_converted_position_stays_its_leg(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    run = stage.enter()
+    stage.play(2)
+    convert(stage, -LOT, symbol=PUT)
+    stage.until(lambda: products(stage, run, PUT) == {"MIS": -LOT}, 90, by=0.5)
+    stage.close(run)
+    closed(stage, run)
+    assert {order.leg_index for order in stage.orders(run) if order.symbol == PUT} == {2}
+    with stage.database.read() as session:
+        rows = session.exec(select(tables.Position).where(tables.Position.symbol == PUT)).all()
+    assert {(row.product, row.leg_index) for row in rows} == {("NRML", 2), ("MIS", 2)}
+
+
+def test_conversion_changes_no_profit(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    run = stage.enter()
+    stage.play(2)
+    convert(stage, -LOT)
+    stage.until(lambda: products(stage, run) == {"MIS": -LOT}, 90, by=0.5)
+    held = [one for key, one in stage.ledger.holdings[run].items() if key.symbol == CALL]
+    assert sum(one.realised_paise for one in held) == 0
+    assert sum(one.open_value_paise for one in held) == -975_000
+    stage.price(CALL, 100.0)
+    stage.close(run)
+    closed(stage, run)
+    assert stage.run(run).profit_paise == 50 * LOT * 100
+
+
+def test_conversion_over_night_is_seen_in_the_morning(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, venue="live")
+    run = stage.enter()
+    over_night(stage)
+    convert(stage, -LOT)
+    stage.until(lambda: products(stage, run) == {"MIS": -LOT}, 90)
+    assert charges(stage, run) == []
+
+
+def test_partial_conversion_moves_the_newest_run(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    old, new = stage.enter(), stage.enter(again=True)
+    stage.play(2)
+    convert(stage, -LOT)
+    stage.until(lambda: products(stage, new) == {"MIS": -LOT}, 90, by=0.5)
+    assert products(stage, old) == {"NRML": -LOT}
+    for run in (old, new):
+        stage.close(run)
+        closed(stage, run)
+    assert all(not quantity for quantity in stage.broker().positions().values())
+
+
+def test_quantity_that_another_product_does_not_explain_whole_is_no_conversion(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, lots=2)
+    run = stage.enter()
+    stage.play(2)
+    convert(stage, -LOT)
+    stage.broker().carried[instrument(CALL)] += LOT  # and another lot is gone, nobody knows how
+    stage.until(lambda: charges(stage, run), 90, by=0.5)
+    assert charges(stage, run, "conversion") == []
+    assert [quantity for quantity, _, estimated in charges(stage, run) if estimated] == [2 * LOT]
+
+
+def test_outside_position_in_another_product_is_not_taken_for_a_conversion(tmp_path: Path) -> None:
+    """The quantity under MIS was there before: what is gone under NRML did not go there."""
+    stage = Stage(tmp_path)
+    stage.broker().carried[instrument(CALL, "MIS")] = -LOT
+    run = stage.enter()
+    stage.play(3)
+    stage.broker().carried[instrument(CALL)] = LOT
+    stage.until(lambda: charges(stage, run), 90, by=0.5)
+    assert charges(stage, run, "conversion") == []
+    assert charges(stage, run)[0][0] == LOT
