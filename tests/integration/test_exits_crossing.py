@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from sqlmodel import col, select
 
+from engine.broker.answers import Placed
 from engine.domain.instruments import Action
+from engine.domain.orders import Order
 from engine.services.identity import Caller
 from engine.services.strategies import save_strategy
 from engine.services.views import LegDraft, StrategyDraft
@@ -25,6 +27,13 @@ def begin(tmp_path: Path) -> Stage:
 
 def enter(stage: Stage, lots: int) -> int:
     """Open a run of its own that is long (above 0) or short so many lots of the call; returns its id."""
+    run = start(stage, lots)
+    stage.until(lambda: stage.run(run).state == "open")
+    return run
+
+
+def start(stage: Stage, lots: int) -> int:
+    """Begin such a run."""
     draft = StrategyDraft(
         name=f"Call {lots} {len(stage.ledger.runs)}",
         product="NRML",
@@ -45,9 +54,7 @@ def enter(stage: Stage, lots: int) -> int:
     before = set(stage.ledger.runs)
     stage.command("execute", payload)
     stage.until(lambda: set(stage.ledger.runs) - before)
-    run = max(stage.ledger.runs)
-    stage.until(lambda: stage.run(run).state == "open")
-    return run
+    return max(stage.ledger.runs)
 
 
 def kill(stage: Stage) -> None:
@@ -153,7 +160,7 @@ def test_runs_closed_one_by_one_are_not_crossed(tmp_path: Path) -> None:
     assert crossings(stage) == []
 
 
-def test_run_with_an_order_at_the_broker_is_not_crossed(tmp_path: Path) -> None:
+def test_run_leaving_for_a_reason_of_its_own_is_not_crossed(tmp_path: Path) -> None:
     stage = begin(tmp_path)
     runs = [enter(stage, 1), enter(stage, -1)]
     stage.hands[1].placements = [take_only]
@@ -164,6 +171,32 @@ def test_run_with_an_order_at_the_broker_is_not_crossed(tmp_path: Path) -> None:
     all_closed(stage, *runs)
     assert crossings(stage) == []
     assert len(stage.broker().orders) == 4
+    assert stage.broker().net == {}
+
+
+def test_run_with_an_order_at_the_broker_is_not_crossed(tmp_path: Path) -> None:
+    stage = begin(tmp_path)
+    short = enter(stage, -1)
+    before = len(stage.broker().orders)
+
+    def half(hands: FakeHands, order: Order) -> Placed:
+        return Placed(hands.broker.take(instrument(order.symbol), order.action, order.quantity, fills=LOT))
+
+    stage.hands[1].placements = [half]
+    stage.hands[1].silent.add("cancel")
+    long = start(stage, 2)
+    stage.until(lambda: any(order.filled_quantity for order in stage.orders(long)))
+    stage.hands[1].usual = take_only
+    kill(stage)
+    stage.play(3)
+    assert crossings(stage) == [], "what it still buys is not known"
+    stage.hands[1].silent.discard("cancel")
+    stage.hands[1].usual = fill_at_once
+    for orderid in list(stage.broker().orders)[before + 1 :]:
+        if stage.broker().orders[orderid].status == "open":
+            stage.broker().fill(orderid, LOT)
+    all_closed(stage, short, long)
+    assert crossings(stage) == []
     assert stage.broker().net == {}
 
 

@@ -232,7 +232,14 @@ def test_what_is_asked_for_is_on_disk_before_it_leaves(tmp_path: Path) -> None:
 
 def test_surplus_exit_is_cancelled_and_not_repriced(tmp_path: Path) -> None:
     stage, run = resting(tmp_path)
+    stage.hands[1].silent.add("cancel")  # the cancellation takes its time
     stage.broker().take(instrument(CALL), Action.BUY, LOT)  # somebody closes by hand
+    stage.until(lambda: stage.hands[1].cancelled, 10)
+    asked = prices(stage)
+    stage.play(10)
+    assert prices(stage) == asked
+    assert len(stage.hands[1].cancelled) >= 4, "asked again every 2 s"
+    stage.hands[1].silent.clear()
     stage.until(lambda: stage.run(run).state == "closed", 30)
     assert stage.broker().net == {}
     assert [order.state for order in exits(stage, run)] == ["cancelled"]
