@@ -10,7 +10,7 @@ from pages.components import formats
 from pages.components.gate import fragment_desk
 from pages.components.live import read_now
 from pages.components.notes import note
-from pages.components.quarantine import what_to_do
+from pages.components.quarantine import held_back, what_to_do
 from pages.components.shell import require_desk
 from pages.components.tables import accounts_table
 
@@ -26,12 +26,11 @@ def live() -> None:
         st.warning(now.live.problem, icon=":material/history:")
     accounts_table(now.live.accounts, now.at, halted=now.live.halted)
     for account in now.live.accounts:
-        if account.quarantine:
-            why = account.quarantine[:1].upper() + account.quarantine[1:]
+        if why := held_back(account):
             st.error(
-                f"{formats.plain(why)}. Nothing is sent there, neither entries nor exits. "
-                f"{what_to_do(account.quarantine)}",
-                title=f"{formats.plain(account.name)} is in quarantine",
+                f"{formats.plain(why[:1].upper() + why[1:])}. Nothing is sent there, neither entries nor exits. "
+                f"{what_to_do(why)}",
+                title=f"Nothing is sent for {formats.plain(account.name)}",
                 icon=":material/block:",
             )
 

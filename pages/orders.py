@@ -63,7 +63,8 @@ def live() -> None:
 def doubtful(order: UnknownOrderView, now: Now, *, enabled: bool) -> None:
     """Show an order in doubt with its evidence and the way to say what became of it."""
     with st.container(border=True, gap="small", height="stretch", key=f"doubt-{order.order_id}"):
-        st.badge(word(ORDER_STATES, order.state), icon=":material/help:", color="red")
+        state = "not in the books" if order.state == "working" else word(ORDER_STATES, order.state)
+        st.badge(state, icon=":material/help:", color="red")
         st.markdown(f"**{order_words(order)}**")
         st.markdown("  \n".join(evidence(order, now.at, behind=lag(now.live.as_of, now.at))))
         if st.button(

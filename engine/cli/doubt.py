@@ -109,13 +109,21 @@ def _doubt_lines(one: UnknownOrderView, now: datetime, behind: float) -> list[st
         f"IN DOUBT order {one.order_id}: {one.action} {grouped(one.quantity)} {one.symbol} on {one.account}, "
         f"{one.purpose} of run {one.run_id}, {one.state}, {sent}: {one.words or 'no answer'}"
     )
-    known = [f"may be it: {', '.join(one.candidates) or 'no order at the broker'}"]
-    if one.moved is not None:
-        known.append(f"the net moved by {_signed(one.moved)} that nothing explains")
+    read = one.books_age_seconds
+    tell = read is not None and (one.age_seconds is None or read < one.age_seconds)
+    known = []
+    if one.candidates or tell:
+        known.append(f"may be it: {', '.join(one.candidates) or 'no order at the broker'}")
+    if tell and one.moved is not None:
+        known.append(
+            f"the net moved by {_signed(one.moved)} that nothing explains" if one.moved else "the net did not move"
+        )
     if one.quiet_until is not None:
         known.append(f"quiet until {one.quiet_until.astimezone(IST):%H:%M:%S} IST")
-    age = one.books_age_seconds
-    known.append("no valid books" if age is None else f"books read {age + behind:.0f} s ago")
+    if read is None:
+        known.append("no valid books")
+    else:
+        known.append(f"books read {read + behind:.0f} s ago{'' if tell else ', before it was sent'}")
     lines = [head, f"  {'; '.join(known)}"]
     if one.waits_for:
         lines.append(f"  waits for {one.waits_for}")

@@ -12,6 +12,7 @@ from engine.domain.rules import limit_paise, next_due
 from engine.domain.runs import RUN_ENDED, PlanState, Run, RunState
 from engine.services.day_profit import account_profit, day_profits
 from engine.services.ledger import Pass
+from engine.services.messages import NEEDS_SESSION
 from engine.services.monitor import run_limits, run_profit
 from engine.services.showing_exits import exit_views
 from engine.services.showing_orders import doubtful_by_owner, truth_view, unknown_view, working_views
@@ -203,10 +204,10 @@ def profit_of(held: Holding, price: float) -> int:
 def _account(account: Account, profit: int | None, doubtful: int) -> AccountView:
     facts = account.facts
     health = "ok" if account.armed and account.connected else "waiting"
-    if not account.connected:
-        health = "unreachable"
-    elif account.quarantine:
+    if account.quarantine or NEEDS_SESSION in account.waits_for:
         health = "refused"
+    elif not account.connected:
+        health = "unreachable"
     elif account.books_problem:
         health = "waiting"
     return AccountView(

@@ -9,6 +9,7 @@ from engine.domain.runs import AccountState, ExitPlan, PlanState, Run
 from engine.services.amounts import count, grouped
 from engine.services.exit_alarms import failed
 from engine.services.ledger import Pass
+from engine.services.messages import NEEDS_SESSION
 from engine.services.views import ExitView
 from engine.services.world import Account, World
 
@@ -65,6 +66,8 @@ def _waits_for(
     if account.quarantine:
         return f"a person: nothing is sent there, {account.quarantine}"
     if not account.connected:
+        if NEEDS_SESSION in account.waits_for:
+            return f"its server, which {account.waits_for}"
         return account.waits_for or "its server to answer"
     if working := sum(order.pending_quantity for order in exits if order.state is OrderState.WORKING):
         return f"{count(working, 'unit')} to fill at the broker"

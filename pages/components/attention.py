@@ -10,7 +10,8 @@ import streamlit as st
 from engine.services.views import AccountView, RunView
 from pages.components import formats, places
 from pages.components.live import Now
-from pages.components.quarantine import what_to_do
+from pages.components.quarantine import held_back, what_to_do
+from pages.components.words import waits
 
 FAILED_OFTEN = 3
 """An exit whose orders failed so often is a matter for a person, although the engine goes on trying."""
@@ -71,12 +72,12 @@ def _of_run(run: RunView, *, alive: bool) -> list[Matter]:
 
 
 def _of_account(account: AccountView) -> Matter | None:
-    if account.quarantine:
-        text = f"{account.quarantine}. Nothing is sent there. {what_to_do(account.quarantine)}"
+    if why := held_back(account):
+        text = f"{why}. Nothing is sent there. {what_to_do(why)}"
         return Matter(account.name, text, urgent=True, place=places.ACCOUNTS)
     if account.armed:
         return None
-    reason = f"waits for {account.waits_for}" if account.waits_for else "is not armed"
+    reason = waits(account.waits_for) if account.waits_for else "is not armed"
     health = f" · {account.health}" if account.health not in {"ok", "unknown", "waiting"} else ""
     text = f"{reason}{health}: nothing starts there until then."
     return Matter(account.name, text, urgent=False, place=places.ACCOUNTS)

@@ -19,8 +19,12 @@ def order_words(order: UnknownOrderView) -> str:
 
 def evidence(order: UnknownOrderView, now: datetime, *, behind: float) -> list[str]:
     """Return what is known of an order in doubt, line by line as Markdown; the view is ``behind`` seconds old."""
-    lines = [f"**Sent** {formats.since(order.sent_at, now)} · {formats.plain(order.words or 'no answer')}"]
-    if order.state == "queued":
+    named = order.orderid is not None
+    words = order.words or ("answered" if named else "no answer")
+    lines = [f"**Sent** {formats.since(order.sent_at, now)} · {formats.plain(words)}"]
+    if named:
+        lines.append(f"**Named** {formats.plain(order.orderid or '')} by its server, but no order book lists it")
+    elif order.state == "queued":
         lines.append("**Queued** at its server, which holds it for a person to approve or to reject")
     elif order.quiet_until is None:
         lines.append("**Quiet** its connection is still open: that the books lack it proves nothing yet")
@@ -30,15 +34,13 @@ def evidence(order: UnknownOrderView, now: datetime, *, behind: float) -> list[s
         lines.append(f"**Quiet** until {when} (in {left}): that the books lack it proves nothing before")
     else:
         lines.append(f"**Quiet** time is over since {formats.clock(order.quiet_until, now=now)}")
-    known = order.books_age_seconds is not None
-    if order.orderid is not None:
-        lines.append(f"**Named** {formats.plain(order.orderid)} by the server, but no order book lists it")
+    read = order.books_age_seconds
+    tell = read is not None and (order.age_seconds is None or read < order.age_seconds)
     if order.candidates:
-        ids = formats.plain(", ".join(order.candidates))
-        lines.append(f"**May be it** at the broker: {ids}")
-    elif known and order.orderid is None:
+        lines.append(f"**May be it** at the broker: {formats.plain(', '.join(order.candidates))}")
+    elif tell and not named:
         lines.append("**May be it** no order at the broker")
-    if order.moved is not None:
+    if tell and order.moved is not None:
         moved = (
             f"the net moved by {formats.quantity(order.moved)} that nothing else explains"
             if order.moved
@@ -47,8 +49,11 @@ def evidence(order: UnknownOrderView, now: datetime, *, behind: float) -> list[s
         lines.append(f"**Position** {moved}")
     if order.absent_since is not None:
         lines.append(f"**Missing** from valid books since {formats.clock(order.absent_since, now=now)}")
-    age = formats.age(order.books_age_seconds + behind) if order.books_age_seconds is not None else ""
-    lines.append(f"**Books** read {age}" if known else "**Books** none that count have been read")
+    if read is None:
+        lines.append("**Books** none that count have been read")
+    else:
+        before = "" if tell else ", before it was sent: they say nothing of it"
+        lines.append(f"**Books** read {formats.age(read + behind)}{before}")
     if order.waits_for:
         lines.append(f"**Waits for** {formats.plain(order.waits_for)}")
     return lines

@@ -12,6 +12,8 @@ from pages.components.words import EVENTS, word
 
 PROFITS = frozenset({"profit", "peak", "stop", "realised"})
 AMOUNTS = frozenset({"premium_value", "open_value"})
+GROUPS = frozenset({"evidence", "declared"})
+"""Figures that are a table of their own: what was known of an order when somebody said what became of it."""
 WORDS = {
     "profit": "P",
     "peak": "Peak of P",
@@ -34,13 +36,20 @@ def show_knowledge(knew: dict[str, Any]) -> None:
     tables = {key: value for key, value in knew.items() if key not in shown and _is_rows(value)}
     for key, value in tables.items():
         _show(_name(key), [{_name(name): _words(name, one) for name, one in row.items()} for row in value])
-    rest = {key: value for key, value in knew.items() if key not in shown | set(tables)}
+    groups = {key: value for key, value in knew.items() if key not in shown and key in GROUPS and _is_group(value)}
+    for key, value in groups.items():
+        _show(_name(key), [{"What": _name(name), "Value": _words(name, one)} for name, one in value.items()])
+    rest = {key: value for key, value in knew.items() if key not in shown | set(tables) | set(groups)}
     if rest:
         _show("Figures then", [{"What": _name(key), "Value": _words(key, value)} for key, value in rest.items()])
 
 
 def _is_rows(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
+
+
+def _is_group(value: Any) -> bool:
+    return isinstance(value, dict) and bool(value)
 
 
 def _show(title: str, rows: list[dict[str, str]]) -> None:

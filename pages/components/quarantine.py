@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from engine.services.views import AccountView
+
 _ADVICE = (
     (
         ("semi-auto", "semi_auto", "approval"),
@@ -21,6 +23,13 @@ _ADVICE = (
     ),
 )
 GENERAL = "Look at its OpenAlgo server; the engine goes on by itself when the cause is gone."
+
+
+def held_back(account: AccountView) -> str:
+    """Return why nothing at all can be sent for an account, empty when it can: quarantined, or without a session."""
+    if account.quarantine:
+        return account.quarantine
+    return account.waits_for if "session" in account.waits_for.lower() else ""
 
 
 def what_to_do(quarantine: str) -> str:

@@ -29,6 +29,7 @@ from pages.components.words import (
     RUN_STATES,
     event_word,
     venue_word,
+    waits,
     word,
 )
 
@@ -281,7 +282,7 @@ def _account_state(account: AccountView, *, halted: bool) -> str:
     if account.armed:
         state = "halted" if halted else "armed"
         return f"{state} · {account.unknown_orders} unknown" if account.unknown_orders else state
-    return f"waits for {account.waits_for}" if account.waits_for else "not armed"
+    return waits(account.waits_for) if account.waits_for else "not armed"
 
 
 def _price_state(position: PositionView, behind: float) -> str:

@@ -86,6 +86,8 @@ EVENTS = {
     "adopted": "Adopted by hand",
     "exit_blocked": "Exit held up",
     "late_fill": "Late fill",
+    "settlement": "Settlement",
+    "unverified": "Goes on unverified",
     "entry_failed": "Entry failed",
     "engine_fault": "Fault inside the engine",
     "failover": "Feed failover",
@@ -131,6 +133,15 @@ POLICIES = {"unwind": "Unwind the account", "hold": "Hold and alert"}
 PRICE_TYPES = {"MARKET": "Market", "LIMIT": "Limit"}
 
 LIMIT_TIMEOUTS = {"cancel": "Give up the rest: the leg has failed", "market": "Send the rest at market"}
+
+
+def waits(what: str) -> str:
+    """Return what an account waits for, or needs, as it is said of the account.
+
+    >>> waits("its server to answer"), waits("needs a new broker session")
+    ('waits for its server to answer', 'needs a new broker session')
+    """
+    return what if what.startswith("needs ") else f"waits for {what}"
 
 
 def is_paper(venue: str) -> bool:

@@ -9,11 +9,12 @@ from streamlit.testing.v1 import AppTest
 
 from engine.domain.orders import OrderState
 from engine.domain.runs import AccountState
-from engine.services.views import TruthRowView
+from engine.services.views import TruthRowView, UnknownOrderView
 from engine.store.tables import Order, Role
 from pages.components import gate
 from pages.components.adopting import AskedAdoption
 from pages.components.declaring import AskedDeclaration
+from pages.components.doubt import evidence
 from pages.components.order_tables import difference
 from pages.components.quarantine import GENERAL, what_to_do
 from pages.components.taking_over import AskedTakeOver
@@ -74,6 +75,22 @@ def test_an_order_in_doubt_is_shown_with_its_evidence_and_ages(trouble: Trouble)
     assert "**Waits for** the quiet time to end, and two valid reads of all books after it" in shown
     assert "**Queued** at its server, which holds it for a person to approve or to reject" in shown
     assert "**Books** none that count have been read" in shown
+
+
+def test_books_from_before_the_sending_are_no_evidence_and_say_so() -> None:
+    order = UnknownOrderView(
+        order_id=1, run_id=1, account_id=1, account="Asha", purpose="exit", state="unknown", action="BUY", quantity=65,
+        filled_quantity=0, symbol="X", exchange="NFO", product="NRML", orderid=None, words="", age_seconds=1.0,
+        sent_at=NOW - timedelta(seconds=1), quiet_until=NOW - timedelta(seconds=5), absent_since=None, moved=0,
+        books_age_seconds=13.0,
+    )  # fmt: skip
+    lines = evidence(order, NOW, behind=0.0)
+    assert "**Books** read 13 s ago, before it was sent: they say nothing of it" in lines
+    assert not [line for line in lines if "has not moved" in line or "no order at the broker" in line]
+    later = evidence(order.model_copy(update={"age_seconds": 20.0}), NOW, behind=0.0)
+    assert {"**Position** the net has not moved", "**May be it** no order at the broker"} <= set(later)
+    named = order.model_copy(update={"orderid": "2611", "state": "working", "age_seconds": 20.0})
+    assert "**Named** 2611 by its server, but no order book lists it" in evidence(named, NOW, behind=0.0)
 
 
 def test_without_doubt_the_page_says_so(scene: Scene) -> None:
@@ -259,12 +276,27 @@ def test_a_quarantine_is_told_with_what_to_do(trouble: Trouble) -> None:
     assert "set its order mode to auto" in error.value
 
 
+def test_an_account_without_a_broker_session_is_said_to_need_one(scene: Scene) -> None:
+    accounts = scene.factory.family(scene.desk)
+    scene.factory.heartbeat()
+    view = sample_live(accounts, as_of=NOW)
+    why = "needs a new broker session (Invalid session)"
+    dead = view.accounts[0].model_copy(update={"armed": False, "waits_for": why, "health": "refused"})
+    scene.show(view.model_copy(update={"accounts": [dead, *view.accounts[1:]]}))
+    at = scene.open("accounts")
+    assert "waits for needs" not in tables(at)
+    assert "needs a new broker session" in tables(at)
+    assert any("Log the server in to the broker again" in error.value for error in at.error)
+    assert "Log the server in to the broker again" in texts(scene.open())
+
+
 @pytest.mark.parametrize(
     ("why", "advice"),
     [
         ("an order waits for approval: the account is in semi-auto mode", "order mode to auto"),
         ("the server speaks for angel, the account was armed with zerodha", "broker it had before"),
         ("its server is in live mode, it was armed in analyze mode", "mode it was armed in"),
+        ("needs a new broker session (Invalid session)", "Log the server in"),
         ("something else", GENERAL),
     ],
 )
