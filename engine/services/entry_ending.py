@@ -11,6 +11,7 @@ from engine.domain.orders import Order, Purpose
 from engine.domain.pnl import EntryFill, entry_premium_value
 from engine.domain.runs import ENTRY_ENDED, AccountState, Run, RunState
 from engine.services.ledger import Pass
+from engine.services.refusing import refuse
 
 _WITHOUT_POSITION = frozenset({AccountState.SKIPPED, AccountState.FLAT, AccountState.TAKEN_OVER})
 
@@ -32,8 +33,7 @@ def end_entry(changes: Pass, run: Run) -> None:
         # an order that may still fill, or an exit that is not done, keeps the run: nothing of it is left alone
         if all(order.terminal for order in orders) and all(row.state in _WITHOUT_POSITION for row in rows):
             reasons = "; ".join(sorted({row.reason for row in rows if row.reason}))
-            state, why = RunState.REFUSED, reasons or "no account entered"
-            changes.put_run(replace(run, state=state, reason=why, closed_at=changes.now, profit_paise=0))
+            refuse(changes, run, reasons or "no account entered")
         return
     entered = {row.account_id for row in rows if row.state is AccountState.ENTERED}
     held = [order for order in filled if order.account_id in entered] or filled  # what is being unwound sets no limit

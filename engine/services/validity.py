@@ -41,12 +41,16 @@ def begin_day(changes: Pass, account: Account, day: date, *, in_session: bool) -
 def defect_of(changes: Pass, account: Account, books: AccountBooks, day: date, *, in_session: bool) -> str | None:
     """Return why a read is no evidence, None if it is; notes which acknowledged orders it does not list.
 
-    An order that a person declared is no longer asked for: a broker that never lists it must not spoil the day.
+    An id that a push told counts too, unless the trade book shows it: books that know nothing of it yet show less than
+    there is. An order that a person declared is no longer asked for: a broker that never lists it must not spoil the
+    day.
     """
+    traded = {trade.orderid for trade in books.trades}
     named = [
         order
         for order in _given(changes, account, day)
-        if order.answered_at is not None and order.answered_at <= books.begun_at
+        if (order.answered_at or order.updated_at) <= books.begun_at
+        and (order.answered_at is not None or order.orderid not in traded)
     ]
     listed = {row.orderid for row in books.orders}
     carried = _kept(changes.memory(account.id), day) if account.opening is None else None
