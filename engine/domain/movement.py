@@ -90,7 +90,7 @@ def fate_by_position(order: Order, books: AccountBooks, *, claimed: Collection[s
     if any(trade.orderid in listed for trade in new):
         return Fate.OPEN  # somebody's own trade, or ours in another shape: nobody can tell
     if order.unexplained_before is None:
-        return Fate.OPEN if new else Fate.ABSENT
+        return Fate.OPEN  # nobody knows where the net stood
     moved = unexplained(books, instrument) - order.unexplained_before
     if moved == 0 and not new:
         return Fate.ABSENT

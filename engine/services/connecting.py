@@ -165,6 +165,6 @@ def _accept(changes: Pass, account: Account, broker: str, mode: str) -> None:
     account.disagreement, account.opening_confirmed = None, False
     account.drift_since.clear()
     account.semi_auto = None
-    account.standing.server_changed = ""
+    account.standing.server_changed, account.standing.probed_at = "", None
     changes.put_memory(AccountMemory(account_id=account.id, broker=broker, mode=mode, armed_at=changes.now))
     quarantine.judge(changes, account)

@@ -19,6 +19,7 @@ from engine.domain.evidence import (
     candidates,
     defect,
     fewer,
+    lookalikes,
     same_class,
 )
 from engine.domain.instruments import Action, Exchange, PriceType, Product
@@ -262,3 +263,29 @@ def test_no_candidate_is_claimed_known_before_or_of_another_class(
         assert found.orderid not in claimed | before
         assert same_class(one, found)
         assert found.tag != "am-3-8"
+
+
+@pytest.mark.parametrize("behind", [5, 60, 3600])
+def test_clock_that_is_known_to_be_behind_widens_the_search_and_one_ahead_does_not_narrow_it(behind: int) -> None:
+    early = row(at=NOW - timedelta(seconds=behind + 4))
+    assert candidates(UNKNOWN, [early], claimed=()) == []
+    assert candidates(UNKNOWN, [early], claimed=(), offset=timedelta(seconds=-behind)) == [early]
+    prompt = row(at=NOW - timedelta(seconds=4))
+    assert candidates(UNKNOWN, [prompt], claimed=(), offset=timedelta(seconds=behind)) == [prompt]
+
+
+def test_row_that_the_rules_exclude_may_be_the_order_all_the_same() -> None:
+    stop = row(price_type=PriceType.SL)
+    early = row(at=NOW - timedelta(seconds=60))
+    assert candidates(UNKNOWN, [stop, early], claimed=()) == []
+    assert lookalikes(UNKNOWN, [stop, early], claimed=()) == [stop, early]
+    assert lookalikes(UNKNOWN, [stop, early], claimed=(), offset=timedelta(0)) == [stop], "its clock is known"
+
+
+@pytest.mark.parametrize(
+    "other", [{"tag": "am-9-9"}, {"quantity": 65}, {"action": Action.BUY}, {"instrument": PUT}], ids=str
+)
+def test_row_of_another_order_of_ours_or_of_another_class_looks_like_nothing(other: dict[str, Any]) -> None:
+    assert lookalikes(UNKNOWN, [row(**other)], claimed=()) == []
+    assert lookalikes(UNKNOWN, [row("B1")], claimed=("B1",)) == []
+    assert lookalikes(replace(UNKNOWN, visible_before=("B1",)), [row("B1")], claimed=()) == []

@@ -108,6 +108,16 @@ def test_trades_refine_the_price_and_nothing_else() -> None:
     assert observed(refined, seen(130, 1_200_000, "complete", "push"), NOW) is refined
 
 
+def test_price_that_was_traded_corrects_an_estimated_one_and_counts_nothing_twice() -> None:
+    guessed = observed(order(), replace(seen(130, 1_000, source="position"), estimated=True), NOW)
+    assert (guessed.state, guessed.filled_quantity, guessed.estimated) == (S.FILLED, 130, True)
+    assert observed(guessed, replace(seen(130, 2_000, source="position"), estimated=True), NOW) is guessed
+    for source in ("book", "push", "trade"):
+        corrected = observed(guessed, seen(130, 1_300, source=source), NOW)
+        assert (corrected.filled_quantity, corrected.filled_value_paise, corrected.estimated) == (130, 1_300, False)
+    assert observed(guessed, seen(65, 900, source="trade"), NOW) is guessed
+
+
 def test_complete_without_a_price_fills_nothing() -> None:
     assert observed(order(), seen(130, None, "complete"), NOW).filled_quantity == 0
     assert observed(order(), seen(None, None, "complete"), NOW).state is S.WORKING
