@@ -50,6 +50,9 @@ _log = logging.getLogger(__name__)
 PROBED_ID = "am-probe"
 """An order id that no broker gives (some count from 1): cancelling it changes nothing."""
 
+CHANGE_SECONDS = 2.0
+"""How long a modification may wait for its first byte."""
+
 MOST_WORKERS = 32
 """Threads of an account at most: 4 that work, and those set aside that still listen."""
 
@@ -156,13 +159,19 @@ class AccountHands:
     def modify(self, order: Order, price: float) -> None:
         """Ask to change a working order to a limit at ``price`` (₹); there always is an answer.
 
-        The server wants every field again; the quantity stays that of the whole order.
+        The server wants every field again; the quantity stays that of the whole order. What waited longer than 2 s
+        for a worker or a connection is not sent: by then there is a newer price.
         """
+        asked = boot_seconds()
+
+        def before_write() -> None:
+            if boot_seconds() - asked > CHANGE_SECONDS:
+                raise LicenceExpired("the modification grew old before the first byte")
 
         def ask() -> ChangeOutcome:
             limit = replace(order, price_type=PriceType.LIMIT, price=price, trigger_price=0.0)
             request = ModifyRequest(order.orderid or "", _request(limit))
-            return self._client.modify_order(request)
+            return self._client.modify_order(request, before_write=before_write)
 
         self._change(ask, lambda outcome: ModifyAnswered(order.id, price, outcome))
 

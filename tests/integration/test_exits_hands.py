@@ -116,6 +116,16 @@ def test_change_that_makes_no_sense_never_leaves_and_is_answered(
     assert server.asked == []
 
 
+def test_modification_that_grew_old_before_its_first_byte_is_not_sent(
+    hands: AccountHands, server: Server, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = iter([100.0, 102.1])
+    monkeypatch.setattr("engine.runtime.hands.boot_seconds", lambda: next(times))
+    hands.modify(order(), 100.0)
+    assert isinstance(answer(inbox), NotSent)
+    assert server.asked == []
+
+
 def test_closed_hands_answer_that_nothing_was_sent(hands: AccountHands, server: Server, inbox: Inbox) -> None:
     hands.close()
     hands.modify(order(), 100.0)
