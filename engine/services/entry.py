@@ -179,6 +179,7 @@ def _after_failing(changes: Pass, world: World, run: Run, terms: StrategyTerms, 
     policy = terms.entry.sold_leg_failure if selling else terms.entry.hedge_failure
     if policy == "unwind":
         knew = _knew(orders)
+        changes.put_account(replace(row, state=AccountState.UNWINDING))  # also where an exit covers it already
         open_plan(changes, run, kind="entry_failed", message=row.reason, knew=knew, account_ids=(row.account_id,))
     else:
         _hold(changes, run, row, row.reason)
