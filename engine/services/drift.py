@@ -1,8 +1,8 @@
 """Drift between what runs own and what the broker nets: who is charged for what was closed outside (RULES 6).
 
 A charge goes at the price of the outside trades that explain it, each of which explains only once: what an account's
-books show in balance is spent. Without such trades it takes two valid reads 5 s apart in session; then the quantity
-either turned up under another product (a conversion: it moves along) or is charged at the LTP, marked estimated.
+books show in balance is spent. A quantity that turned up under another product without a trade was converted, and the
+run's moves along. What nothing explains is charged after two valid reads 5 s apart in session, at the LTP, estimated.
 """
 
 from __future__ import annotations
@@ -63,15 +63,15 @@ def _judge(read: OutsideRead, instrument: Instrument) -> tuple[int, datetime] | 
         return None
     if not world.in_session(account.facts.venue, instrument.exchange, books.begun_at):
         return None
+    if (product := _converted(read, instrument, total)) is not None:
+        for run_id, quantity in rest.items():
+            _move(read, run_id, instrument, product, quantity)
+        return None
     since = account.drift_since.get(instrument)
     if since is None or since[0] != total:
         return total, books.begun_at
     if books.begun_at - since[1] < DRIFT_READS_APART:
         return since
-    if (product := _converted(read, instrument, total)) is not None:
-        for run_id, quantity in rest.items():
-            _move(read, run_id, instrument, product, quantity)
-        return None
     view = world.prices.view(account.facts.venue, (instrument.symbol, instrument.exchange))
     if view is None or view.ltp is None:
         return since  # it waits for a price
@@ -124,7 +124,7 @@ def _converted(read: OutsideRead, instrument: Instrument, total: int) -> Product
             continue
         charges = read.drift(other)
         if not charges.by_run:
-            gained[product] = charges.outside - read.account.outside.get(other, 0)
+            gained[product] = charges.outside - read.before.get(other, 0)
     return converted_to(total, gained)
 
 

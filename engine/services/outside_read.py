@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from engine.domain.evidence import AccountBooks, Instrument, SeenTrade
-from engine.domain.instruments import Action, Key
+from engine.domain.instruments import Action, Exchange, Key, Product
 from engine.domain.money import value_paise
 from engine.domain.netting import Charges, Traded, unspent
 from engine.domain.settlement import contract_end
@@ -24,7 +24,10 @@ _BY_TRADES = frozenset({"charge", "settlement", "adopted"})
 
 @dataclass(frozen=True, slots=True)
 class OutsideRead:
-    """One valid read of an account, and what outside trades in it have not explained yet."""
+    """One valid read of an account, what outside trades in it have not explained yet, and what stood outside before.
+
+    ``seen``: units and value of outside trades; ``spent`` what they have explained; ``fresh`` the rest of them.
+    """
 
     changes: Pass
     world: World
@@ -34,6 +37,7 @@ class OutsideRead:
     spent: Trades
     fresh: Trades
     unpriced: frozenset[Instrument]
+    before: Mapping[Instrument, int]
 
     def key(self, instrument: Instrument) -> Key:
         """Return an instrument's key on this account."""
@@ -85,7 +89,16 @@ def outside_read(changes: Pass, world: World, account: Account, books: AccountBo
     spent = account.spent if account.outside_day == day else _charged_on(changes, account, day)
     fresh = {which: unspent(traded, spent.get(which, Traded())) for which, traded in seen.items()}
     unpriced = frozenset(trade.instrument for trade in trades if trade.price <= 0)
-    return OutsideRead(changes, world, account, books, seen, spent, fresh, unpriced)
+    return OutsideRead(changes, world, account, books, seen, spent, fresh, unpriced, _before(changes, account))
+
+
+def _before(changes: Pass, account: Account) -> Mapping[Instrument, int]:
+    """Return what stood outside when the account's books were last in balance; after a restart from its memory."""
+    memory = changes.ledger.memories.get(account.id)
+    if account.outside_day is not None or memory is None:
+        return account.outside
+    carried = {Instrument(one[0], Exchange(one[1]), Product(one[2])): one[3] for one in memory.carried}
+    return {one: changes.drift(Key(account.id, *one), net).outside for one, net in carried.items()}
 
 
 def _summed(trades: Iterable[SeenTrade]) -> dict[tuple[Instrument, Action], Traded]:
@@ -131,8 +144,8 @@ def remember(read: OutsideRead, pending: Mapping[Instrument, tuple[int, datetime
         if balanced(which[0]) or (which[0] in pending and which[0] not in read.unpriced)
     }
     day = trading_day(books.begun_at)
-    known = {*books.net, *books.held, *account.outside}
-    outside = account.outside | {one: read.drift(one).outside for one in known if balanced(one)}
+    known = {*books.net, *books.held, *read.before}
+    outside = {**read.before} | {one: read.drift(one).outside for one in known if balanced(one)}
 
     def note() -> None:
         account.spent, account.outside, account.outside_day = spent, outside, day

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from sqlmodel import select
 
+from engine.domain.instruments import Action
 from engine.store import tables
-from tests.integration.test_drift import charges, closed, over_night
+from tests.integration.test_drift import by_hand, charges, closed, over_night
 from tests.stage import CALL, LOT, PUT, Stage, instrument
 
 
@@ -114,3 +116,45 @@ def test_outside_position_in_another_product_is_not_taken_for_a_conversion(tmp_p
     stage.until(lambda: charges(stage, run), 90, by=0.5)
     assert charges(stage, run, "conversion") == []
     assert charges(stage, run)[0][0] == LOT
+
+
+def test_quantity_that_somebody_trades_under_another_product_is_not_taken_for_a_conversion(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    run = stage.enter()
+    stage.play(2)
+    stage.broker().carried[instrument(CALL)] = LOT
+    by_hand(stage, Action.SELL, LOT, 150.0, product="MIS")
+    stage.until(lambda: charges(stage, run), 90, by=0.5)
+    assert charges(stage, run, "conversion") == []
+    assert stage.broker().net == {CALL: -LOT, PUT: -LOT}
+
+
+def test_conversion_while_the_engine_was_down_is_told_from_what_stood_outside_before(tmp_path: Path) -> None:
+    """Somebody holds the same under MIS as well: only what came to it was converted."""
+    stage = Stage(tmp_path)
+    stage.broker().carried[instrument(CALL, "MIS")] = -LOT
+    run = stage.enter()
+    stage.play(5)
+    convert(stage, -LOT)
+    stage.restart()
+    stage.until(lambda: products(stage, run) == {"MIS": -LOT}, 120, by=0.5)
+    assert charges(stage, run) == []
+    stage.close(run)
+    closed(stage, run)
+    assert {one: quantity for one, quantity in stage.broker().positions().items() if quantity} == {
+        instrument(CALL, "MIS"): -LOT
+    }
+
+
+@pytest.mark.parametrize("seconds", [1, 30, 59, 61, 62, 63, 64])
+def test_restart_in_the_middle_of_a_conversion_does_not_lose_it(tmp_path: Path, seconds: int) -> None:
+    stage = Stage(tmp_path)
+    run = stage.enter()
+    stage.play(2)
+    convert(stage, -LOT)
+    stage.play(seconds, by=0.25)
+    stage.restart()
+    stage.until(lambda: products(stage, run) == {"MIS": -LOT}, 120, by=0.5)
+    stage.play(10, by=0.5)
+    assert charges(stage, run) == []
+    assert products(stage, run) == {"MIS": -LOT}

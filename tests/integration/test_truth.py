@@ -145,7 +145,7 @@ def test_hundreds_of_runs_on_several_accounts_are_added_up(tmp_path: Path) -> No
     stage = Stage(tmp_path, accounts=4)
     run = stage.enter()
     crowd(stage, run, 300)
-    stage.play(1)
+    stage.play(4)
     changes = Pass(stage.ledger, stage.clock.now())
     shown = [account_truth(changes, stage.world, account) for account in stage.world.accounts.values()]
     assert [(one.owned, one.net) for view in shown for one in view.rows] == [(-300 * LOT, -300 * LOT)] * 8
