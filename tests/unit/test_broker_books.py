@@ -14,7 +14,7 @@ from engine.broker.models import Book, Mode
 from engine.broker.parsing import account
 from engine.domain.evidence import AccountBooks, Instrument
 from engine.domain.instruments import Exchange, Product
-from engine.runtime.hands import seen_books, seen_push
+from engine.runtime.seen import seen_books, seen_push
 
 NOW = datetime(2026, 11, 23, 5, 0, tzinfo=UTC)
 CALL = {"symbol": "NIFTY01DEC2626000CE", "exchange": "NFO", "product": "NRML"}
