@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-from engine.services.views import LimitsDraft, StrategyDraft
+from engine.services.views import LegDraft, LimitsDraft, StrategyDraft
 from tests.crash.judge import final_problems, holding_problems
 from tests.crash.nursery import Forked
-from tests.crash.scene import HEDGED, Scene
+from tests.crash.scene import HEDGED, WAITING, Scene
 from tests.paper_server import wait_until
 
 FAMILY = (("Asha", 60_000_000.0, "A"), ("Ravi", 60_000_000.0, "A"))
@@ -34,9 +34,10 @@ OF_THE_PREMIUM = {"max_loss_unit": "percent_of_premium", "max_profit_unit": "per
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """A workflow. ``lots`` a leg on each account; ``limits`` end the run by themselves, else it is closed.
+    """A workflow. ``lots`` a leg on each account; ``limits`` end the run by themselves, else it is closed by hand.
 
-    ``trouble``: faults of the exchange for these accounts. ``torn_at``: where a recovery's first engine dies.
+    ``entry``: how the strategy enters. ``trouble``: faults of the exchange for these accounts. ``torn_at``: where a
+    recovery's first engine dies.
     """
 
     name: str
@@ -44,6 +45,8 @@ class Flow:
     accounts: tuple[tuple[str, float, str], ...]
     lots: int
     limits: dict[str, Any] = field(default_factory=dict)
+    legs: tuple[LegDraft, ...] = HEDGED
+    entry: dict[str, Any] = field(default_factory=dict)
     trouble: tuple[dict[str, Any], ...] = ()
     torn_at: tuple[str, str, int] | None = None
 
@@ -70,6 +73,7 @@ FLOWS = {
                 },
             ),
         ),
+        Flow("limit", ("entry",), ALONE, lots=2, legs=WAITING, entry={"limit_seconds": 1.0, "limit_timeout": "market"}),
         Flow("cut", ("recovery",), ALONE, lots=28, torn_at=("entry", "send-left", 4)),
         Flow("torn", ("recovery",), ALONE, lots=28, torn_at=("exit", "send-left", 2)),
     )
@@ -183,8 +187,9 @@ class _Story:
         draft = StrategyDraft(
             name="Hedged straddle",
             account_ids=[account.id for account in self._scene.desk.accounts()],
-            legs=HEDGED,
+            legs=list(self._flow.legs),
             fixed_lots=self._flow.lots,
             limits=LimitsDraft(**self._flow.limits),
+            **self._flow.entry,
         )
         return self._scene.desk.save_strategy(draft).id

@@ -19,15 +19,23 @@ from tests.paper_server import PaperServer
 QUIET_UNANSWERED = 2.0
 """Seconds instead of 180: this exchange is known to drop a request whose client is gone before it was read."""
 QUIET_ANSWERED = 1.0
-HEDGED = [
+HEDGED = (
     LegDraft(
         underlying="NIFTY", action="BUY", instrument_type="CE", expiry_choice="next_week",
         strike_kind="otm", strike_value=6,
     ),
     LegDraft(underlying="NIFTY", action="SELL", instrument_type="CE", expiry_choice="next_week"),
     LegDraft(underlying="NIFTY", action="SELL", instrument_type="PE", expiry_choice="next_week"),
-]  # fmt: skip
+)  # fmt: skip
 """A sold straddle whose call is hedged: the bought leg goes first in, the sold ones first out."""
+WAITING = (
+    *HEDGED[:2],
+    LegDraft(
+        underlying="NIFTY", action="SELL", instrument_type="PE", expiry_choice="next_week",
+        price_type="LIMIT", limit_offset=25.0,
+    ),
+)  # fmt: skip
+"""The same with a sold put that asks for more than anybody gives: it rests until its time is out."""
 
 
 def prepared_database(folder: Path) -> Path:

@@ -131,7 +131,7 @@ def _play(stage: Stand, stop: Stop) -> Seen:
 
 def _strategy(scene: Scene) -> int:
     accounts = [account.id for account in scene.desk.accounts()]
-    draft = StrategyDraft(name="Hedged straddle", account_ids=accounts, legs=HEDGED, fixed_lots=2)
+    draft = StrategyDraft(name="Hedged straddle", account_ids=accounts, legs=list(HEDGED), fixed_lots=2)
     return scene.desk.save_strategy(draft).id
 
 
