@@ -156,3 +156,20 @@ def _move(read: OutsideRead, run_id: int, instrument: Instrument, product: Produ
         f"the exit goes with {product}",
         {"quantity": quantity, "from": str(instrument.product), "to": str(product)},
     )
+
+
+def being_converted(account: Account, instrument: Instrument) -> bool:
+    """Whether books that are not taken yet show an instrument's quantity under another product, without a trade.
+
+    An exit sent under the old product would then close nothing and open a position on the other side.
+    """
+    if account.disagreement is None or account.opening is None:
+        return False
+    found, known = account.disagreement[0], account.opening
+
+    def gained(product: Product) -> int:
+        one = instrument._replace(product=product)
+        return found.get(one, 0) - known.get(one, 0)
+
+    others = {product: gained(product) for product in Product if product is not instrument.product}
+    return converted_to(-gained(instrument.product), others) is not None

@@ -17,6 +17,7 @@ from engine.domain.exits import (
 from engine.domain.instruments import Action, Key
 from engine.domain.orders import IN_DOUBT, Order, Purpose
 from engine.domain.runs import AccountState, ExitPlan, PlanState, Run
+from engine.services.drift import being_converted
 from engine.services.exit_alarms import failures, tell_blocked, tell_failures, tell_unverified
 from engine.services.exit_plans import NOT_OURS, open_plan, reopen_late, settle
 from engine.services.ledger import Pass
@@ -99,6 +100,8 @@ def _may_go(changes: Pass, world: World, run: Run, plan: ExitPlan, account: Acco
     most 1 s for such books. After 3 s without, own fills decide, if the last valid books (at most 60 s old) showed no
     drift under the key; that is told.
     """
+    if being_converted(account, instrument_of(key)):
+        return False  # it goes under its new product, as soon as the books that show it are taken
     changed, now, last = account.last_change.get(key), changes.now, account.books
     books = account.books_since(changed)
     if books is not None and now - books.begun_at <= BOOK_AGE:

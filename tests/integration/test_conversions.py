@@ -82,6 +82,24 @@ def test_conversion_over_night_is_seen_in_the_morning(tmp_path: Path) -> None:
     assert charges(stage, run) == []
 
 
+@pytest.mark.parametrize("after", [0.5, 2.0, 10.0, 50.0])
+def test_exit_ordered_during_a_conversion_goes_under_the_new_product_only(tmp_path: Path, after: float) -> None:
+    """Under the old one it would open a position on the other side."""
+    stage = Stage(tmp_path)
+    run = stage.enter()
+    stage.play(3)
+    convert(stage, -LOT)
+    stage.until(lambda: stage.world.accounts[1].books_problem)
+    stage.play(after)
+    stage.close(run)
+    stage.until(lambda: stage.broker().net.get(PUT, 0) == 0, 10)  # the other leg does not wait for it
+    stage.until(lambda: stage.run(run).state == "closed", 120)
+    assert [(o.product, o.state) for o in stage.orders(run) if o.purpose == "exit" and o.symbol == CALL] == [
+        ("MIS", "filled")
+    ]
+    assert all(not quantity for quantity in stage.broker().positions().values())
+
+
 def test_partial_conversion_moves_the_newest_run(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     old, new = stage.enter(), stage.enter(again=True)
