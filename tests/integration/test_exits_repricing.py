@@ -312,3 +312,16 @@ def test_two_legs_that_rest_are_repriced_each_from_its_own_price(tmp_path: Path)
     assert stage.broker().net == {}
     assert len(stage.broker().orders) == 4
     assert {order.symbol: price for order, price in stage.hands[1].modified} == {CALL: 150.75, PUT: 120.6}
+
+
+def test_server_that_speaks_for_another_broker_is_asked_to_change_nothing(tmp_path: Path) -> None:
+    stage, run = resting(tmp_path)
+    stage.play(2.5)
+    stage.broker().name = "another"
+    stage.world.accounts[1].connected = False  # its line was lost, and comes back to another broker
+    stage.until(lambda: stage.world.accounts[1].quarantine, 30)
+    asked = prices(stage)
+    stage.command("take_over", {"run_id": run, "account_id": 1})
+    stage.play(20)
+    assert prices(stage) == asked
+    assert stage.hands[1].cancelled == [], "the same id may be somebody else's order there"
