@@ -126,4 +126,3 @@ CALM = ("calm one", "calm two")
 """Accounts without any trouble."""
 
 assert {case.kind for case in (*CALLS, *READ)} == set(KINDS), "every kind the exchange knows is a case"
-

@@ -21,7 +21,7 @@ from tests.faults.people import People
 from tests.house import ENDED, House
 
 FUNDS = 1_500_000.0
-PATIENCE = 90.0
+PATIENCE = 60.0
 """Seconds after which a scene is given up: far beyond what any case needs."""
 PARTLY = 0.4
 """Of three lots one fills, two are held until the order is changed or cancelled."""
@@ -51,8 +51,8 @@ def cases_of(step: Step, face: str) -> tuple[Case, ...]:
 
 
 CHANGES = {
-    "drop_before", "drop_after", "delay", "late", "bad_gateway", "garbage", "wrong_content_type", "slow_body", "half_body",
-    "rate_limit_429", "broker_429", "error_500", "broker_error", "broker_error_after", "null_orderid",
+    "drop_before", "drop_after", "delay", "late", "bad_gateway", "garbage", "wrong_content_type", "slow_body",
+    "half_body", "rate_limit_429", "broker_429", "error_500", "broker_error", "broker_error_after", "null_orderid",
 }  # fmt: skip
 """What can befall a call that changes or cancels an order; the other kinds concern orders that are made."""
 
@@ -112,7 +112,9 @@ class Scene:
         if self.step is Step.CANCEL:
             for case in self.cases.values():
                 self._fault("clip", "placeorder", case, action="SELL", fraction=PARTLY)
-        run = house.execute(house.straddle(self.step, account_ids=[ids[name] for name in (*CALM, *self.cases)]), seen=[])
+        run = house.execute(
+            house.straddle(self.step, account_ids=[ids[name] for name in (*CALM, *self.cases)]), seen=[]
+        )
         self.judge.run_id = self.people.run_id = run
         if self.step is Step.CANCEL:
             self._until(run, lambda view: all(self._clipped(name) for name in self.cases), "every entry is half filled")
