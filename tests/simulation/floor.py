@@ -22,7 +22,7 @@ from engine.store import tables
 from tests.simulation.hands import Sent, ShownBroker, TroubledHands
 from tests.simulation.laws import Laws
 from tests.simulation.trouble import Placing, Read
-from tests.stage import BEGIN, CALL, FLY, HEDGE, LOT, PUT, FakeHands, Stage, StageJournal
+from tests.stage import BEGIN, CALL, FLY, HEDGE, PUT, FakeHands, Stage, StageJournal
 
 _CORE_LOGGER = logging.getLogger("engine.runtime.core")
 SYMBOLS = (CALL, PUT, HEDGE)
@@ -32,6 +32,7 @@ REST_SECONDS = 900.0
 """How long an exit may take once nothing fails any more: longer than the longest quiet time and back-off."""
 PERSON_SECONDS = 60.0
 """How long after the quiet time a person looks at an order that is still unknown, and says what became of it."""
+LONGEST_LIE = 45.0
 
 
 class MadeToFail(RuntimeError):  # noqa: N818 - a fault, not a defect
@@ -67,6 +68,7 @@ class Floor(Stage):
         self.story: list[str] = []
         self.sent: dict[int, Sent] = {}
         self.laws = Laws(self)
+        self.writes = 0
         self._declared: set[int] = set()
         self._timeline: list[tuple[float, int, Callable[[], object]]] = []
         self._numbers = itertools.count()
@@ -127,6 +129,7 @@ class Floor(Stage):
     def _break(self, changes: Pass) -> Exception | None:
         if changes.empty:
             return None
+        self.writes += 1
         self.may_be_killed("before")
         if self._kill_at == "after":
             # the pass is on disk, and nothing of it was done: the old engine dies between commit and act
@@ -173,9 +176,20 @@ class Floor(Stage):
         self.troubled[account_id].conduct.placings.extend(placings)
 
     def reads(self, account_id: int, read: Read) -> None:
-        """Say what becomes of an account's reads from now on."""
+        """Say what becomes of an account's reads from now on.
+
+        Positions that say the same against all trades for 60 s are believed (RULES 5), so that lie ends before.
+        """
         self.note(f"account {account_id}: books {read}")
-        self.troubled[account_id].conduct.reads = read
+        conduct = self.troubled[account_id].conduct
+        conduct.reads = read
+        if read is Read.FLAT:
+
+            def truth() -> None:
+                if conduct.reads is Read.FLAT:
+                    conduct.reads = Read.TRUE
+
+            self.later(LONGEST_LIE, truth)
 
     def by_hand(self, account_id: int, symbol: str, quantity: int) -> None:
         """Have somebody trade at the broker's own terminal: above 0 buys."""
@@ -232,12 +246,15 @@ class Floor(Stage):
         self.calm()
         self.note("halt")
         self.command("halt")
-        until = self.clock.seconds + REST_SECONDS
-        began = self.clock.seconds
         self.step(0.1)
+        self.come_to_rest(REST_SECONDS)
+
+    def come_to_rest(self, seconds: float) -> None:
+        """Let time go until every run is closed, at most so long, and judge what is left."""
+        began = self.clock.seconds
         while self.open_runs() or self._timeline or any(sent.coming for sent in self.sent.values()):
-            self.laws.stands(self.clock.seconds < until, "law 8", f"runs {self.open_runs()} are never closed")
             gone = self.clock.seconds - began
+            self.laws.stands(gone < seconds, "law 8", f"runs {self.open_runs()} are never closed")
             if gone > self.quiet[1].total_seconds() + PERSON_SECONDS:
                 self._declare()
             self.step(0.1 if gone < 3 else 0.5 if gone < 30 else 2.0)

@@ -11,22 +11,19 @@ units they are do not hold there, those about sending do.
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from engine.domain.instruments import Action
 from engine.domain.orders import Order
+from tests.simulation.truth import Books, Row, Truth, key_of, outside_of, place_of, signed, time_of
 from tests.stage import LOT
 
 if TYPE_CHECKING:
     from tests.simulation.floor import Floor
-    from tests.simulation.hands import Sent, ShownBroker
+    from tests.simulation.hands import ShownBroker
 
-Row = dict[str, Any]
 IN_DOUBT = {"sending", "unknown", "queued"}
 NEVER_SENT = {"planned", "void", "denied"}
 ENDED = {"cancelled", "rejected", "expired"}
@@ -35,55 +32,22 @@ TWO_READS = 2.0
 """Seconds between the two reads that prove an absence."""
 
 
-class LawBroken(AssertionError):
+class LawBrokenError(AssertionError):
     """Which law, by what, and everything that happened before."""
 
 
-@dataclass(frozen=True)
-class Books:
-    """What stands in the engine's tables now."""
-
-    orders: list[Row]
-    plans: list[Row]
-    accounts: list[Row]
-    runs: dict[int, Row]
-    outside: list[Row]
-    halted: bool
-
-
-class Laws:
-    """Judges a floor. ``mistaken``: (account, symbol) in which a row was claimed for an order it is not."""
+class Laws(Truth):
+    """Judges a floor."""
 
     def __init__(self, floor: Floor) -> None:
-        self.floor = floor
-        self.mistaken: set[tuple[int, str]] = set()
-        self._connection: sqlite3.Connection | None = None
-        self._at_send: LawBroken | None = None
-
-    def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
+        super().__init__(floor)
+        self._at_send: LawBrokenError | None = None
 
     def stands(self, holds: object, law: str, words: str) -> None:
         if not holds:
             story = "\n".join(self.floor.story[-400:])
             at = self.floor.clock.seconds - 1_000.0
-            raise LawBroken(f"{law}: {words}\nat {at:.2f} s, after\n{story}\norders\n{self._table()}")
-
-    def _table(self) -> str:
-        """What the engine believes of every order, beside what is true."""
-        lines = []
-        for row in self._read().orders:
-            sent = self.floor.sent.get(row["id"])
-            truth = "never sent"
-            if sent is not None:
-                truth = f"{sent.orderid or '-'} filled {self._true_fill(sent)} of at most {self._possible(sent)}"
-            lines.append(
-                f"run {row['execution_id']} account {row['account_id']} order {row['id']} {row['purpose']} {row['action']} "
-                f"{row['quantity']} {row['symbol']}: {row['state']} {row['orderid'] or '-'} filled {row['filled_quantity']} "
-                f"({row['words']}); truly {truth}"
-            )
-        return "\n".join(lines)
+            raise LawBrokenError(f"{law}: {words}\nat {at:.2f} s, after\n{story}\norders\n{self.table()}")
 
     # ── before a byte leaves ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -91,22 +55,22 @@ class Laws:
         """Judge one placement at the moment it leaves; the core survives what an act raises, so the step tells."""
         try:
             self._placement(account_id, order)
-        except LawBroken as broken:
+        except LawBrokenError as broken:
             self._at_send = self._at_send or broken
 
     def _placement(self, account_id: int, order: Order) -> None:
-        books = self._read()
-        self._mark_mistaken(books)
+        books = self.read()
+        self.mark_mistaken(books)
         what = f"order {order.id}: {order.purpose} {order.action} {order.quantity} {order.symbol}"
         row = next((one for one in books.orders if one["id"] == order.id), None)
         self.stands(
             row is not None and row["state"] == "sending", "law 1", f"{what} is sent without its intent on disk"
         )
         assert row is not None
-        age = self.floor.clock.now() - _time(row["sent_at"])
+        age = self.floor.clock.now() - time_of(row["sent_at"])
         self.stands(timedelta(0) <= age <= timedelta(seconds=1), "law 1", f"{what}: its intent is of {row['sent_at']}")
         self.stands(order.id not in self.floor.sent, "law 2", f"{what} is sent again")
-        others = [one for one in books.orders if one["id"] != order.id and _key(one) == _key(row)]
+        others = [one for one in books.orders if one["id"] != order.id and key_of(one) == key_of(row)]
         for other in others:
             self.stands(other["state"] != "sending", "law 3", f"{what} beside order {other['id']}, sending in its key")
             if other["execution_id"] == order.execution_id:
@@ -127,7 +91,7 @@ class Laws:
         """Law 2 from the evidence that was really given: an answer, a row, or absence after the quiet time."""
         if (order.account_id, order.symbol) in self.mistaken:
             return
-        for sent in self._sent(order.execution_id, order.account_id, order.symbol):
+        for sent in self.sent_in(order.execution_id, order.account_id, order.symbol):
             absent = sent.absent_from is not None and self.floor.clock.seconds >= sent.absent_from + TWO_READS
             self.stands(
                 sent.known or (absent and not sent.coming and sent.orderid is None),
@@ -138,15 +102,15 @@ class Laws:
     def _entry(self, order: Order, what: str) -> None:
         size = self.floor.lots * LOT
         before = [
-            sent for sent in self._sent(order.execution_id, order.account_id, order.symbol)
+            sent for sent in self.sent_in(order.execution_id, order.account_id, order.symbol)
             if sent.order.purpose == "entry"
         ]  # fmt: skip
-        possible = sum(self._possible(sent) for sent in before)
+        possible = sum(self.possible(sent) for sent in before)
         if (order.account_id, order.symbol) not in self.mistaken:
             self.stands(possible + order.quantity <= size, "law 2", f"{what}: {possible} of {size} are already there")
         if order.action is Action.SELL:
-            for symbol in self._symbols(order.execution_id, order.account_id, "entry", Action.BUY):
-                bought = self._filled(order.execution_id, order.account_id, symbol, "entry")
+            for symbol in self.symbols(order.execution_id, order.account_id, "entry", Action.BUY):
+                bought = self.filled(order.execution_id, order.account_id, symbol, "entry")
                 mistaken = (order.account_id, symbol) in self.mistaken
                 self.stands(mistaken or bought == size, "RULES 4", f"{what} before {symbol} is bought ({bought})")
 
@@ -154,10 +118,10 @@ class Laws:
         run_id, account_id, symbol = order.execution_id, order.account_id, order.symbol
         if (account_id, symbol) in self.mistaken:
             return
-        owned = self._filled(run_id, account_id, symbol, "entry") + _outside(books, run_id, account_id, symbol)
+        owned = self.filled(run_id, account_id, symbol, "entry") + outside_of(books, run_id, account_id, symbol)
         leaving = sum(
-            sent.order.action.sign * self._possible(sent)
-            for sent in self._sent(run_id, account_id, symbol)
+            sent.order.action.sign * self.possible(sent)
+            for sent in self.sent_in(run_id, account_id, symbol)
             if sent.order.purpose == "exit"
         )
         left = owned + leaving
@@ -168,10 +132,10 @@ class Laws:
         )
         if order.action is Action.BUY:
             return
-        for sold in self._symbols(run_id, account_id, "entry", Action.SELL):
-            if (account_id, sold) in self.mistaken or self._by_hand(account_id, sold):
+        for sold in self.symbols(run_id, account_id, "entry", Action.SELL):
+            if (account_id, sold) in self.mistaken or self.traded_by_hand(account_id, sold):
                 continue
-            short = self._owned(books, run_id, account_id, sold)
+            short = self.owned(books, run_id, account_id, sold)
             self.stands(short == 0, "RULES 7", f"{what} while {short} {sold} of the same run are open")
 
     # ── after a step ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -180,8 +144,8 @@ class Laws:
         """Judge what was sent since the last step, and what stands in the tables now."""
         if self._at_send is not None:
             raise self._at_send
-        books = self._read()
-        self._mark_mistaken(books)
+        books = self.read()
+        self.mark_mistaken(books)
         errors = self.floor.failed_passes()
         self.stands(not errors, "a pass failed", repr(errors))
         self._plans(books)
@@ -209,7 +173,7 @@ class Laws:
                 covered.add((run_id, account_id))
 
     def _one_sending(self, books: Books) -> None:
-        sending = [_key(row) for row in books.orders if row["state"] == "sending"]
+        sending = [key_of(row) for row in books.orders if row["state"] == "sending"]
         self.stands(len(sending) == len(set(sending)), "law 3", f"two orders are sending in one key: {sending}")
 
     def _order(self, row: Row) -> None:
@@ -222,7 +186,7 @@ class Laws:
             return
         if key in self.mistaken:
             return
-        broker = self._broker(row["account_id"])
+        broker = self.broker(row["account_id"])
         shown = broker.filled(row["orderid"]) if row["orderid"] else 0
         known = row["filled_quantity"]
         self.stands(known <= shown, "law 6", f"order {row['id']} filled {known}, the broker has {shown}")
@@ -244,7 +208,7 @@ class Laws:
         for (account_id, symbol, action), quantity in charged.items():
             if (account_id, symbol) in self.mistaken:
                 continue
-            broker = self._broker(account_id)
+            broker = self.broker(account_id)
             traded = sum(
                 trade.quantity
                 for trade in broker.trades
@@ -255,11 +219,11 @@ class Laws:
 
     def _nothing_crosses_zero(self, books: Books) -> None:
         size = self.floor.lots * LOT
-        for run_id, account_id, symbol in {(s.order.execution_id, *_place(s)) for s in self.floor.sent.values()}:
+        for run_id, account_id, symbol in {(s.order.execution_id, *place_of(s)) for s in self.floor.sent.values()}:
             if (account_id, symbol) in self.mistaken:
                 continue
-            entered = self._filled(run_id, account_id, symbol, "entry")
-            exited = self._filled(run_id, account_id, symbol, "exit")
+            entered = self.filled(run_id, account_id, symbol, "entry")
+            exited = self.filled(run_id, account_id, symbol, "exit")
             words = f"run {run_id} on account {account_id}: {symbol} {entered:+} entered, {exited:+} exited"
             self.stands(abs(entered) <= size and abs(exited) <= abs(entered) and entered * exited <= 0, "law 4", words)
 
@@ -273,13 +237,13 @@ class Laws:
         for symbol in {sent.order.symbol for sent in mine}:
             if (account_id, symbol) in self.mistaken:
                 continue
-            owned = self._owned(books, run_id, account_id, symbol)
+            owned = self.owned(books, run_id, account_id, symbol)
             self.stands(
                 owned == 0, "law 6", f"run {run_id} is {state} on account {account_id} and owns {owned} {symbol}"
             )
         for sent in mine:
-            if _place(sent) not in self.mistaken:
-                rests = self._possible(sent) != abs(self._true_fill(sent))
+            if place_of(sent) not in self.mistaken:
+                rests = self.possible(sent) != abs(self.true_fill(sent))
                 words = f"run {run_id} is {state} on account {account_id} while order {sent.order.id} may still fill"
                 self.stands(not rests, "law 8", words)
 
@@ -287,7 +251,7 @@ class Laws:
 
     def at_rest(self) -> None:
         """Judge the end: every run closed, every broker flat but for what people did, every P to the paisa."""
-        books = self._read()
+        books = self.read()
         for run_id, run in books.runs.items():
             self.stands(run["state"] in {"closed", "refused"}, "law 8", f"run {run_id} is {run['state']}")
         for plan in books.plans:
@@ -298,7 +262,7 @@ class Laws:
             )
         claimed = {(row["account_id"], row["orderid"]) for row in books.orders if row["orderid"]}
         for account_id in self.floor.hands:
-            broker = self._broker(account_id)
+            broker = self.broker(account_id)
             self._left(books, account_id, broker, claimed)
             for orderid, shown in broker.orders.items():
                 ours = orderid not in broker.by_hand and (account_id, shown.instrument.symbol) not in self.mistaken
@@ -315,7 +279,7 @@ class Laws:
                 if trade.instrument == instrument and (account_id, trade.orderid) not in claimed
             )
             booked = sum(
-                _signed(fill)
+                signed(fill)
                 for fill in books.outside
                 if (fill["account_id"], fill["symbol"]) == (account_id, instrument.symbol)
             )
@@ -329,7 +293,7 @@ class Laws:
         for row in books.orders:
             if row["execution_id"] != run_id or not row["filled_quantity"]:
                 continue
-            trades = [trade for trade in self._broker(row["account_id"]).trades if trade.orderid == row["orderid"]]
+            trades = [trade for trade in self.broker(row["account_id"]).trades if trade.orderid == row["orderid"]]
             value = sum(int(Decimal(str(trade.price)) * trade.quantity * 100) for trade in trades)
             paise -= Action(row["action"]).sign * value
         paise -= sum(
@@ -340,129 +304,3 @@ class Laws:
         self.stands(
             run["profit_paise"] == paise, "P", f"run {run_id} says {run['profit_paise']}, its trades {paise} paise"
         )
-
-    # ── a new life ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def forget_unwritten(self) -> None:
-        """What an engine was told and did not write before it died, no later one knows."""
-        books = self._read()
-        for row in books.orders:
-            sent = self.floor.sent.get(row["id"])
-            if sent is not None and row["state"] in {"sending", "unknown"}:
-                sent.known = False
-                if sent.absent_from is None:
-                    sent.absent_from = sent.at + self.floor.quiet[1].total_seconds()
-
-    def undecided(self) -> list[tuple[int, Row]]:
-        """Orders that the engine calls unknown and whose fate is sealed, with what a person would declare."""
-        found = []
-        for row in self._read().orders:
-            sent = self.floor.sent.get(row["id"])
-            if row["state"] != "unknown" or (sent is not None and sent.coming):
-                continue
-            truth: Row = {"state": "not_received", "quantity": None, "price": None, "orderid": None}
-            if sent is not None and sent.orderid is not None:
-                shown = self._broker(row["account_id"]).orders[sent.orderid]
-                words = {"open": "working", "complete": "filled"}.get(shown.status, shown.status)
-                truth |= {"state": words, "quantity": shown.filled_quantity, "orderid": sent.orderid}
-                truth |= {"price": shown.average_price}
-            found.append((row["id"], truth))
-        return found
-
-    # ── what is true ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _broker(self, account_id: int) -> ShownBroker:
-        return self.floor.shown_broker(account_id)
-
-    def _sent(self, run_id: int, account_id: int, symbol: str) -> list[Sent]:
-        wanted = run_id, account_id, symbol
-        return [sent for sent in self.floor.sent.values() if (sent.order.execution_id, *_place(sent)) == wanted]
-
-    def _true_fill(self, sent: Sent) -> int:
-        return self._broker(sent.order.account_id).filled(sent.orderid) if sent.orderid else 0
-
-    def _possible(self, sent: Sent) -> int:
-        """Units that an order filled or may still fill, as its broker knows."""
-        if sent.coming:
-            return sent.order.quantity
-        if sent.orderid is None:
-            return 0
-        broker = self._broker(sent.order.account_id)
-        return sent.order.quantity if broker.is_open(sent.orderid) else broker.filled(sent.orderid)
-
-    def _filled(self, run_id: int, account_id: int, symbol: str, purpose: str) -> int:
-        """Signed units that a run's orders filled."""
-        return sum(
-            sent.order.action.sign * self._true_fill(sent)
-            for sent in self._sent(run_id, account_id, symbol)
-            if sent.order.purpose == purpose
-        )
-
-    def _owned(self, books: Books, run_id: int, account_id: int, symbol: str) -> int:
-        filled = sum(self._filled(run_id, account_id, symbol, purpose) for purpose in ("entry", "exit"))
-        return filled + _outside(books, run_id, account_id, symbol)
-
-    def _symbols(self, run_id: int, account_id: int, purpose: str, action: Action) -> set[str]:
-        return {
-            sent.order.symbol
-            for sent in self.floor.sent.values()
-            if (sent.order.execution_id, sent.order.account_id) == (run_id, account_id)
-            and sent.order.purpose == purpose
-            and sent.order.action is action
-        }
-
-    def _by_hand(self, account_id: int, symbol: str) -> bool:
-        broker = self._broker(account_id)
-        return any(broker.orders[orderid].instrument.symbol == symbol for orderid in broker.by_hand)
-
-    def _mark_mistaken(self, books: Books) -> None:
-        for row in books.orders:
-            sent = self.floor.sent.get(row["id"])
-            if row["orderid"] and row["orderid"] != (sent.orderid if sent else None):
-                key = row["account_id"], row["symbol"]
-                if key not in self.mistaken:
-                    self.floor.note(f"order {row['id']} claimed {row['orderid']}, which is not its row")
-                self.mistaken.add(key)
-
-    # ── what the engine wrote ─────────────────────────────────────────────────────────────────────────────────────────
-
-    def _read(self) -> Books:
-        if self._connection is None:
-            path = self.floor.folder / "stage.db"
-            self._connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-            self._connection.row_factory = sqlite3.Row
-        return Books(
-            orders=self._rows("select * from orders order by id"),
-            plans=self._rows("select * from exit_plan"),
-            accounts=self._rows("select * from execution_account"),
-            runs={row["id"]: row for row in self._rows("select * from strategy_execution")},
-            outside=self._rows("select * from fill where order_id is null"),
-            halted=bool(self._rows("select 1 from risk_limit where halted_at is not null and account_id is null")),
-        )
-
-    def _rows(self, query: str) -> list[Row]:
-        assert self._connection is not None
-        return [dict(row) for row in self._connection.execute(query)]
-
-
-def _key(row: Row) -> tuple[int, str, str, str]:
-    return row["account_id"], row["symbol"], row["exchange"], row["product"]
-
-
-def _place(sent: Sent) -> tuple[int, str]:
-    return sent.order.account_id, sent.order.symbol
-
-
-def _signed(fill: Row) -> int:
-    return Action(fill["action"]).sign * int(fill["quantity"])
-
-
-def _outside(books: Books, run_id: int, account_id: int, symbol: str) -> int:
-    """Signed units of a run that changed without an order of its own."""
-    wanted = run_id, account_id, symbol
-    fills: Iterable[Row] = books.outside
-    return sum(_signed(f) for f in fills if (f["execution_id"], f["account_id"], f["symbol"]) == wanted)
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
