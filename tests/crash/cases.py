@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.crash.failpoints import FAILPOINTS
 from tests.crash.flows import FLOWS, Flow
-from tests.crash.places import line_text
+from tests.crash.places import line_text, statement_of
 
 Recorded = dict[str, dict[str, dict[str, int]]]
 """Workflow → phase → place → how often it was executed."""
@@ -63,18 +63,18 @@ class Case:
 def all_cases(recorded: Recorded) -> list[Case]:
     """Return every case of what was recorded: each failpoint at several executions, each line once in each phase.
 
-    At which of its executions a line kills is drawn by its name, from the first half of those that were counted: how
-    often a line runs depends a little on the machine.
+    A statement over several lines counts as its first one that was executed. At which of its executions a line kills is
+    drawn by its name, from the first half of those counted: how often it runs depends a little on the machine.
     """
     cases: list[Case] = []
-    taken: set[tuple[str, str]] = set()
+    taken: set[tuple[str, str, int]] = set()
     for flow in FLOWS.values():
         for phase in flow.phases:
-            for place, count in sorted(recorded[flow.name].get(phase, {}).items()):
+            for place, count in sorted(recorded[flow.name].get(phase, {}).items(), key=_in_order):
                 if ":" not in place:
                     cases += [Case(flow.name, phase, place, hit) for hit in _spread(count)]
-                elif (phase, place) not in taken:
-                    taken.add((phase, place))
+                elif (statement := (phase, *statement_of(place))) not in taken:
+                    taken.add(statement)
                     hit = 1 + zlib.crc32(f"{phase} {place}".encode()) % max(1, count // 2)
                     cases.append(Case(flow.name, phase, place, hit))
     return cases
@@ -96,6 +96,11 @@ def sample(cases: list[Case], size: int, seed: int) -> list[Case]:
             if those and len(chosen) < size:
                 chosen.append(those.pop())
     return chosen
+
+
+def _in_order(executed: tuple[str, int]) -> tuple[str, int]:
+    function, _, distance = executed[0].rpartition("+")
+    return (function, int(distance)) if function else (executed[0], 0)
 
 
 def _spread(count: int) -> list[int]:

@@ -94,6 +94,30 @@ def line_text(name: str) -> str:
     return (ROOT / file).read_text(encoding="utf-8").splitlines()[line - 1].strip()
 
 
+def statement_of(name: str) -> tuple[str, int]:
+    """Return file and first line of the statement that a named line is part of."""
+    file, line = line_number(name)
+    return file, _first_lines(file).get(line, line)
+
+
+@lru_cache(maxsize=64)
+def _first_lines(file: str) -> dict[int, int]:
+    """Line → first line of the innermost statement around it; a ``case`` or ``except`` begins one of its own."""
+    first: dict[int, int] = {}
+
+    def visit(node: ast.AST) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.stmt | ast.ExceptHandler):
+                first.update(dict.fromkeys(range(child.lineno, (child.end_lineno or child.lineno) + 1), child.lineno))
+            elif isinstance(child, ast.match_case):
+                line = child.pattern.lineno
+                first.update(dict.fromkeys(range(line, (child.pattern.end_lineno or line) + 1), line))
+            visit(child)
+
+    visit(ast.parse((ROOT / file).read_text(encoding="utf-8")))
+    return first
+
+
 @lru_cache(maxsize=64)
 def _functions(file: str) -> tuple[Function, ...]:
     found: list[Function] = []
