@@ -321,7 +321,10 @@ def test_server_that_speaks_for_another_broker_is_asked_to_change_nothing(tmp_pa
     stage.world.accounts[1].connected = False  # its line was lost, and comes back to another broker
     stage.until(lambda: stage.world.accounts[1].quarantine, 30)
     asked = prices(stage)
-    stage.command("take_over", {"run_id": run, "account_id": 1})
-    stage.play(20)
+    stage.play(10)
+    stage.price(CALL, 200.0)
+    stage.play(5)
     assert prices(stage) == asked
+    stage.command("take_over", {"run_id": run, "account_id": 1})
+    stage.play(5)
     assert stage.hands[1].cancelled == [], "the same id may be somebody else's order there"
