@@ -192,7 +192,7 @@ def test_order_of_yesterday_that_nobody_knows_is_not_called_absent_by_todays_boo
     stage.step()
     broker = stage.broker()
     broker.carried, broker.orders, broker.trades = broker.positions(), {}, []
-    stage.clock.seconds += 24 * 3600
+    stage.clock.seconds += 48 * 3600  # the 24th is a holiday
     stage.play(30, by=0.5)
     assert exit_order(stage, run).state == "unknown"
     assert len(stage.hands[1].sent) == 2

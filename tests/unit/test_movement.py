@@ -46,6 +46,7 @@ SOLD = {CALL: -130}
         (books((row("M1"),), (trade("M1", 130),), net=SOLD), {}, Fate.OPEN),
         (books((row("M1"),), (trade("M1", 130),), net=SOLD), {"claimed": ("M1",)}, Fate.ABSENT),
         (books((row("M1", action=Action.BUY),), (trade("M1", 65, CALL, Action.BUY),), net={CALL: 65}), {}, Fate.ABSENT),
+        (books((row("M1"),), (trade("M1", 65), trade("X1", 130)), net={CALL: -195}), {}, Fate.OPEN),
         # somebody bought what ours sold: the net stands still, but a trade on our side is new
         (books(trades=(trade("X1", 130), trade("X2", 130, CALL, Action.BUY))), {}, Fate.OPEN),
     ],
