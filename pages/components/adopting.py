@@ -51,7 +51,7 @@ def adoption_dialog(asked: AskedAdoption, live: LiveView) -> None:
 
 @st.dialog("Adopt into a run", icon=":material/move_to_inbox:", width="medium")
 def _dialog(asked: AskedAdoption, runs: list[RunView], live: LiveView) -> None:
-    wrong = show_wrong_field()
+    wrong = show_wrong_field(asked)
     st.markdown(
         f"**{formats.quantity(asked.quantity)} {formats.plain(asked.symbol)}** ({asked.product}) stands on "
         f"**{formats.plain(asked.account)}** and belongs to nobody here."

@@ -55,7 +55,7 @@ def declaration_dialog(asked: AskedDeclaration, live: LiveView, now: datetime) -
 
 @st.dialog("What became of it?", icon=":material/contact_support:", width="medium")
 def _dialog(asked: AskedDeclaration, order: UnknownOrderView, live: LiveView, now: datetime) -> None:
-    wrong = show_wrong_field()
+    wrong = show_wrong_field(asked)
     st.markdown(f"**{order_words(order)}**")
     with st.expander("What is known", expanded=False):
         for line in evidence(order, now, behind=lag(live.as_of, now)):

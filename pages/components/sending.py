@@ -59,13 +59,13 @@ def send(title: str, order: Callable[[Desk], CommandView]) -> None:
 
 def send_typed(asked: object, title: str, order: Callable[[Desk], CommandView]) -> None:
     """Send what was typed in a dialog: a wrong field is said there, and the dialog stays with what was typed."""
+    st.session_state.pop(WRONG_FIELD, None)
 
     def checked(desk: Desk) -> CommandView:
-        st.session_state.pop(WRONG_FIELD, None)
         try:
             return order(desk)
         except InvalidInput as error:
-            st.session_state[WRONG_FIELD] = error
+            st.session_state[WRONG_FIELD] = (asked, error)
             raise
 
     send(title, checked)
@@ -74,11 +74,11 @@ def send_typed(asked: object, title: str, order: Callable[[Desk], CommandView]) 
         ask(asked)
 
 
-def show_wrong_field() -> bool:
-    """Show inside a dialog which field was wrong, if one was; the dialog is open and need not be opened again."""
+def show_wrong_field(asked: object) -> bool:
+    """Show inside the dialog which field was wrong, until the next press; it is open and need not be opened again."""
     st.session_state.pop(ASKED, None)
-    error = st.session_state.pop(WRONG_FIELD, None)
-    if error is None:
+    dialog, error = st.session_state.get(WRONG_FIELD, (None, None))
+    if dialog != asked or error is None:
         return False
     st.error(error.reason, title=f"Look at: {error.field.replace('_', ' ')}")
     return True

@@ -79,7 +79,8 @@ def test_an_order_in_doubt_is_shown_declared_and_never_doubled(tmp_path: Path) -
         page.get_by_text("It filled, all of it").click()
         page.get_by_text("I have looked into the broker's own order book").click()
         page.get_by_role("button", name="Declare", exact=True).click()
-        expect(page.get_by_text("say at which average price it filled")).to_be_visible()  # the dialog stays
+        refused = page.get_by_text("say at which average price it filled")
+        expect(refused).to_be_visible(timeout=WAIT)  # the dialog stays
         page.get_by_label("Average price ₹").fill(f"{trade['price'] / 100:.2f}")
         page.get_by_role("textbox", name="Order id at the broker").fill(trade["order_id"])
         shoot(page, "9-declare")
