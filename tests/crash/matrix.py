@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"      {problem}", flush=True)
         if result.problems:
             print(f"      {result.replay}{f' --broken {options.broken}' if options.broken else ''}", flush=True)
-        if options.case and result.log:
+        if result.log and (options.case or options.logs):
             print(result.log, flush=True)
         if len(results) % BATCH == 0:
             print(f"{len(results):5} played in {time.monotonic() - began:.0f} s", flush=True)
@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--width", type=int, default=6, metavar="N", help="so many at the same time (6)")
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the table there")
     parser.add_argument("--broken", default="", choices=["", *BREAKAGES], help="break the engine on purpose")
+    parser.add_argument("--logs", action="store_true", help="print what a failed case left in tables and log")
     parser.add_argument("--verbose", action="store_true", help="print the cases that held as well")
     return parser
 

@@ -126,6 +126,11 @@ class Scene(House):
         """Whether an exit of the whole run is under way, or was."""
         return bool(self.rows("SELECT 1 FROM exit_plan WHERE account_ids = '[]'"))
 
+    def watchdogs_fired(self) -> int:
+        """How often an engine's watchdog ended it: no pass was finished in time."""
+        log = self.folder / "engine.err"
+        return log.read_text(errors="replace").count("Timeout (0:00:0") if log.exists() else 0
+
     def commands(self, kind: str) -> list[str]:
         return [str(state) for (state,) in self.rows("SELECT state FROM command WHERE kind = ?", kind)]
 

@@ -20,7 +20,15 @@ from tests.crash.nursery import Nursery
 from tests.crash.scene import Scene, prepared_database
 from tests.paper_server import PaperServer
 
-LOG_LINES = 60
+LOG_LINES = 80
+TABLES = (
+    "SELECT id, state, reason FROM strategy_execution",
+    "SELECT account_id, state, reason FROM execution_account",
+    "SELECT id, account_id, symbol, purpose, action, quantity, state, filled_quantity, orderid, words FROM orders",
+    "SELECT order_id, account_id, symbol, action, quantity, source FROM fill WHERE order_id IS NULL",
+    "SELECT id, reason, state FROM exit_plan",
+    "SELECT at, account_id, kind, message FROM risk_event",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +106,7 @@ class Stand:
         began = time.monotonic()
         with self.scene(case.flow, case.workflow.accounts) as scene:
             played = play(scene, case.workflow, doom=case.doom, broken=broken)
-            log = "" if not played.problems else _last_lines(scene.folder / "engine.err")
+            log = "" if not played.problems else _evidence(scene)
         return Result(case, played.reached, tuple(played.problems), time.monotonic() - began, log)
 
     def _record(self, flow: Flow) -> dict[str, dict[str, int]]:
@@ -120,5 +128,10 @@ def stand() -> Iterator[Stand]:
             yield Stand(Path(folder), exchange, nursery, prepared)
 
 
-def _last_lines(path: Path) -> str:
-    return "\n".join(path.read_text(errors="replace").splitlines()[-LOG_LINES:]) if path.exists() else ""
+def _evidence(scene: Scene) -> str:
+    """Return what somebody needs to understand a failure: the engine's tables, its alarms and its last words."""
+    parts = []
+    for query in TABLES:
+        parts += [query, *(f"  {row}" for row in scene.rows(query))]
+    log = scene.folder / "engine.err"
+    return "\n".join([*parts, *(log.read_text(errors="replace").splitlines()[-LOG_LINES:] if log.exists() else [])])
