@@ -44,8 +44,13 @@ class OutsideRead:
         return Key(self.account.id, *instrument)
 
     def telling(self, instrument: Instrument) -> bool:
-        """Whether this read may show drift: nothing of ours is in doubt in the key, and the read is newer than it."""
+        """Whether this read may show drift in a key: it is newer than the last change, and shows every trade of ours.
+
+        Nothing of ours may be in doubt there.
+        """
         key = self.key(instrument)
+        if key in self.account.standing.unexplained:
+            return False
         changed = self.account.last_change.get(key)
         return not self.changes.in_doubt(key) and (changed is None or self.books.begun_at > changed)
 

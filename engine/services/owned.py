@@ -25,9 +25,12 @@ def owned_now(changes: Pass, account: Account, run: Run, key: Key) -> int:
 
 
 def settled_books(changes: Pass, account: Account, key: Key) -> AccountBooks | None:
-    """Return valid books that may show drift under a key: nothing of ours is in doubt there, and they are newer."""
+    """Return valid books that may show drift under a key.
+
+    They are newer than the last change there, show every trade of ours, and nothing of ours is in doubt.
+    """
     books = account.books_since(account.last_change.get(key))
-    return None if books is None or changes.in_doubt(key) else books
+    return None if books is None or changes.in_doubt(key) or key in account.standing.unexplained else books
 
 
 def instrument_of(key: Key) -> Instrument:

@@ -55,6 +55,7 @@ def on_books(changes: Pass, world: World, message: BooksRead) -> None:
     validity.remember(changes, account, books, day, in_session=in_session)
     clock_offset.measure(changes, world, account, books)
     on_valid_books(changes, world, account, books)
+    account.standing.unexplained = validity.unexplained(changes, account, books, day)
     book_charges(changes, world, account, books)
     _arm(changes, account)
 

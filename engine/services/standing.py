@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from engine.domain.instruments import Key
+
 
 @dataclass(slots=True)
 class Standing:
@@ -15,7 +17,8 @@ class Standing:
     the newest read of the order book did not list. ``moved_since``: per unknown order, the begin of the first valid
     read in which the net had moved by exactly it. ``unpriced_since``: per order, the begin of the first valid read with
     a trade that had no price. ``repeated``: ids whose end the newest valid read may have taken over from
-    the row before; ``ended_since``: per order, since when.
+    the row before; ``ended_since``: per order, since when. ``unexplained``: keys in which the newest valid trade book
+    shows less than our orders filled, as pushes or rows told: it shows no drift there.
     """
 
     server_changed: str = ""
@@ -25,3 +28,4 @@ class Standing:
     unpriced_since: dict[int, datetime] = field(default_factory=dict)
     repeated: frozenset[str] = frozenset()
     ended_since: dict[int, datetime] = field(default_factory=dict)
+    unexplained: frozenset[Key] = frozenset()

@@ -10,7 +10,7 @@ from datetime import date
 
 from engine.domain.errors import DomainError
 from engine.domain.evidence import DISAGREE, AccountBooks, Instrument, defect, fewer
-from engine.domain.instruments import Exchange, Product
+from engine.domain.instruments import Exchange, Key, Product
 from engine.domain.orders import Order
 from engine.domain.runs import AccountMemory
 from engine.domain.symbols import parse_symbol
@@ -68,6 +68,17 @@ def defect_of(changes: Pass, account: Account, books: AccountBooks, day: date, *
     if problem is None and in_session and carried and fewer(books.opening(), carried):
         return DISAGREE  # what was carried is gone on the first read of a day: it needs as long as a conversion
     return problem
+
+
+def unexplained(changes: Pass, account: Account, books: AccountBooks, day: date) -> frozenset[Key]:
+    """Return the keys in which a trade book shows less than our orders of the day filled, as pushes or rows told.
+
+    Such books are behind what we know, in their positions as well: they are no evidence of an outside trade there.
+    """
+    traded, filled = books.traded(), _filled(given := _given(changes, account, day))
+    return frozenset(
+        order.key for order in given if traded.get(order.orderid or "", 0) < filled.get(order.orderid or "", 0)
+    )
 
 
 def lost_overnight(changes: Pass, account: Account, books: AccountBooks, day: date) -> bool:

@@ -40,6 +40,7 @@ class ShownBroker(Broker):
         super().__init__(account_id, clock)
         self.shown_from: dict[str, float] = {}
         self.by_hand: set[str] = set()
+        self._filled: dict[str, int] = {}
         self.tell: Callable[[SeenOrder], None] = lambda _row: None
 
     def _change(self, row: SeenOrder, status: str, filled: int, price: float | None, words: str = "") -> None:
@@ -58,8 +59,12 @@ class ShownBroker(Broker):
             sums[trade.instrument] = sums.get(trade.instrument, 0) + trade.action.sign * trade.quantity
         return sums
 
+    def fill(self, orderid: str, quantity: int) -> None:
+        self._filled[orderid] = self._filled.get(orderid, 0) + quantity
+        super().fill(orderid, quantity)
+
     def filled(self, orderid: str) -> int:
-        return sum(trade.quantity for trade in self.trades if trade.orderid == orderid)
+        return self._filled.get(orderid, 0)
 
     def reprice(self, orderid: str, price: float) -> None:
         """Turn an open order into a limit."""

@@ -23,7 +23,7 @@ SEEDS = [int(ONE)] if ONE else list(range(1, DAYS + 1))
 SQUARE_OFF = (datetime(2026, 11, 23, 9, 40, tzinfo=UTC) - BEGIN).total_seconds()  # 15:10 in India
 CLOSE = (datetime(2026, 11, 23, 10, 10, tzinfo=UTC) - BEGIN).total_seconds()  # 15:40
 LAST_ENTRY = SQUARE_OFF - 600.0
-BURSTS = 12
+BURSTS = 10
 
 
 def simulate(folder: Path, seed: int) -> Floor:
@@ -75,7 +75,7 @@ def _pass_until(floor: Floor, seconds: float) -> None:
     floor.wait(min(10.0, max(0.0, seconds - floor.clock.seconds)))
     while floor.clock.seconds < seconds:
         before = floor.writes
-        floor.step(min(30.0, seconds - floor.clock.seconds))
+        floor.step(min(60.0, seconds - floor.clock.seconds))
         if floor.writes != before:
             floor.laws.after_step()
 

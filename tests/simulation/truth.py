@@ -5,6 +5,7 @@ Nothing here uses the engine's reckoning.
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ class Truth:
         self.floor = floor
         self.mistaken: set[tuple[int, str]] = set()
         self._connection: sqlite3.Connection | None = None
+        self._files: dict[tuple[int, int, str], list[Sent]] = {}
+        self._filed = 0
 
     def close(self) -> None:
         if self._connection is not None:
@@ -93,8 +96,10 @@ class Truth:
         return self.floor.shown_broker(account_id)
 
     def sent_in(self, run_id: int, account_id: int, symbol: str) -> list[Sent]:
-        wanted = run_id, account_id, symbol
-        return [sent for sent in self.floor.sent.values() if (sent.order.execution_id, *place_of(sent)) == wanted]
+        for sent in itertools.islice(self.floor.sent.values(), self._filed, None):
+            self._files.setdefault((sent.order.execution_id, *place_of(sent)), []).append(sent)
+        self._filed = len(self.floor.sent)
+        return self._files.get((run_id, account_id, symbol), [])
 
     def true_fill(self, sent: Sent) -> int:
         return self.broker(sent.order.account_id).filled(sent.orderid) if sent.orderid else 0
