@@ -12,14 +12,14 @@ from typing import Any
 
 from engine.paper.faults import KINDS, STREAM_KINDS
 
-QUIET_ANSWERED = 1.2
-QUIET_UNANSWERED = 2.5
+QUIET_ANSWERED = 2.0
+QUIET_UNANSWERED = 3.0
 """Quiet times of these houses: this exchange is known to finish a request within the lateness given here."""
 APART = 2.0
 """Two reads of the books that prove an absence begin so far apart (RULES 5)."""
 LATE = 3.6
 """Longer than the 3 s after which an order without an answer is called unknown."""
-READS = 6
+READS = 24
 BOOKS = ("orderbook", "tradebook", "positionbook")
 
 

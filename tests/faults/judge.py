@@ -104,8 +104,8 @@ class Judge:
             lines += [f"    {call}" for call in self._calls(row.account)[-4:]]
             lines += [f"    at the exchange: {order}" for order in self._book(row.account, self.face)]
         if (code := self.house.engine.process.poll()) is not None:
-            last = (self.house.folder / "engine.err").read_text().splitlines()[-60:]
-            lines = [f"the engine ended with {code}", *last]
+            threads = (self.house.folder / "engine.err").read_text().split("\n\n")
+            lines = [f"the engine ended with {code}", *(one for one in threads[-80:] if "runtime/core.py" in one)]
         return "\n".join(lines)
 
     # ── the verdict ───────────────────────────────────────────────────────────────────────────────────────────────────

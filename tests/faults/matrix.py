@@ -10,13 +10,13 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.faults.cases import QUIET_ANSWERED, QUIET_UNANSWERED, Case
 from tests.faults.judge import Row
-from tests.faults.scenes import Company, Step, cases_of
+from tests.faults.scenes import Companies, Step, cases_of
 
 SCENES = {
     "analyze": (Step.ENTRY, Step.EXIT),
@@ -32,12 +32,12 @@ as one account suffers it while the others go on. Written by `python -m tests.fa
 docs/fault-matrix.md`; the same scenes run as [tests](../tests/faults/test_fault_matrix.py).
 
 What every cell has to show, by the exchange's own books and its log of calls: the fault did happen; the account is flat
-in the end; no position crossed zero; each unit left exactly once; no intent was sent twice, and none while an earlier one
-of its class could still be carried out; P of the run is that of the exchange's trades, to the paisa; and accounts
+in the end; no position crossed zero; each unit left exactly once; no intent was sent twice, and none while an earlier
+one of its class could still be carried out; P of the run is that of the exchange's trades, to the paisa; and accounts
 without trouble sent four orders, heard no alarm and were out before a lost order was known to be lost.
 
-- **entry**: the first order in. **exit**: the first order out. **retry**: the first order out is refused, the second one
-  has the trouble. **re-price**: two of three lots of an order out rest, and changing its limit has the trouble.
+- **entry**: the first order in. **exit**: the first order out. **retry**: the first order out is refused, the second
+  one has the trouble. **re-price**: two of three lots of an order out rest, and changing its limit has the trouble.
   **cancel**: two of three lots of an order in rest when everything is closed, and taking it back has the trouble.
 - A cell reads: orders in + orders out (+ changes and cancellations), seconds until all orders of that step were known,
   alarms. Seconds are those of one run on one machine, with quiet times of {unanswered} s (no answer) and {answered} s
@@ -56,16 +56,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Play the fault matrix")
     parser.add_argument("--step", nargs="*", choices=[str(step) for step in Step])
     parser.add_argument("--face", choices=sorted(SCENES))
+    parser.add_argument("--kind", nargs="*", help="only these kinds of trouble")
     parser.add_argument("--write", type=Path, help="the file that the table is written to; needs all scenes")
     parser.add_argument("--verbose", action="store_true", help="print what people were told")
     options = parser.parse_args()
-    if options.write is not None and (options.step or options.face):
-        parser.error("--write needs all scenes: leave out --step and --face")
+    if options.write is not None and (options.step or options.face or options.kind):
+        parser.error("--write needs all scenes: leave out --step, --face and --kind")
     rows: list[Row] = []
-    for face, steps in SCENES.items():
-        wanted = [step for step in steps if not options.step or step in options.step]
-        if wanted and options.face in {None, face}:
-            rows += _played(face, wanted, verbose=options.verbose)
+    with tempfile.TemporaryDirectory() as folder, Companies(Path(folder), kinds=options.kind) as companies:
+        for face, steps in SCENES.items():
+            for step in steps:
+                if options.face in {None, face} and (not options.step or step in options.step):
+                    rows += _played(companies, step, face, verbose=options.verbose)
     if options.write is not None:
         options.write.write_text(table(rows), encoding="utf-8")
     return 1 if any(row.problems for row in rows) else 0
@@ -102,16 +104,12 @@ def _cell(row: Row | None) -> str:
     return ("" if row.flat and not row.problems else "**wrong** ") + calls + seconds + alarms
 
 
-def _played(face: str, steps: Iterable[Step], *, verbose: bool) -> list[Row]:
-    rows: list[Row] = []
-    with tempfile.TemporaryDirectory() as folder, Company(Path(folder), face) as company:
-        for step in steps:
-            began = time.monotonic()
-            found = company.play(step)
-            for row in found:
-                _show(row, verbose=verbose)
-            print(f"{step} on {face}: {time.monotonic() - began:.1f} s")
-            rows += found
+def _played(companies: Companies, step: Step, face: str, *, verbose: bool) -> list[Row]:
+    began = time.monotonic()
+    rows = companies.play(step, face)
+    for row in rows:
+        _show(row, verbose=verbose)
+    print(f"{step} on {face}: {time.monotonic() - began:.1f} s", flush=True)
     return rows
 
 
