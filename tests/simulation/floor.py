@@ -79,7 +79,7 @@ class Floor(Stage):
             folder, accounts=accounts, legs=legs, limits=limits, lots=lots, product=product,
             quiet_answered=quiet_answered, quiet_unanswered=quiet_unanswered, **policy,
         )  # fmt: skip
-        self.opposite = self._save_opposite(accounts, lots, product)
+        self.opposite = self._save_opposite(accounts, lots, product, (limits or {}).get("square_off_time"))
         for hands in self.troubled.values():
             hands.shows_tags, hands.conduct.pushes = tags, pushes
         _CORE_LOGGER.addHandler(self._core_log)
@@ -278,7 +278,7 @@ class Floor(Stage):
         self._core_log.found = []
         return [error for error in found if not isinstance(error, MadeToFail | OperationalError)]
 
-    def _save_opposite(self, accounts: int, lots: int, product: str) -> int:
+    def _save_opposite(self, accounts: int, lots: int, product: str, square_off: str | None) -> int:
         draft = StrategyDraft(
             name="Opposite",
             product=product,
@@ -291,7 +291,7 @@ class Floor(Stage):
                 )
                 for action, kind, strike, value in BOUGHT
             ],
-            limits=LimitsDraft(),
+            limits=LimitsDraft(square_off_time=square_off),
         )  # fmt: skip
         return save_strategy(self.database, Caller(1, "asha", tables.Role.ADMIN), draft, now=BEGIN).id
 
