@@ -20,7 +20,7 @@ from engine.services.sightings import orders_on
 from engine.services.world import Account, World
 
 PROBE_AGAIN = timedelta(seconds=60)
-_OVER = frozenset({AccountState.SKIPPED, AccountState.FLAT, AccountState.TAKEN_OVER})
+_OVER = frozenset({AccountState.SKIPPED, AccountState.FLAT})
 
 
 def on_connected(changes: Pass, world: World, message: Connected) -> None:

@@ -75,6 +75,21 @@ def test_server_that_changed_gets_no_exit_until_it_is_back(
     assert len(broker.orders) == 2
 
 
+def test_account_that_a_person_took_over_is_not_called_flat_by_another_servers_books(tmp_path: Path) -> None:
+    stage, run = entered(tmp_path)
+    stage.command("take_over", {"run_id": run, "account_id": 1})
+    stage.play(1)
+    books, broker = stage.broker().books(), stage.broker()
+    to_live(broker)
+    empty = replace(books, mode=broker.mode, orders=(), trades=(), net={})
+    stage.hands[1].books_now = lambda: replace(empty, begun_at=stage.clock.now())
+    stage.restart()
+    stage.hands[1].books_now = lambda: replace(empty, begun_at=stage.clock.now())
+    stage.play(70, by=0.5)
+    assert owned(stage, run) == -LOT
+    assert stage.run(run).state == "open"
+
+
 @pytest.mark.parametrize("change", [to_live, to_another_broker])
 @pytest.mark.parametrize("restarted", [True, False])
 def test_server_that_changed_while_nothing_was_open_is_accepted_and_remembered(
