@@ -103,9 +103,6 @@ class Judge:
             lines.append(f"{row.account}: {row.state} {row.reason} {quarantined.get(row.account)}; {'; '.join(orders)}")
             lines += [f"    {call}" for call in self._calls(row.account)[-4:]]
             lines += [f"    at the exchange: {order}" for order in self._book(row.account, self.face)]
-        if (code := self.house.engine.process.poll()) is not None:
-            threads = (self.house.folder / "engine.err").read_text().split("\n\n")
-            lines = [f"the engine ended with {code}", *(one for one in threads[-80:] if "runtime/core.py" in one)]
         return "\n".join(lines)
 
     # ── the verdict ───────────────────────────────────────────────────────────────────────────────────────────────────

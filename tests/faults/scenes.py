@@ -86,7 +86,12 @@ class Company:
     def play(self, step: Step) -> list[Row]:
         """Play one scene and return what was found, account by account."""
         self.sound = False
-        self.house.until_armed(PATIENCE)
+        try:
+            self.house.until_armed(PATIENCE)
+        except AssertionError as problem:
+            tell_end(self.house)
+            waits = {view.name: view.waits_for for view in self.house.desk.live().accounts if not view.armed}
+            raise AssertionError(f"{step} on {self.face}: not armed: {waits}") from problem
         rows = Scene(self.house, step, self.face, self._of(step)).play()
         self.sound = all(row.flat for row in rows)
         return rows
@@ -100,6 +105,16 @@ class Company:
 
 class Starved(AssertionError):  # noqa: N818 - a state of the machine, not of the engine
     """The machine gave the engine no whole pass within 3 s: it ended itself, as it must, and nothing can be judged."""
+
+
+def tell_end(house: House) -> None:
+    """Raise Starved or AssertionError, with where its core stood, if the engine has ended."""
+    if (code := house.engine.process.poll()) is None:
+        return
+    text = (house.folder / "engine.err").read_text()
+    core = [thread for thread in text.split("\n\n") if "runtime/core.py" in thread]
+    kind = Starved if STARVED in text else AssertionError
+    raise kind("\n".join([f"the engine ended with {code}", *(core[-1:] or text.splitlines()[-30:])]))
 
 
 class Companies:
@@ -212,10 +227,8 @@ class Scene:
         """Wait while people do their part; a scene that does not get there tells who holds it up."""
         deadline = time.monotonic() + PATIENCE
         while (view := self.house.run(run)) is None or not wanted(view):
-            ended = self.house.engine.process.poll() is not None
-            if ended and STARVED in (self.house.folder / "engine.err").read_text():
-                raise Starved(self.judge.stuck())
-            if ended or time.monotonic() > deadline:
+            tell_end(self.house)
+            if time.monotonic() > deadline:
                 raise AssertionError(f"{self.step} on {self.face}: not reached: {what}\n{self.judge.stuck()}")
             self.people.act()
             time.sleep(0.05)
