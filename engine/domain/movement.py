@@ -23,13 +23,17 @@ class Fate(StrEnum):
     OPEN = "open"
 
 
-def unexplained(books: AccountBooks, instrument: Instrument) -> int:
-    """Return the part of an instrument's net (signed units) that no listed order explains."""
-    listed = {row.orderid for row in books.orders}
+def unexplained(books: AccountBooks, instrument: Instrument, claimed: Collection[str] = ()) -> int:
+    """Return the part of an instrument's net (signed units) that neither a listed order nor one of ours explains.
+
+    ``claimed`` are the ids of our orders: of books read one after the other, an order that was sent between the reads
+    of orders and of trades is in the trade book only.
+    """
+    explained = {*(row.orderid for row in books.orders), *claimed}
     traded = sum(
         trade.action.sign * trade.quantity
         for trade in books.trades
-        if trade.instrument == instrument and trade.orderid in listed
+        if trade.instrument == instrument and trade.orderid in explained
     )
     return books.net.get(instrument, 0) - traded
 
@@ -91,7 +95,7 @@ def fate_by_position(order: Order, books: AccountBooks, *, claimed: Collection[s
         return Fate.OPEN  # somebody's own trade, or ours in another shape: nobody can tell
     if order.unexplained_before is None:
         return Fate.OPEN  # nobody knows where the net stood
-    moved = unexplained(books, instrument) - order.unexplained_before
+    moved = unexplained(books, instrument, claimed) - order.unexplained_before
     if moved == 0 and not new:
         return Fate.ABSENT
     return Fate.FILLED if alone and moved == order.action.sign * order.quantity else Fate.OPEN

@@ -134,7 +134,9 @@ def _refuse_if_disproved(
         return
     if order.trading_day != trading_day(books.begun_at):
         return
-    shift = unexplained(books, Instrument(order.symbol, order.exchange, order.product)) - order.unexplained_before
+    claimed = claimed_ids(changes, account.id, trading_day(books.begun_at))
+    instrument = Instrument(order.symbol, order.exchange, order.product)
+    shift = unexplained(books, instrument, claimed) - order.unexplained_before
     ours = order.action.sign * said.quantity
     if shift == order.action.sign * order.quantity and shift != ours:
         raise Refused(f"The position moved by exactly this order ({shift:+d}): declare it filled.")

@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from engine.domain.evidence import Instrument
-from engine.domain.instruments import Key
-from engine.domain.movement import unexplained, visible_ids
+from engine.domain.instruments import Action, Key
+from engine.domain.movement import unexplained, unlisted_trades, visible_ids
 from engine.domain.orders import Order, OrderState, Purpose, moved
 from engine.domain.runs import AccountState, RunState
 from engine.services.exiting import owned_now
 from engine.services.ledger import Pass
 from engine.services.settling import is_over
+from engine.services.sightings import claimed_ids
 from engine.services.smart_exits import fits, holds_key
 from engine.services.world import Account, Licence, World, trading_day
 
@@ -81,7 +82,7 @@ def _send(changes: Pass, world: World, account: Account, order: Order) -> None:
             sent_at=changes.now,
             trading_day=trading_day(changes.now),
             visible_before=visible_ids(account.books, account.pushes, instrument, order.action),
-            unexplained_before=None if account.books is None else unexplained(account.books, instrument),
+            unexplained_before=_unexplained(changes, account, instrument),
         )
     )
 
@@ -91,6 +92,16 @@ def _send(changes: Pass, world: World, account: Account, order: Order) -> None:
         account.hands.send(sent, Licence(sent.id, expires))
 
     changes.after_commit.append(go)
+
+
+def _unexplained(changes: Pass, account: Account, instrument: Instrument) -> int | None:
+    """Return what nothing explains in the newest books; who is ours is asked only where an order is not listed."""
+    books = account.books
+    if books is None:
+        return None
+    strange = any(unlisted_trades(books, instrument, action) for action in Action)
+    ours = claimed_ids(changes, account.id, trading_day(changes.now)) if strange else set()
+    return unexplained(books, instrument, ours)
 
 
 def _still_right(changes: Pass, account: Account, order: Order) -> bool:

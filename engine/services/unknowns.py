@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from engine.domain.evidence import AccountBooks, Instrument, SeenOrder, candidates, lookalikes
 from engine.domain.money import value_paise
@@ -31,6 +31,9 @@ from engine.services.world import Account, World, trading_day
 READS_APART = timedelta(seconds=2)
 """Two valid reads so far apart must agree before an order is called absent or filled by position (RULES 5)."""
 
+AT_MIDNIGHT = timedelta(minutes=5)
+"""How long after its sending a row of the next day may still be an order's own: a server may take minutes."""
+
 
 def resolve(
     changes: Pass, world: World, account: Account, rows: Sequence[SeenOrder], books: AccountBooks | None
@@ -48,6 +51,7 @@ def resolve(
     claimed = claimed_ids(changes, account.id, day)
     for order in wanted:
         mine = [*rows, *unlisted_rows(order, books)] if books is not None else rows
+        mine = [row for row in mine if _of_its_day(order, row, day)]
         found = candidates(order, mine, claimed=claimed, offset=account.clock_offset)
         if found:
             claimed.add(found[0].orderid)
@@ -66,9 +70,10 @@ def evidence_of(changes: Pass, world: World, order: Order) -> UnknownOrderView:
     if account is not None and books is not None and order.orderid is None:
         claimed = claimed_ids(changes, account.id, trading_day(changes.now))
         mine = [*books.orders, *account.pushes, *unlisted_rows(order, books)]
+        mine = [row for row in mine if _of_its_day(order, row, trading_day(changes.now))]
         rows = [row.orderid for row in candidates(order, mine, claimed=claimed, offset=account.clock_offset)]
         if order.unexplained_before is not None:
-            shift = unexplained(books, _instrument(order)) - order.unexplained_before
+            shift = unexplained(books, _instrument(order), claimed) - order.unexplained_before
     return UnknownOrderView(
         order_id=order.id,
         run_id=order.execution_id,
@@ -156,6 +161,16 @@ def _judge(  # noqa: PLR0917 - what is known, and where it comes from
             _fill_by_position(changes, world, account, order, books)
         case _:
             pass
+
+
+def _of_its_day(order: Order, row: SeenOrder, day: date) -> bool:
+    """Whether a row that books or pushes of a day show can be an order of its own day.
+
+    What a later day's books show is somebody's own of that day, unless its time says that it was there at midnight.
+    """
+    if order.trading_day == day or row.at is None or order.sent_at is None:
+        return order.trading_day == day
+    return trading_day(row.at) == order.trading_day or row.at - order.sent_at <= AT_MIDNIGHT
 
 
 def _apart(since: datetime | None, books: AccountBooks) -> bool:

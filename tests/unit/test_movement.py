@@ -122,3 +122,13 @@ def test_order_whose_fill_moved_the_net_is_never_called_absent(
     assert fate(one, after) is (Fate.OPEN if listed_too else Fate.FILLED)
     silent = books(rows, tuple(trades), net={CALL: before.net[CALL] - 130})
     assert fate(one, silent) is Fate.FILLED
+
+
+def test_trade_of_ours_that_came_between_two_books_leaves_nothing_unexplained() -> None:
+    """The order book was read before our sale, the trade book after it: absence of the next order stays provable."""
+    torn = books(trades=(trade("A1", 65),), net={CALL: -65})
+    before = unexplained(torn, CALL, {"A1"})
+    assert (before, unexplained(torn, CALL)) == (0, -65)
+    later = books((row("A1"),), (trade("A1", 65),), net={CALL: -65})
+    assert fate(unknown(unexplained_before=before), later, claimed=("A1",)) is Fate.ABSENT
+    assert fate(unknown(unexplained_before=before), torn, claimed=("A1",)) is Fate.ABSENT
