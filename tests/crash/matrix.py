@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if len(results) % BATCH == 0:
             print(f"{len(results):5} played in {time.monotonic() - began:.0f} s", flush=True)
 
-    cases = _cases(options)
+    cases, there = _cases(options)
     for start in range(0, len(cases), BATCH):
         with stand() as stage:
             stage.play(cases[start : start + BATCH], width=options.width, broken=options.broken, each=each)
@@ -55,19 +55,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     outcomes = Counter(result.outcome for result in results)
     print(f"{len(results)} cases in {seconds:.0f} s: " + ", ".join(f"{n} {word}" for word, n in outcomes.most_common()))
     if options.write is not None:
-        options.write.write_text(table(results), encoding="utf-8")
+        options.write.write_text(table(results, of=there), encoding="utf-8")
     return 1 if outcomes["failed"] else 0
 
 
-def _cases(options: argparse.Namespace) -> list[Case]:
+def _cases(options: argparse.Namespace) -> tuple[list[Case], int]:
+    """Return what to play, and how many cases there are."""
     if options.case:
-        return [Case.named(name) for name in options.case]
+        return [Case.named(name) for name in options.case], len(options.case)
     with stand() as stage:
         cases = all_cases(stage.record())
     chosen = cases if options.all else sample(cases, options.sample, options.seed)
     chosen = [case for case in chosen if options.only in str(case)]
     print(f"{len(cases)} cases were recorded, {len(chosen)} are played", flush=True)
-    return chosen
+    return chosen, len(cases)
 
 
 def _parser() -> argparse.ArgumentParser:

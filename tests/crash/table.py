@@ -24,11 +24,14 @@ This page is written by `python -m tests.crash.matrix --all --write docs/crash-m
 """
 
 
-def table(results: Iterable[Result]) -> str:
-    """Return the page as Markdown."""
+def table(results: Iterable[Result], *, of: int) -> str:
+    """Return the page as Markdown; ``of``: how many cases there were to choose from."""
     rows = sorted(results, key=lambda result: str(result.case))
     outcomes = Counter(result.outcome for result in rows)
-    parts = [HEAD, f"{len(rows)} cases: " + ", ".join(f"{outcomes[word]} {word}" for word in WORDS) + ".\n"]
+    parts = [
+        HEAD,
+        f"{len(rows)} of {of} cases were played: " + ", ".join(f"{outcomes[word]} {word}" for word in WORDS) + ".\n",
+    ]
     parts += _failed(rows)
     parts += _failpoints([row for row in rows if row.case.is_failpoint])
     parts += _lines([row for row in rows if not row.case.is_failpoint])
