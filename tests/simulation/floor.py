@@ -178,8 +178,11 @@ class Floor(Stage):
     def reads(self, account_id: int, read: Read) -> None:
         """Say what becomes of an account's reads from now on.
 
-        Positions that say the same against all trades for 60 s are believed (RULES 5), so that lie ends before.
+        Two lies would be believed, rightly (RULES 5), and are not told: positions that say the same against all trades
+        for 60 s, and empty books of an account whose server never took an order of ours.
         """
+        if read is Read.EMPTY and not self._ever_took(account_id):
+            read = Read.FAILED
         self.note(f"account {account_id}: books {read}")
         conduct = self.troubled[account_id].conduct
         conduct.reads = read
@@ -190,6 +193,14 @@ class Floor(Stage):
                     conduct.reads = Read.TRUE
 
             self.later(LONGEST_LIE, truth)
+
+    def _ever_took(self, account_id: int) -> bool:
+        long_ago = self.clock.seconds - 5.0
+        return any(
+            sent.known and sent.orderid is not None and sent.at < long_ago
+            for sent in self.sent.values()
+            if sent.order.account_id == account_id
+        )
 
     def by_hand(self, account_id: int, symbol: str, quantity: int) -> None:
         """Have somebody trade at the broker's own terminal: above 0 buys."""
