@@ -42,6 +42,7 @@ without trouble sent four orders, heard no alarm and were out before a lost orde
 - A cell reads: orders in + orders out (+ changes and cancellations), seconds until all orders of that step were known,
   alarms. Seconds are those of one run on one machine, with quiet times of {unanswered} s (no answer) and {answered} s
   (an open answer) in place of 180 s and 10 s; they are not asserted.
+  An exit order that failed and is tried again is told under the reason of its exit, here `by_hand`.
 - ¹ A person approves the queued order at the broker and declares it. ² A person switches the server back to its mode.
   ³ A person logs in at the broker again. ⁴ The broker made two orders of one: the second is no run's, it is shown as
   outside and stays until a person closes it.
