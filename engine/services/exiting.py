@@ -22,8 +22,9 @@ from engine.services.exit_alarms import failures, tell_blocked, tell_failures, t
 from engine.services.exit_plans import NOT_OURS, open_plan, reopen_late, settle
 from engine.services.ledger import Pass
 from engine.services.owned import instrument_of, lot_and_freeze, owned_now
-from engine.services.repricing import named_another, reprice
+from engine.services.repricing import reprice
 from engine.services.settling import is_over
+from engine.services.sightings import named_another
 from engine.services.withdrawing import CANCEL_AGAIN, withdraw_all, withdraw_entries, withdraw_surplus
 from engine.services.world import Account, World, trading_day
 

@@ -10,19 +10,20 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from engine.broker.answers import NoAnswer, NotSent, OutcomeOpen, Placed, Queued, RateLimited, Refused
-from engine.domain.evidence import AccountBooks, Instrument, SeenTrade, repeated_ends
+from engine.domain.evidence import AccountBooks, Instrument, SeenOrder, SeenTrade, repeated_ends, same_class
 from engine.domain.orders import Order, OrderState, moved
 from engine.services import quarantine, unknowns
 from engine.services.ledger import Pass
 from engine.services.messages import Answered, CancelAnswered, Pushed
 from engine.services.sightings import (
+    END_PATIENCE,
     by_orderid,
     claimed_ids,
     note_change,
     observe,
     observe_books,
     of_day,
-    of_row,
+    of_push,
     only_claimed,
     orders_on,
     release,
@@ -138,7 +139,7 @@ def on_pushed(changes: Pass, world: World, message: Pushed) -> None:
         account.pushes.append(seen)
         unknowns.resolve(changes, world, account, list(account.pushes), None)
         return
-    observe(changes, account, order, of_row(seen, "push"))
+    observe(changes, account, order, of_push(account, order, seen))
 
 
 def on_valid_books(changes: Pass, world: World, account: Account, books: AccountBooks) -> None:
@@ -154,8 +155,38 @@ def on_valid_books(changes: Pass, world: World, account: Account, books: Account
         if order.orderid is None or not of_day(order, day):
             continue
         row, traded = rows.get(order.orderid), trades.get(order.orderid, [])
+        if order.trading_day != day:
+            row, traded = _its_own(order, row, traded)
         if row is not None or traded:
             observe_books(changes, world, account, order, row, traded)
+        elif order.trading_day != day:
+            _outlived(changes, world, account, order, books)
+
+
+def _its_own(order: Order, row: SeenOrder | None, trades: list[SeenTrade]) -> tuple[SeenOrder | None, list[SeenTrade]]:
+    """Return what of a later day's books can be an order's: some brokers give its id to another one the next day."""
+    instrument = Instrument(order.symbol, order.exchange, order.product)
+    mine = row if row is not None and same_class(order, row) else None
+    return mine, [trade for trade in trades if trade.instrument == instrument and trade.action is order.action]
+
+
+def _outlived(changes: Pass, world: World, account: Account, order: Order, books: AccountBooks) -> None:
+    """Call a working order expired that a later day's valid books do not list in session, for 5 s.
+
+    A day's order cannot outlive its day. What it filled unseen shows as drift of the position.
+    """
+    if order.state is not OrderState.WORKING:
+        return
+    if not world.in_session(account.facts.venue, order.exchange, books.begun_at):
+        return
+    since = account.standing.ended_since.setdefault(order.id, books.begun_at)
+    if books.begun_at - since < END_PATIENCE:
+        account.books_wanted = True
+        return
+    account.standing.ended_since.pop(order.id)
+    words = "the books of a later day do not list it"
+    changes.put_order(moved(order, OrderState.EXPIRED, changes.now, words=words))
+    note_change(account, order, changes.now)
 
 
 def unclaimed_trades(
@@ -202,7 +233,7 @@ def _named(changes: Pass, account: Account | None, order: Order, orderid: str, w
         )
     if account is not None:
         for seen in [push for push in account.pushes if push.orderid == orderid]:
-            order = observe(changes, account, order, of_row(seen, "push"))
+            order = observe(changes, account, order, of_push(account, order, seen))
             account.pushes.remove(seen)
 
 

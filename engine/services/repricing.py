@@ -19,17 +19,12 @@ from engine.services.exit_alarms import BLOCKED_AFTER, tell_blocked
 from engine.services.ledger import Pass
 from engine.services.messages import ModifyAnswered, Symbol
 from engine.services.owned import tick_size
-from engine.services.withdrawing import ask_to_cancel
+from engine.services.sightings import OTHER_ID, named_another
+from engine.services.withdrawing import ask_to_cancel, still_its_id
 from engine.services.world import Account, World
 
 MODIFYING = 4
 """Modifications of one account that may wait for their answer at a time."""
-
-OTHER_ID = "its server named another order when it was changed"
-"""How the words of such an order begin: which of the two works cannot be told, so no further one is sent beside them.
-
-What the other one fills is charged from the books like any trade that is not ours.
-"""
 
 
 def reprice(changes: Pass, world: World, run: Run, plan: ExitPlan, account: Account) -> None:
@@ -40,6 +35,8 @@ def reprice(changes: Pass, world: World, run: Run, plan: ExitPlan, account: Acco
         if order.account_id != account.id or order.purpose is not Purpose.EXIT or order.state is not OrderState.WORKING:
             continue
         if order.orderid is None or order.cancel_requested or named_another(order):
+            continue
+        if not still_its_id(account, order, changes.now):
             continue
         if not world.in_session(account.facts.venue, order.exchange, changes.now):
             continue
@@ -81,7 +78,7 @@ def on_modify_answered(changes: Pass, world: World, message: ModifyAnswered) -> 
                 _other_id(changes, account, order, orderid)
         case Refused(message=words):
             known = Modification(Answer.REFUSED, refusals + 1)
-            if not order.terminal:
+            if not order.terminal and not named_another(order):
                 words = f"not modified to {message.price}: {words}"
                 changes.put_order(replace(order, words=words, updated_at=changes.now))
         case NotSent() | RateLimited():
@@ -153,11 +150,6 @@ def _seen_since(account: Account, order: Order) -> bool:
     """Whether valid books begun after the newest modification list the order, whose state they would have ended."""
     books = account.books_since(order.repriced_at) if order.repriced_at is not None else None
     return books is not None and any(row.orderid == order.orderid for row in books.orders)
-
-
-def named_another(order: Order) -> bool:
-    """Whether the server named another order when this one was changed: nothing is sent in its key any more."""
-    return order.words.startswith(OTHER_ID)
 
 
 def _other_id(changes: Pass, account: Account, order: Order, orderid: str) -> None:

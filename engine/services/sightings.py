@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
-from engine.domain.evidence import SeenOrder, SeenTrade
+from engine.domain.evidence import ENDS, SeenOrder, SeenTrade
 from engine.domain.money import value_paise
 from engine.domain.orders import Observation, Order, observed
 from engine.services.ledger import Pass
@@ -16,7 +16,18 @@ PRICE_PATIENCE = timedelta(seconds=2)
 """How long a trade may stand in valid books without a price before its quantity counts at an estimated one."""
 
 END_PATIENCE = timedelta(seconds=5)
-"""How long books must repeat an end that may be another row's before it counts; a push of it counts at once."""
+"""How long books must repeat an end that may not be the order's own, or not all of it, before it counts."""
+
+OTHER_ID = "its server named another order when it was changed"
+"""How the words of such an order begin: which of the two works cannot be told, so no further one is sent beside them.
+
+What the other one fills is charged from the books like any trade that is not ours.
+"""
+
+
+def named_another(order: Order) -> bool:
+    """Whether the server named another order when this one was changed: nothing is sent in its key any more."""
+    return order.words.startswith(OTHER_ID)
 
 
 def orders_on(changes: Pass, account_id: int) -> list[Order]:
@@ -69,6 +80,8 @@ def tell(changes: Pass, order: Order, words: str, **knew: object) -> None:
 
 def observe(changes: Pass, account: Account, order: Order, seen: Observation) -> Order:
     """Take one observation of an order's broker id; return the order as it is then."""
+    if named_another(order):
+        seen = replace(seen, words="")  # the broker's word for its end must not hide that another one may work
     after = observed(order, seen, changes.now)
     if after is order:
         return order
@@ -115,6 +128,14 @@ def of_row(row: SeenOrder, source: str) -> Observation:
     return Observation(row.orderid, row.status, row.filled_quantity if _priced(row) else None, value, source, row.words)
 
 
+def of_push(account: Account, order: Order, push: SeenOrder) -> Observation:
+    """Return what a push of an order says; an end with more filled than is known, without a price, waits for books."""
+    if _tells_more(order, push):
+        account.books_wanted = True
+        push = replace(push, status="")
+    return of_row(push, "push")
+
+
 def last_price(world: World, account: Account, order: Order) -> float | None:
     """Return the last price of an order's contract in ₹, None if there never was one."""
     view = world.prices.view(account.facts.venue, (order.symbol, order.exchange))
@@ -138,12 +159,22 @@ def _estimate(changes: Pass, world: World, account: Account, order: Order) -> fl
 
 
 def _with_sure_end(account: Account, order: Order, row: SeenOrder, now: datetime) -> SeenOrder:
-    """Return the row, without its end if that may be the one of the row before it: a push says so, or 5 s pass."""
+    """Return the row, without its end where that is not sure: a push says so, or 5 s pass.
+
+    It may be the end of the row before it; or it tells of more filled than the trades show, without a price: what is
+    exited then must not be what such late trades closed already.
+    """
     since = account.standing.ended_since
-    if row.orderid not in account.standing.repeated or order.terminal:
+    unsure = row.orderid in account.standing.repeated or _tells_more(order, row)
+    if not unsure or order.terminal:
         since.pop(order.id, None)
         return row
     return row if now - since.setdefault(order.id, now) >= END_PATIENCE else replace(row, status="")
+
+
+def _tells_more(order: Order, row: SeenOrder) -> bool:
+    """Whether a row ends an order with more filled than is known of it, and without the price that would count it."""
+    return row.status in ENDS and not _priced(row) and (row.filled_quantity or 0) > order.filled_quantity
 
 
 def _priced(row: SeenOrder | None) -> bool:

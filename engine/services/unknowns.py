@@ -21,7 +21,7 @@ from engine.services.sightings import (
     note_change,
     observe,
     observe_books,
-    of_row,
+    of_push,
     orders_on,
     tell,
 )
@@ -130,7 +130,7 @@ def _claim(  # noqa: PLR0917 - what is known, and where it comes from
     if listed or trades:
         observe_books(changes, world, account, order, row if listed else None, trades)
     else:
-        observe(changes, account, order, of_row(row, "push"))
+        observe(changes, account, order, of_push(account, order, row))
 
 
 def _judge(  # noqa: PLR0917 - what is known, and where it comes from

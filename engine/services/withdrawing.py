@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
+from engine.domain.evidence import same_class
 from engine.domain.instruments import Key
 from engine.domain.orders import Order, OrderState, Purpose, moved
 from engine.domain.runs import Run
 from engine.services.ledger import Pass
 from engine.services.owned import owned_now
-from engine.services.world import Account
+from engine.services.world import Account, trading_day
 
 CANCEL_AGAIN = timedelta(seconds=2)
 
@@ -45,14 +46,26 @@ def withdraw_all(changes: Pass, run: Run, account: Account) -> None:
 def ask_to_cancel(changes: Pass, account: Account, order: Order) -> None:
     """Ask to cancel a working order, at most every 2 s; the request is on disk before it leaves.
 
-    Never at a server that speaks for another broker now: there the same id may be somebody else's order.
+    Never at a server that speaks for another broker now, nor on a later day without a book that lists it: there the
+    same id may be somebody else's order.
     """
-    if account.standing.server_changed:
+    if account.standing.server_changed or not still_its_id(account, order, changes.now):
         return
     if order.orderid is None or (order.cancel_requested and abs(changes.now - order.updated_at) < CANCEL_AGAIN):
         return
     asked = changes.put_order(replace(order, cancel_requested=True, updated_at=changes.now))
     changes.after_commit.append(partial(account.hands.cancel, asked))
+
+
+def still_its_id(account: Account, order: Order, now: datetime) -> bool:
+    """Whether a broker id means this order: on its day always, later only while the books list it so.
+
+    Some brokers count anew every day.
+    """
+    if order.trading_day == trading_day(now):
+        return True
+    rows = account.books.orders if account.books is not None else ()
+    return any(row.orderid == order.orderid and same_class(order, row) for row in rows)
 
 
 def _working(changes: Pass, run: Run, account: Account, purpose: Purpose) -> list[Order]:

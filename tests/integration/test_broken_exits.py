@@ -1,0 +1,179 @@
+"""Exits that were doubled, or never came: what ended an order did not end what may still work, or said too little."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from engine.broker.answers import Acknowledged, ChangeOutcome, PlacementOutcome
+from engine.domain.evidence import AccountBooks, SeenOrder
+from engine.domain.instruments import Action, PriceType
+from engine.domain.orders import Order
+from tests.stage import (
+    CALL,
+    LOT,
+    PUT,
+    SOLD,
+    FakeHands,
+    Stage,
+    fail,
+    fill_at_once,
+    instrument,
+    take_change,
+    take_only,
+)
+
+ONE_LEG = (("SELL", "CE", "atm", 0.0),)
+
+
+def leaving(folder: Path, **how: str) -> tuple[Stage, int]:
+    """A sold call whose exit order was taken and rests."""
+    stage = Stage(folder, legs=ONE_LEG, **how)  # type: ignore[arg-type]
+    run = stage.enter()
+    stage.hands[1].usual, stage.hands[1].modifies = take_only, take_change
+    stage.close(run)
+    stage.until(lambda: any(row.status == "open" for row in stage.broker().orders.values()))
+    stage.step()
+    return stage, run
+
+
+def exits(stage: Stage, run: int) -> list[Order]:
+    return [order for order in stage.ledger.orders[run].values() if order.purpose == "exit"]
+
+
+def over_night(stage: Stage) -> None:
+    """No engine runs, the broker empties its books, and an engine starts two days later (the 24th is a holiday)."""
+    broker = stage.broker()
+    broker.carried, broker.orders, broker.trades = broker.positions(), {}, []
+    stage.clock.seconds += 48 * 3600 - 1800
+    stage.restart()
+    stage.hands[1].usual = fill_at_once
+
+
+def test_order_that_a_server_replaced_under_another_id_is_never_doubled_whatever_words_its_end_has(
+    tmp_path: Path,
+) -> None:
+    stage, run = leaving(tmp_path)
+    hands = stage.hands[1]
+
+    def replaced(hands: FakeHands, order: Order, price: float) -> ChangeOutcome:
+        row = hands.broker.orders[order.orderid or ""]
+        hands.broker.end(row.orderid, "cancelled", "replaced by another order")
+        return Acknowledged(hands.broker.take(row.instrument, row.action, row.quantity, fills=0, limit=price))
+
+    hands.modifies = replaced
+    stage.play(12.0)
+    working = [row.orderid for row in stage.broker().orders.values() if row.status == "open"]
+    assert len(working) == 1, "one exit works at the broker, under the id that the server gave it"
+    stage.broker().fill(working[0], LOT)
+    stage.until(lambda: stage.run(run).state == "closed")
+    assert stage.broker().net == {}
+
+
+def test_resting_exit_of_yesterday_that_no_book_lists_any_more_is_sent_anew(tmp_path: Path) -> None:
+    stage, run = leaving(tmp_path, venue="live")
+    over_night(stage)
+    stage.until(lambda: stage.run(run).state == "closed", 60)
+    assert stage.broker().net == {}
+    assert [order.state for order in exits(stage, run)] == ["expired", "filled"]
+    assert len(stage.broker().orders) == 1, "one exit order on the new day"
+
+
+def test_resting_exit_of_yesterday_that_filled_unseen_is_charged_and_not_sent_again(tmp_path: Path) -> None:
+    stage, run = leaving(tmp_path, venue="live")
+    stage.broker().fill("1-2", LOT)
+    over_night(stage)
+    stage.until(lambda: stage.run(run).state == "closed", 150)
+    assert stage.broker().net == {}
+    assert not stage.broker().orders
+
+
+def test_id_of_yesterdays_exit_that_is_somebody_elses_order_today_is_neither_taken_nor_changed(tmp_path: Path) -> None:
+    stage, run = leaving(tmp_path, venue="live")
+    over_night(stage)
+    broker, orderid = stage.broker(), str(exits(stage, run)[0].orderid)
+    broker.orders[orderid] = SeenOrder(
+        orderid, instrument(PUT), Action.BUY, LOT, PriceType.LIMIT, 90.0, "open", 0, None, None, None
+    )
+    stage.until(lambda: stage.run(run).state == "closed", 60)
+    assert not stage.hands[1].cancelled
+    assert not stage.hands[1].modified
+    assert broker.orders[orderid].status == "open"
+    broker.fill(orderid, LOT)
+    stage.play(3.0)
+    assert broker.net == {PUT: LOT}
+    assert [order.filled_quantity for order in exits(stage, run)] == [0, LOT]
+
+
+def test_entry_order_of_yesterday_in_doubt_does_not_claim_what_a_person_sells_today(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, legs=SOLD, venue="live")
+    stage.arm()
+    stage.hands[1].placements = [fill_at_once, fail]
+    stage.execute()
+    stage.until(lambda: 1 in stage.ledger.runs and any(o.state == "unknown" for o in stage.orders(1)))
+    over_night(stage)
+    stage.play(5.0)
+    stage.broker().take(instrument(PUT), Action.SELL, LOT)
+    stage.play(10.0)
+    doubtful = stage.orders(1)[1]
+    assert (doubtful.state, doubtful.orderid) == ("unknown", None)
+
+
+class LateTrades:
+    """Books whose trades and positions are those of a moment ago, until they are not any more."""
+
+    def __init__(self, hands: FakeHands, *, row: SeenOrder | None) -> None:
+        self.hands, self.row = hands, row
+        self.trades = list(hands.broker.trades)
+        self.late = True
+
+    def __call__(self) -> AccountBooks:
+        broker = self.hands.broker
+        if not self.late:
+            return broker.books()
+        shown, broker.trades = broker.trades, self.trades
+        try:
+            books = broker.books()
+        finally:
+            broker.trades = shown
+        rows = tuple(self.row if self.row and row.orderid == self.row.orderid else row for row in books.orders)
+        return replace(books, orders=rows)
+
+    def fill(self, hands: FakeHands, order: Order) -> PlacementOutcome:
+        outcome = fill_at_once(hands, order)
+        self.trades.append(hands.broker.trades[-1])
+        assert outcome is not None
+        return outcome
+
+
+def _in_books(_stage: Stage, ended: SeenOrder) -> None:
+    """The order book itself shows the end."""
+    _stage.broker().orders[ended.orderid] = ended
+
+
+def _by_push(stage: Stage, ended: SeenOrder) -> None:
+    """A push shows the end, the order book only later."""
+    stage.push(1, ended)
+
+
+@pytest.mark.parametrize("told", [_in_books, _by_push])
+def test_exit_cancelled_after_a_part_filled_whose_trades_come_late_does_not_turn_the_position(
+    tmp_path: Path, told: Callable[[Stage, SeenOrder], None]
+) -> None:
+    stage, run = leaving(tmp_path)
+    hands, broker = stage.hands[1], stage.broker()
+    working = broker.orders["1-2"]
+    hands.books_now = books = LateTrades(hands, row=working if told is _by_push else None)
+    hands.usual = books.fill
+    broker.fill("1-2", 30)
+    broker.end("1-2", "cancelled")
+    told(stage, replace(broker.orders["1-2"], average_price=None))
+    stage.play(3.0)
+    assert broker.net == {CALL: 30 - LOT}, "nothing is sent as long as what filled is not known"
+    books.late = False
+    stage.until(lambda: stage.run(run).state == "closed")
+    assert broker.net == {}
+    assert [order.quantity for order in hands.sent] == [LOT, LOT, LOT - 30]
