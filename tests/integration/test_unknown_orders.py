@@ -12,7 +12,7 @@ import pytest
 from engine.broker.answers import NoAnswer, OutcomeOpen, Placed, Queued, Refused
 from engine.domain.evidence import SeenOrder, SeenTrade
 from engine.domain.instruments import Action, PriceType
-from engine.services.messages import Answered
+from engine.services.messages import Answered, BooksRead, Pushed
 from engine.services.quarantine import SEMI_AUTO
 from engine.store import tables
 from tests.stage import CALL, LOT, PUT, FakeHands, Stage, fail, fill_at_once, instrument, lose
@@ -427,3 +427,20 @@ def test_refusal_after_a_fill_by_position_is_told(tmp_path: Path) -> None:
     stage.play(1)
     assert exit_order(stage, run).filled_quantity == LOT
     assert any("nothing was placed" in event.message for event in stage.events("unknown_order"))
+
+
+def fill_between_two_books(hands: FakeHands, order: Any) -> None:
+    """The order fills while the books are read: the order book shows nothing of it yet, trade and position book do."""
+    rows = tuple(hands.broker.orders.values())
+    answer = fill_at_once(hands, order)
+    hands.inbox.put(BooksRead(hands.account_id, replace(hands.broker.books(), orders=rows), hands.clock.now()))
+    hands.inbox.put(Answered(order.id, answer))
+    hands.inbox.put(Pushed(hands.account_id, list(hands.broker.orders.values())[-1]))
+
+
+def test_slice_after_one_that_filled_between_two_books_is_called_absent_and_sent_again(tmp_path: Path) -> None:
+    stage, run = stage_of(tmp_path, lots=28)
+    stage.hands[1].placements = [fill_between_two_books, fail]
+    stage.close(run)
+    flat(stage, run)
+    assert [order.quantity for order in stage.hands[1].sent] == [1755, 65, 1755, 65, 65]
