@@ -24,7 +24,7 @@ from tests.simulation.floor import Floor
 from tests.simulation.moves import Move
 from tests.stage import FLY, SOLD
 
-EXAMPLES = int(os.environ.get("SIMULATION_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("SIMULATION_EXAMPLES", "20"))
 STEPS = int(os.environ.get("SIMULATION_STEPS", "30"))
 SHRINK = os.environ.get("SIMULATION_SHRINK") == "1"
 OFTEN = settings(
