@@ -30,8 +30,12 @@ def book_charges(changes: Pass, world: World, account: Account, books: AccountBo
     correct_settlements(read)
     pending: dict[Instrument, tuple[int, datetime]] = {}
     for instrument in _owned_instruments(changes, account):
-        if read.telling(instrument) and (since := _judge(read, instrument)) is not None:
+        if not read.telling(instrument):
+            continue
+        if (since := _judge(read, instrument)) is not None:
             pending[instrument] = since
+        else:
+            _tell_more_outside(read, instrument)
     changes.after_commit.append(remember(read, pending))
 
 
@@ -79,6 +83,23 @@ def _judge(read: OutsideRead, instrument: Instrument) -> tuple[int, datetime] | 
         charge = PricedCharge(run_id, quantity, value_paise(view.ltp, abs(quantity)))
         _charge(read, instrument, closing, charge, source="charge", estimated=True)
     return None
+
+
+def _tell_more_outside(read: OutsideRead, instrument: Instrument) -> None:
+    """Warn when more stands outside under a contract of ours than before: a server may have sent an order twice."""
+    outside, before = read.drift(instrument).outside, read.before.get(instrument, 0)
+    if abs(outside) <= abs(before) and outside * before >= 0:
+        return
+    owner = max(read.changes.owners(read.key(instrument)), default=None, key=lambda one: one.run_id)
+    if owner is None or read.over(instrument):
+        return
+    tell(
+        read,
+        owner.run_id,
+        f"{read.account.facts.name} holds {outside:+} {instrument.symbol} that no run owns ({before:+} before): traded "
+        "by hand, or an order that its server sent twice; no exit takes it off",
+        {"outside": outside, "before": before, "product": str(instrument.product)},
+    )
 
 
 def _charge(

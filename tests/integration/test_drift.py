@@ -192,6 +192,20 @@ def test_books_that_are_taken_twice_charge_once(tmp_path: Path) -> None:
     assert charges(stage, run) == [(LOT, 650_000, False)]
 
 
+def test_order_that_the_server_sent_twice_is_told_once_and_never_exited(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    run = stage.enter()
+    by_hand(stage, Action.SELL, LOT, 150.0)
+    stage.play(10)
+    stage.restart()
+    stage.play(10)
+    told = [event for event in stage.events("drift") if "no run owns" in event.message]
+    assert [event.knew["outside"] for event in told] == [-LOT]
+    stage.close(run)
+    closed(stage, run)
+    assert stage.broker().net == {CALL: -LOT}
+
+
 def test_outside_position_against_a_leg_is_told_when_the_run_enters(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     stage.broker().carried[instrument(CALL)] = LOT
