@@ -2,6 +2,7 @@
 
     python -m tests.crash.matrix                                       a sample of 60
     python -m tests.crash.matrix --all --write docs/crash-matrix.md    every case, with the table
+    python -m tests.crash.matrix --all --seconds 1800 --write FILE     as many of them as are done by then, in seeded order
     python -m tests.crash.matrix --case 'fly.exit@send-left#3'         one case, with the engine's log
     python -m tests.crash.matrix --broken acts-first                   broken on purpose: cases must fail
 
@@ -11,6 +12,7 @@ Ends with 1 when a case failed.
 from __future__ import annotations
 
 import argparse
+import random
 import sys
 import time
 from collections import Counter
@@ -24,7 +26,7 @@ from tests.crash.table import table
 
 SAMPLE = 60
 SEED = 20261123
-BATCH = 200
+BATCH = 100
 """Cases on one exchange: it walks through all its accounts, and those of ended scenes stay."""
 
 
@@ -49,6 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     cases, there = _cases(options)
     for start in range(0, len(cases), BATCH):
+        if options.seconds and time.monotonic() - began > options.seconds:
+            break
         with stand() as stage:
             stage.play(cases[start : start + BATCH], width=options.width, broken=options.broken, each=each)
     seconds = time.monotonic() - began
@@ -65,7 +69,9 @@ def _cases(options: argparse.Namespace) -> tuple[list[Case], int]:
         return [Case.named(name) for name in options.case], len(options.case)
     with stand() as stage:
         cases = all_cases(stage.record())
-    chosen = cases if options.all else sample(cases, options.sample, options.seed)
+    chosen = list(cases) if options.all else sample(cases, options.sample, options.seed)
+    if options.all and options.seconds:
+        random.Random(options.seed).shuffle(chosen)
     chosen = [case for case in chosen if options.only in str(case)]
     print(f"{len(cases)} cases were recorded, {len(chosen)} are played", flush=True)
     return chosen, len(cases)
@@ -81,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--sample", type=int, default=SAMPLE, metavar="N", help="so many cases (60)")
     parser.add_argument("--seed", type=int, default=SEED, help="of the sample")
     parser.add_argument("--only", default="", metavar="TEXT", help="only cases whose name has this in it")
+    parser.add_argument("--seconds", type=float, metavar="S", help="begin nothing new after so many seconds")
     parser.add_argument("--width", type=int, default=6, metavar="N", help="so many at the same time (6)")
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the table there")
     parser.add_argument("--broken", default="", choices=["", *BREAKAGES], help="break the engine on purpose")
