@@ -2,7 +2,7 @@
 
     python -m tests.crash.matrix                                       a sample of 60
     python -m tests.crash.matrix --all --write docs/crash-matrix.md    every case, with the table
-    python -m tests.crash.matrix --all --seconds 1800 --write FILE     as many of them as are done by then, in seeded order
+    python -m tests.crash.matrix --all --seconds 1800 --write FILE     as many as are done by then, seeded
     python -m tests.crash.matrix --case 'fly.exit@send-left#3'         one case, with the engine's log
     python -m tests.crash.matrix --broken acts-first                   broken on purpose: cases must fail
 
