@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -51,6 +52,12 @@ PROBED_ID = "am-probe"
 CHANGE_SECONDS = 2.0
 """How long a modification may wait for its first byte."""
 
+CHANGERS = 32
+"""Threads for changes of orders at most: what hangs there must not keep an exit from being placed."""
+
+CANCELS_AT_ONCE = 3
+"""Cancellations of one order that may wait for answers: one that hangs must not stop the next, nor fill the pool."""
+
 MOST_WORKERS = 32
 """Threads of an account at most: 4 that work, and those set aside that still listen."""
 
@@ -82,11 +89,13 @@ class AccountHands:
         self._haircut = haircut
         self._inbox = inbox
         self._workers = ThreadPoolExecutor(MOST_WORKERS, thread_name_prefix=f"orders {label}")
+        self._changers = ThreadPoolExecutor(CHANGERS, thread_name_prefix=f"changes {label}")
         self._reader = ThreadPoolExecutor(1, thread_name_prefix=f"books {label}")
         self._asker = ThreadPoolExecutor(2, thread_name_prefix=f"data {label}")
         self._asked: set[object] = set()
         self._asked_lock = threading.Lock()
         self._placing: set[int] = set()
+        self._cancelling: Counter[int] = Counter()
         self._closed = False
         self._stream = OpenAlgoStream(
             ws_url,
@@ -144,12 +153,23 @@ class AccountHands:
                 self._inbox.put(Answered(order.id, NotSent(f"no worker took it: {error}")))
 
     def cancel(self, order: Order) -> None:
-        """Ask to cancel a working order; there always is an answer."""
+        """Ask to cancel a working order; there always is an answer, of this request or of the three before it."""
+        with self._asked_lock:
+            if self._cancelling[order.id] >= CANCELS_AT_ONCE:
+                return
+            self._cancelling[order.id] += 1
 
         def ask() -> ChangeOutcome:
             return self._client.cancel_order(order.orderid or "", strategy=order.tag)
 
-        self._change(ask, lambda outcome: CancelAnswered(order.id, outcome))
+        def answered(outcome: ChangeOutcome) -> Message:
+            with self._asked_lock:
+                self._cancelling[order.id] -= 1
+                if not self._cancelling[order.id]:
+                    del self._cancelling[order.id]
+            return CancelAnswered(order.id, outcome)
+
+        self._change(ask, answered)
 
     def modify(self, order: Order, price: float) -> None:
         """Ask to change a working order to a limit at ``price`` (₹); there always is an answer.
@@ -186,7 +206,7 @@ class AccountHands:
                     semi_auto, words = None, str(outcome)
             self._inbox.put(Probed(self._account_id, semi_auto, words))
 
-        self._submit(self._workers, work)
+        self._submit(self._changers, work)
 
     # ── reads ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -256,7 +276,7 @@ class AccountHands:
         """End stream, threads and connections; a placement in flight is left to end by itself."""
         self._closed = True
         self._stream.stop()
-        for pool in (self._workers, self._reader, self._asker):
+        for pool in (self._workers, self._changers, self._reader, self._asker):
             pool.shutdown(wait=False, cancel_futures=True)
         self._client.close()
 
@@ -322,7 +342,7 @@ class AccountHands:
             self._inbox.put(answered(outcome))
 
         try:
-            self._workers.submit(work)
+            self._changers.submit(work)
         except RuntimeError as error:  # the pool is closed, or the system gives no thread
             self._inbox.put(answered(NotSent(f"no worker took it: {error}")))
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from engine.domain.evidence import AccountBooks, Instrument, SeenOrder, same_class
+from engine.domain.evidence import ENDS, AccountBooks, Instrument, SeenOrder, same_class
 from engine.domain.money import value_paise
 from engine.domain.movement import unexplained
 from engine.domain.orders import Order, OrderState, moved
@@ -21,6 +22,9 @@ from engine.services.messages import CommandArrived
 from engine.services.sightings import claimed_ids, note_change, observe_books, of_day, orders_on, tell
 from engine.services.unknowns import evidence_of, never_listed
 from engine.services.world import Account, World, trading_day
+
+YOUNG = timedelta(seconds=15)
+"""How old books may be that tell what an order did before its quiet time is over."""
 
 
 class Declared(StrEnum):
@@ -125,32 +129,54 @@ def _refuse_if_disproved(
     """Refuse what valid books disprove, an id of another order, and what the order can no longer become."""
     if said.orderid is not None:
         _refuse_other_id(changes, account, order, said.orderid)
+        _refuse_against_row(account, said, said.orderid)
     elif candidates and order.state is not OrderState.QUEUED:
         raise Refused(f"The books show {', '.join(candidates)}, which may be it: declare it working with that id.")
     if said.state is Declared.NOT_RECEIVED and order.state is not OrderState.UNKNOWN:
         raise Refused(f"The server had order {order.id}: declare it cancelled or rejected, or what filled.")
-    books = account.books_since(order.quiet_until or order.answered_at or order.sent_at)
-    if books is None or order.unexplained_before is None or order.orderid is not None or said.orderid is not None:
+    books = _telling(changes, account, order)
+    if books is None or order.unexplained_before is None:
         return
+    if {order.orderid, said.orderid} & {row.orderid for row in books.orders}:
+        return  # it is listed: its own row says more than the net
     if order.trading_day != trading_day(books.begun_at):
         return
-    claimed = claimed_ids(changes, account.id, trading_day(books.begun_at))
+    claimed = claimed_ids(changes, account.id, trading_day(books.begun_at)) - {order.orderid or ""}
     instrument = Instrument(order.symbol, order.exchange, order.product)
     shift = unexplained(books, instrument, claimed) - order.unexplained_before
     ours = order.action.sign * said.quantity
     if shift == order.action.sign * order.quantity and shift != ours:
         raise Refused(f"The position moved by exactly this order ({shift:+d}): declare it filled.")
-    if said.quantity and shift == 0 and not _fills_beside(changes, account, order, books):
+    if not said.quantity:
+        return
+    shown = max(0, order.action.sign * shift) + _fills_beside(claimed, order, books)
+    if not shown:
         raise Refused("The position did not move: valid books that began after the order show no fill of it.")
+    if shown < said.quantity:
+        raise Refused(f"The books show {shown} units at most that can be a fill of it, not {said.quantity}.")
 
 
-def _fills_beside(changes: Pass, account: Account, order: Order, books: AccountBooks) -> bool:
-    """Whether an unclaimed trade on the order's side is new: a fill of it that no rule can tell from somebody's own."""
-    known = {*claimed_ids(changes, account.id, trading_day(books.begun_at)), *order.visible_before}
+def _telling(changes: Pass, account: Account, order: Order) -> AccountBooks | None:
+    """Return valid books that tell what the order did so far: begun after its quiet time, or young and after it."""
+    books = account.books_since(order.quiet_until or order.answered_at or order.sent_at)
+    young = account.books_since(order.sent_at)
+    if books is None and young is not None and changes.now - young.begun_at <= YOUNG and not account.books_problem:
+        return young
+    return books
+
+
+def _fills_beside(claimed: set[str], order: Order, books: AccountBooks) -> int:
+    """Return the units of new unclaimed trades on the order's side: it may be any of these, or somebody's own."""
+    known = {*claimed, *order.visible_before}
+    listed = {row.orderid for row in books.orders}
     instrument = Instrument(order.symbol, order.exchange, order.product)
-    return any(
-        trade.instrument == instrument and trade.action is order.action and trade.orderid not in known
+    return sum(
+        trade.quantity
         for trade in books.trades
+        if trade.instrument == instrument
+        and trade.action is order.action
+        and trade.orderid in listed
+        and trade.orderid not in known
     )
 
 
@@ -158,9 +184,21 @@ def _refuse_other_id(changes: Pass, account: Account, order: Order, orderid: str
     for other in orders_on(changes, account.id):
         if other.id != order.id and other.orderid == orderid and of_day(other, order.trading_day):
             raise Refused(f"{orderid} is the broker's id of order {other.id} of run {other.execution_id}.")
+    if orderid in order.visible_before:
+        raise Refused(f"{orderid} was in the books before order {order.id} was sent: it is another one.")
     row = _row(account, orderid)
     if row is not None and not same_class(order, row):
         raise Refused(f"{orderid} is {row.action} {row.quantity} {row.instrument.symbol} in the books, not this order.")
+
+
+def _refuse_against_row(account: Account, said: Declaration, orderid: str) -> None:
+    """Refuse a fill that the order's own row denies."""
+    row = _row(account, orderid)
+    if row is None or account.books is None or row.status not in ENDS:
+        return
+    filled = max(account.books.traded().get(orderid, 0), row.filled_quantity or 0)
+    if said.quantity > filled:
+        raise Refused(f"The books show {orderid} as {row.status} with {filled} filled, not {said.quantity}.")
 
 
 def _put(  # noqa: PLR0917 - one order, what is said of it, and by whom

@@ -15,7 +15,7 @@ from engine.domain.exits import (
     retry_delay,
 )
 from engine.domain.instruments import Action, Key
-from engine.domain.orders import IN_DOUBT, Order, Purpose
+from engine.domain.orders import IN_DOUBT, Order, OrderState, Purpose
 from engine.domain.runs import AccountState, ExitPlan, PlanState, Run
 from engine.services.drift import being_converted
 from engine.services.exit_alarms import failures, tell_blocked, tell_failures, tell_unverified
@@ -57,6 +57,10 @@ def _plan_exits(changes: Pass, world: World, run: Run, plan: ExitPlan, account: 
         if named_another(order) and owned_now(changes, account, run, order.key):
             what = f"a person to look at {order.symbol}: {order.words}"
             tell_blocked(changes, world, run, plan, account=account, what=what)
+    if (kept := account.quarantine or ("" if account.connected else account.waits_for)) and any(
+        order.state is OrderState.PLANNED and order.purpose is Purpose.EXIT for order in orders
+    ):
+        tell_blocked(changes, world, run, plan, account=account, what=f"its server: {kept}")
     keys = _open_keys(changes, run, account, orders)
     # what has had its last session settles: it is not sent, and keeps no bought leg of a later expiry in
     trading = [one for one in keys if not is_over(world, run.venue, one.key, changes.now)]

@@ -27,6 +27,7 @@ from engine.services.sightings import (
     only_claimed,
     orders_on,
     release,
+    take_back_declared,
     tell,
 )
 from engine.services.world import Account, World, trading_day
@@ -64,7 +65,7 @@ def on_answered(changes: Pass, world: World, message: Answered) -> None:
                 release(changes, order, state=OrderState.REJECTED, words=words, answered_at=now)
                 note_change(account, order, now)
             else:
-                _contradicted(changes, order, words)
+                _contradicted(changes, account, order, OrderState.REJECTED, words)
         case Refused(message=words, orderid=orderid):
             _named(changes, account, order, str(orderid), words)
         case Queued(pending_id=pending):
@@ -85,7 +86,7 @@ def on_answered(changes: Pass, world: World, message: Answered) -> None:
             elif only_claimed(order):
                 release(changes, order, state=OrderState.NOT_SENT, words=words, answered_at=now)
             else:
-                _contradicted(changes, order, words)
+                _contradicted(changes, account, order, OrderState.NOT_SENT, words)
             note_change(account, order, now)
 
 
@@ -243,11 +244,21 @@ def _look_in_pushes(changes: Pass, world: World, account: Account | None) -> Non
         unknowns.resolve(changes, world, account, list(account.pushes), None)
 
 
-def _contradicted(changes: Pass, order: Order, words: str) -> None:
-    """Tell that a server took nothing of an order that was inferred or declared to have filled: a person must look."""
-    if order.filled_quantity and order.orderid is None:
-        how = "declared" if order.declared_by is not None else "inferred from the position"
-        tell(changes, order, f"its late answer says that nothing was placed ({words}); its fill was {how}")
+def _contradicted(changes: Pass, account: Account | None, order: Order, state: OrderState, words: str) -> None:
+    """Take an answer that nothing was placed of an order that was inferred or declared to have filled.
+
+    It proves a declaration wrong. What the position showed stays: a person must look.
+    """
+    if not order.filled_quantity or order.orderid is not None:
+        return
+    if order.declared_by is not None:
+        take_back_declared(changes, account, order, state, 0, 0, f"its late answer says: {words}")
+    else:
+        tell(
+            changes,
+            order,
+            f"its late answer says that nothing was placed ({words}); its fill was inferred from the position",
+        )
 
 
 def _queued(changes: Pass, account: Account | None, order: Order, pending: str | None) -> None:

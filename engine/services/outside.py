@@ -35,7 +35,12 @@ def adopt(changes: Pass, world: World, command: CommandArrived) -> None:
         str(payload["symbol"]), _one_of(Exchange, payload["exchange"]), _one_of(Product, payload["product"])
     )
     key = Key(account.id, *instrument)
-    quantity, price = int(payload["quantity"]), float(payload["price"])
+    quantity, price = payload["quantity"], payload["price"]
+    if isinstance(quantity, bool) or not isinstance(quantity, int):
+        raise TypeError(f"quantity: {quantity!r} is not a whole number of units")
+    if isinstance(price, bool) or not isinstance(price, int | float):
+        raise TypeError(f"price: {price!r} is no amount in ₹")
+    price = float(price)
     if quantity == 0:
         raise Refused("The quantity is 0: there is nothing to adopt.")
     if not math.isfinite(price) or price <= 0:

@@ -34,9 +34,7 @@ def reprice(changes: Pass, world: World, run: Run, plan: ExitPlan, account: Acco
     for order in changes.orders_of(run.id):
         if order.account_id != account.id or order.purpose is not Purpose.EXIT or order.state is not OrderState.WORKING:
             continue
-        if order.orderid is None or order.cancel_requested or named_another(order):
-            continue
-        if not still_its_id(account, order, changes.now):
+        if order.orderid is None or named_another(order) or not still_its_id(account, order, changes.now):
             continue
         if not world.in_session(account.facts.venue, order.exchange, changes.now):
             continue
@@ -44,6 +42,8 @@ def reprice(changes: Pass, world: World, run: Run, plan: ExitPlan, account: Acco
         if abs(changes.now - since) >= BLOCKED_AFTER:
             resting = f"{order.pending_quantity} {order.symbol} to fill" + (f" at {order.price}" if order.price else "")
             tell_blocked(changes, world, run, plan, account=account, what=resting)
+        if order.cancel_requested:
+            continue  # asked for again every 2 s until the books show its end
         last = account.modifications.get(order.id, UNKNOWN)
         step = next_step(
             acknowledged_at=since,

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 
 from engine.domain.evidence import ENDS, SeenOrder, SeenTrade
 from engine.domain.money import value_paise
-from engine.domain.orders import Observation, Order, observed
+from engine.domain.orders import Observation, Order, OrderState, observed
 from engine.services.ledger import Pass
 from engine.services.world import Account, World
 
@@ -119,7 +119,33 @@ def observe_books(  # noqa: PLR0917 - what is known, and where it comes from
         order = observe(changes, account, order, seen)
     if row is None:
         return order
+    if _disproved(account, order, row, quantity):
+        value = sum(value_paise(trade.price, trade.quantity) for trade in trades)
+        return take_back_declared(changes, account, order, OrderState(row.status), quantity, value, row.words)
     return observe(changes, account, order, of_row(_with_sure_end(account, order, row, changes.now), "book"))
+
+
+def take_back_declared(  # noqa: PLR0917 - what was declared, and what is proven instead
+    changes: Pass, account: Account | None, order: Order, state: OrderState, quantity: int, value: int, words: str
+) -> Order:
+    """Put what is proven in the place of a fill that a person declared: what is held shows again, and is exited."""
+    tell(changes, order, f"{order.filled_quantity} were declared filled, it ended {state} with {quantity}: {words}")
+    note_change(account, order, changes.now)
+    return changes.put_order(
+        replace(
+            order, state=state, filled_quantity=quantity, filled_value_paise=value, words=words, declared_by=None,
+            updated_at=changes.now,
+        ),
+        source="declaration taken back",
+    )  # fmt: skip
+
+
+def _disproved(account: Account, order: Order, row: SeenOrder, traded: int) -> bool:
+    """Whether the order's own row surely ended with less than a person declared filled."""
+    if order.declared_by is None or not order.terminal or row.status not in ENDS:
+        return False
+    repeated = row.orderid in account.standing.repeated
+    return not repeated and max(traded, row.filled_quantity or 0) == traded < order.filled_quantity
 
 
 def of_row(row: SeenOrder, source: str) -> Observation:
