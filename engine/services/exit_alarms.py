@@ -65,7 +65,9 @@ def tell_failures(changes: Pass, world: World, run: Run, plan: ExitPlan, account
 
 def tell_blocked(changes: Pass, world: World, run: Run, plan: ExitPlan, *, account: Account, what: str) -> None:
     """Alarm once a minute while an exit cannot go on."""
-    if changes.now - plan.created_at < BLOCKED_AFTER or _told(changes, world, ("exit_blocked", run.id, account.id)):
+    if abs(changes.now - plan.created_at) < BLOCKED_AFTER or _told(
+        changes, world, ("exit_blocked", run.id, account.id)
+    ):
         return
     changes.event(
         owner_id=run.owner_id,

@@ -18,11 +18,11 @@ from engine.domain.instruments import Action, Key
 from engine.domain.orders import IN_DOUBT, Order, OrderState, Purpose
 from engine.domain.runs import AccountState, ExitPlan, PlanState, Run
 from engine.services.drift import being_converted
-from engine.services.exit_alarms import failures, tell_blocked, tell_failures, tell_unverified
+from engine.services.exit_alarms import BLOCKED_AFTER, failures, tell_blocked, tell_failures, tell_unverified
 from engine.services.exit_plans import NOT_OURS, open_plan, reopen_late, settle
 from engine.services.ledger import Pass
 from engine.services.owned import instrument_of, lot_and_freeze, owned_now
-from engine.services.repricing import reprice
+from engine.services.repricing import may_be_replaced, reprice
 from engine.services.settling import is_over
 from engine.services.sightings import named_another
 from engine.services.withdrawing import CANCEL_AGAIN, withdraw_all, withdraw_entries, withdraw_surplus
@@ -62,6 +62,10 @@ def _plan_exits(changes: Pass, world: World, run: Run, plan: ExitPlan, account: 
     ):
         tell_blocked(changes, world, run, plan, account=account, what=f"its server: {kept}")
     keys = _open_keys(changes, run, account, orders)
+    quiet = all(order.terminal and abs(changes.now - order.updated_at) >= BLOCKED_AFTER for order in orders)
+    if orders and quiet and not any(one.owned for one in keys):
+        what = f"books that show every trade of it ({account.books_problem or 'they show less than filled'})"
+        tell_blocked(changes, world, run, plan, account=account, what=what)
     # what has had its last session settles: it is not sent, and keeps no bought leg of a later expiry in
     trading = [one for one in keys if not is_over(world, run.venue, one.key, changes.now)]
     for due in exits_due(trading, changes.now):
@@ -90,7 +94,7 @@ def _open_keys(changes: Pass, run: Run, account: Account, orders: list[Order]) -
                 sold_leg=legs.get(key.symbol, {}).get("action") == Action.SELL,
                 owned=owned_now(changes, account, run, key),
                 pending_exit=sum(o.pending_quantity for o in mine if o.purpose is Purpose.EXIT),
-                in_doubt=any(o.state in IN_DOUBT or named_another(o) for o in mine),
+                in_doubt=any(o.state in IN_DOUBT or named_another(o) or may_be_replaced(account, o) for o in mine),
                 entry_alive=any(not o.terminal for o in mine if o.purpose is Purpose.ENTRY),
                 retry_at=failed[1] + retry_delay(failed[0]) if failed else None,
             )
@@ -115,7 +119,7 @@ def _may_go(changes: Pass, world: World, run: Run, plan: ExitPlan, account: Acco
     if last is None or now - last.begun_at > LAST_BOOK_AGE or instrument_of(key) in account.drift_since:
         return False
     without_since = last.begun_at if changed is None else max(last.begun_at, changed)
-    if now - without_since < BOOK_PATIENCE or now - plan.created_at < FIRST_BOOK_PATIENCE:
+    if now - without_since < BOOK_PATIENCE or abs(now - plan.created_at) < FIRST_BOOK_PATIENCE:
         return False
     tell_unverified(changes, world, run, plan, account=account)
     return True

@@ -102,7 +102,14 @@ def on_lost_answer(changes: Pass, world: World, message: Answered) -> None:
 def on_silence(changes: Pass, world: World) -> None:
     """Call an order unknown that has no answer for 3 s; its worker listens on (DESIGN 2)."""
     for account in world.accounts.values():
-        for order_id, since in list(account.sending.items()):
+        known = account.sending
+        # an account that was taken out and came back knows nothing of what its former hands were sending
+        strange = {
+            order.id: order.sent_at or order.created_at
+            for order in changes.doubtful_orders(account.id)
+            if order.state is OrderState.SENDING and order.id not in known
+        }
+        for order_id, since in [*known.items(), *strange.items()]:
             if changes.now - since < UNKNOWN_AFTER:
                 continue
             changes.after_commit.append(partial(account.sending.pop, order_id, None))

@@ -7,6 +7,7 @@ A modification can never make a second order; it may be repeated once the books 
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from typing import assert_never
 
@@ -49,7 +50,7 @@ def reprice(changes: Pass, world: World, run: Run, plan: ExitPlan, account: Acco
             acknowledged_at=since,
             repriced_at=order.repriced_at,
             last=last,
-            seen_since=_seen_since(account, order),
+            seen_since=_seen_since(account, order, changes.now),
             now=changes.now,
         )
         match step:
@@ -146,10 +147,21 @@ def _note(account: Account, order: Order, known: Modification) -> None:
         account.modifications[order.id] = known
 
 
-def _seen_since(account: Account, order: Order) -> bool:
+def _seen_since(account: Account, order: Order, now: datetime) -> bool:
     """Whether valid books begun after the newest modification list the order, whose state they would have ended."""
-    books = account.books_since(order.repriced_at) if order.repriced_at is not None else None
+    asked = order.repriced_at
+    if asked is None:
+        return False
+    # ahead of now: an earlier engine asked before the clock was set back, and every read of this one came later
+    books = account.books_since(asked if asked <= now else None)
     return books is not None and any(row.orderid == order.orderid for row in books.orders)
+
+
+def may_be_replaced(account: Account, order: Order) -> bool:
+    """Whether an order that others cancelled while it was being changed may work on under another id."""
+    known = account.modifications.get(order.id)
+    waited_for = known is not None and known.answer is Answer.WAITED_FOR
+    return waited_for and order.state is OrderState.CANCELLED and not order.cancel_requested
 
 
 def _other_id(changes: Pass, account: Account, order: Order, orderid: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 
 from engine.domain.errors import DomainError
-from engine.domain.evidence import DISAGREE, AccountBooks, Instrument, defect, fewer
+from engine.domain.evidence import DISAGREE, AccountBooks, Instrument, defect, lost
 from engine.domain.instruments import Exchange, Key, Product
 from engine.domain.orders import Order
 from engine.domain.runs import AccountMemory
@@ -65,7 +65,7 @@ def defect_of(changes: Pass, account: Account, books: AccountBooks, day: date, *
         carried=carried,
     )
     account.standing.missing = frozenset(order.orderid or "" for order in named) - listed
-    if problem is None and in_session and carried and fewer(books.opening(), carried):
+    if problem is None and in_session and carried and lost(books, carried):
         return DISAGREE  # what was carried is gone on the first read of a day: it needs as long as a conversion
     return problem
 
@@ -84,7 +84,7 @@ def unexplained(changes: Pass, account: Account, books: AccountBooks, day: date)
 def lost_overnight(changes: Pass, account: Account, books: AccountBooks, day: date) -> bool:
     """Whether the books of a new day show less than what was carried into it."""
     kept = _kept(changes.memory(account.id), day) if account.opening is None else None
-    return bool(kept and fewer(books.opening(), kept))
+    return bool(kept and lost(books, kept))
 
 
 def remember(changes: Pass, account: Account, books: AccountBooks, day: date, *, in_session: bool) -> None:
@@ -158,6 +158,8 @@ def _given(changes: Pass, account: Account, day: date) -> list[Order]:
     """Return our orders of a day that the server with which the account is armed gave an id, not an earlier one."""
     memory = changes.memory(account.id)
     armed = memory.armed_at if memory is not None else None
+    if armed is not None and armed > changes.now:
+        armed = None  # the clock was set back since: what is sent now is not of an earlier server
     return [
         order
         for order in orders_on(changes, account.id)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from engine.broker.answers import Acknowledged, ChangeOutcome, PlacementOutcome
+from engine.broker.answers import Acknowledged, ChangeOutcome, PlacementOutcome, Refused
 from engine.domain.evidence import AccountBooks, SeenOrder
 from engine.domain.instruments import Action, PriceType
 from engine.domain.orders import Order
+from engine.services.messages import ModifyAnswered
+from engine.services.world import Account
 from tests.stage import (
     CALL,
     LOT,
@@ -21,6 +24,8 @@ from tests.stage import (
     Stage,
     fail,
     fill_at_once,
+    fill_change,
+    fill_in_silence,
     instrument,
     take_change,
     take_only,
@@ -177,3 +182,90 @@ def test_exit_cancelled_after_a_part_filled_whose_trades_come_late_does_not_turn
     stage.until(lambda: stage.run(run).state == "closed")
     assert broker.net == {}
     assert [order.quantity for order in hands.sent] == [LOT, LOT, LOT - 30]
+
+
+# ── what only memory knew, or a clock that was set back ───────────────────────────────────────────────────────────────
+
+
+def test_order_that_is_cancelled_while_a_change_of_it_is_under_way_is_not_doubled_before_the_answer(
+    tmp_path: Path,
+) -> None:
+    stage, run = leaving(tmp_path)
+    hands, answers = stage.hands[1], []
+
+    def replaced_before_the_answer(order: Order, price: float) -> None:
+        row = hands.broker.orders[order.orderid or ""]
+        hands.broker.end(row.orderid, "cancelled", "replaced by another order")
+        new = hands.broker.take(row.instrument, row.action, row.quantity, fills=0, limit=price)
+        stage.push(1, hands.broker.orders[row.orderid])
+        answers.append(ModifyAnswered(order.id, price, Acknowledged(new)))
+
+    hands.modify = replaced_before_the_answer  # type: ignore[method-assign]
+    stage.until(lambda: answers)
+    stage.play(3.0)
+    stage.inbox.put(answers.pop())
+    stage.play(8.0)
+    working = [row.orderid for row in stage.broker().orders.values() if row.status == "open"]
+    assert len(working) == 1
+    stage.broker().fill(working[0], LOT)
+    stage.until(lambda: stage.run(run).state == "closed")
+    assert stage.broker().net == {}
+
+
+def test_order_that_is_cancelled_while_a_change_of_it_is_under_way_is_sent_anew_after_the_answer(
+    tmp_path: Path,
+) -> None:
+    stage, run = leaving(tmp_path)
+    hands, answers = stage.hands[1], []
+
+    def cancelled_before_the_answer(order: Order, price: float) -> None:
+        hands.broker.end(order.orderid or "", "cancelled")
+        answers.append(ModifyAnswered(order.id, price, Refused("it is cancelled", 400)))
+
+    hands.modify = cancelled_before_the_answer  # type: ignore[method-assign]
+    stage.until(lambda: answers)
+    hands.usual = fill_at_once
+    stage.inbox.put(answers.pop())
+    stage.until(lambda: stage.run(run).state == "closed")
+    assert stage.broker().net == {}
+
+
+def test_resting_exit_is_repriced_after_a_restart_with_the_clock_set_back(tmp_path: Path) -> None:
+    stage, run = leaving(tmp_path)
+    stage.until(lambda: stage.hands[1].modified)
+    stage.clock.skew = -timedelta(hours=1)
+    stage.restart()
+    stage.hands[1].modifies = fill_change
+    stage.until(lambda: stage.run(run).state == "closed", 20)
+    assert stage.broker().net == {}
+    assert len(stage.broker().orders) == 2
+
+
+def test_exit_that_waits_is_told_after_a_restart_with_the_clock_set_back(tmp_path: Path) -> None:
+    stage, _run = leaving(tmp_path)
+    stage.clock.skew = -timedelta(hours=1)
+    stage.restart()
+    stage.play(15.0)
+    assert stage.events("exit_blocked")
+
+
+def test_order_on_its_way_when_its_account_was_taken_out_and_came_back_is_looked_for(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, legs=ONE_LEG)
+    run = stage.enter()
+    stage.hands[1].placements = [fill_in_silence]
+    stage.close(run)
+    stage.until(lambda: len(stage.hands[1].sent) == 2)
+    facts = stage.world.accounts.pop(1).facts
+    stage.hands[1] = stage.hands_for(1, stage.hands[1])
+    stage.world.accounts[1] = Account(facts, stage.hands[1])
+    stage.until(lambda: stage.run(run).state == "closed", 20)
+    assert stage.broker().net == {}
+
+
+def test_fill_that_a_push_told_and_no_trade_ever_shows_is_an_alarm(tmp_path: Path) -> None:
+    stage, run = leaving(tmp_path)
+    row = replace(stage.broker().orders["1-2"], filled_quantity=999, average_price=150.0, status="complete")
+    stage.push(1, row)
+    stage.play(20.0)
+    assert stage.run(run).state == "exiting", "a position that the books show is never called flat"
+    assert any("every trade" in event.message for event in stage.events("exit_blocked"))
