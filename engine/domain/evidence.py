@@ -113,7 +113,7 @@ def defect(
     is the event that they shall prove something about; ``acknowledged`` are the broker ids given to us today;
     ``traded_before`` the units per id in the last valid read; ``opening`` what the day began with, None before the
     first valid read. Outside the session (``in_session`` False) no book is evidence of less: ``carried`` is then what
-    was held when the last session ended, and books whose own opening is nearer to flat are none.
+    was held when the last session ended, and books that show less of it without a trade are none.
     """
     if books.mode != mode:
         return f"the server is in {books.mode} mode, the account was armed in {mode} mode"
@@ -128,11 +128,20 @@ def defect(
     for orderid, quantity in traded_before.items():
         if traded.get(orderid, 0) < quantity:
             return f"the trade book shows less of order {orderid} than before"
-    if not in_session and carried is not None and (less := fewer(books.opening(), carried)):
+    if not in_session and carried is not None and (less := lost(books, carried)):
         return f"outside the session no book is evidence of less ({less[0].symbol})"
     if opening is not None and books.opening() != dict(opening):
         return DISAGREE
     return None
+
+
+def lost(books: AccountBooks, carried: Mapping[Instrument, int]) -> list[Instrument]:
+    """Return the instruments of which books show less than was carried, and no trade of the day explains it.
+
+    A book that still lists the trades of the day before opens with less, but its net is what it was: nothing is lost.
+    """
+    less = fewer(books.opening(), carried)
+    return [instrument for instrument in fewer(books.net, carried) if instrument in less]
 
 
 def fewer(now: Mapping[Instrument, int], before: Mapping[Instrument, int]) -> list[Instrument]:
