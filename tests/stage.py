@@ -11,7 +11,9 @@ Time goes only when a test lets it. What a test asserts on are the broker's book
 
 from __future__ import annotations
 
+import functools
 import itertools
+import tempfile
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -357,8 +359,8 @@ class Stage:
         self.clock = StageClock()
         self.venue = venue
         self.quiet = (timedelta(seconds=quiet_answered), timedelta(seconds=quiet_unanswered))
+        (folder / "stage.db").write_bytes(_empty_database())
         self.database = Database(f"sqlite:///{folder}/stage.db")
-        upgrade(self.database)
         with self.database.write() as session:
             session.add(tables.User(id=1, username="asha", password_hash="x", role="admin", created_at=BEGIN))  # type: ignore[arg-type]
         with self.database.write() as session:
@@ -534,6 +536,16 @@ class Stage:
     def answer(self, command_id: int) -> tables.Command:
         with self.database.read() as session:
             return session.get_one(tables.Command, command_id)
+
+
+@functools.cache
+def _empty_database() -> bytes:
+    """A database as the migrations make it: made once, for hundreds of stages."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = Database(f"sqlite:///{folder}/empty.db")
+        upgrade(made)
+        made.close()
+        return (Path(folder) / "empty.db").read_bytes()
 
 
 def _all(session: Session, table: Any, run_id: int) -> list[Any]:
