@@ -19,12 +19,24 @@ from engine.services import connecting, quarantine
 from engine.services.errors import InvalidInput, Refused
 from engine.services.ledger import Pass
 from engine.services.messages import CommandArrived
-from engine.services.sightings import claimed_ids, note_change, observe_books, of_day, orders_on, tell
+from engine.services.sightings import (
+    END_PATIENCE,
+    claimed_ids,
+    note_change,
+    observe_books,
+    of_day,
+    orders_on,
+    take_back_declared,
+    tell,
+)
 from engine.services.unknowns import evidence_of, never_listed
 from engine.services.world import Account, World, trading_day
 
 YOUNG = timedelta(seconds=15)
 """How old books may be that tell what an order did before its quiet time is over."""
+
+LONGEST_ID = 100
+"""Characters of a broker's order id at most."""
 
 
 class Declared(StrEnum):
@@ -87,6 +99,42 @@ def declare_order(changes: Pass, world: World, command: CommandArrived) -> None:
     )
 
 
+def take_back_disproved(changes: Pass, world: World, account: Account, books: AccountBooks) -> None:
+    """Take back what was declared filled where valid books in session show for 5 s that the position did not move so.
+
+    It may have been declared while no books were valid. What did move without a trace is charged as drift then.
+    """
+    since, day = account.standing.unmoved_since, trading_day(books.begun_at)
+    for order in orders_on(changes, account.id):
+        if order.declared_by is None or not order.filled_quantity or not order.terminal or order.trading_day != day:
+            continue
+        shown = _shown(changes, world, account, order, books)
+        if shown is None or shown >= order.filled_quantity:
+            since.pop(order.id, None)
+            continue
+        if books.begun_at - since.setdefault(order.id, books.begun_at) < END_PATIENCE:
+            account.books_wanted = True
+            continue
+        since.pop(order.id)
+        state = OrderState.NOT_RECEIVED if order.orderid is None else OrderState.CANCELLED
+        value = order.filled_value_paise * shown // order.filled_quantity
+        take_back_declared(changes, account, order, state, shown, value, "the position did not move so")
+
+
+def _shown(changes: Pass, world: World, account: Account, order: Order, books: AccountBooks) -> int | None:
+    """Return how many units at most these books show as a fill of a declared order, None where they do not tell."""
+    if order.unexplained_before is None or any(row.orderid == order.orderid for row in books.orders):
+        return None
+    changed = account.last_change.get(order.key)
+    if changes.in_doubt(order.key) or (changed is not None and books.begun_at <= changed):
+        return None
+    if not world.in_session(account.facts.venue, order.exchange, books.begun_at):
+        return None
+    claimed = claimed_ids(changes, account.id, trading_day(books.begun_at)) - {order.orderid or ""}
+    shift = unexplained(books, Instrument(order.symbol, order.exchange, order.product), claimed)
+    return max(0, order.action.sign * (shift - order.unexplained_before)) + _fills_beside(claimed, order, books)
+
+
 def _declaration(payload: dict[str, Any], order: Order) -> Declaration:
     """Return the checked declaration. Raises InvalidInput."""
     try:
@@ -94,7 +142,9 @@ def _declaration(payload: dict[str, Any], order: Order) -> Declaration:
     except ValueError as error:
         raise InvalidInput("state", f"{payload['state']!r} is none of {', '.join(Declared)}") from error
     asked, price, orderid = payload.get("quantity"), payload.get("price"), payload.get("orderid")
-    named = None if orderid is None else str(orderid).strip()
+    if orderid is not None and (not isinstance(orderid, str) or len(orderid) > LONGEST_ID):
+        raise InvalidInput("orderid", f"it is no text of at most {LONGEST_ID} characters")
+    named = None if orderid is None else orderid.strip()
     if named == "" or (state is Declared.WORKING and named is None):
         raise InvalidInput("orderid", "a working order needs the broker's id of it")
     quantity = _quantity(state, asked, order)

@@ -94,7 +94,9 @@ def _open_keys(changes: Pass, run: Run, account: Account, orders: list[Order]) -
                 sold_leg=legs.get(key.symbol, {}).get("action") == Action.SELL,
                 owned=owned_now(changes, account, run, key),
                 pending_exit=sum(o.pending_quantity for o in mine if o.purpose is Purpose.EXIT),
-                in_doubt=any(o.state in IN_DOUBT or named_another(o) or may_be_replaced(account, o) for o in mine),
+                in_doubt=any(
+                    o.state in IN_DOUBT or named_another(o) or may_be_replaced(account, o, changes.now) for o in mine
+                ),
                 entry_alive=any(not o.terminal for o in mine if o.purpose is Purpose.ENTRY),
                 retry_at=failed[1] + retry_delay(failed[0]) if failed else None,
             )

@@ -9,6 +9,7 @@ from engine.domain.evidence import DISAGREE, AccountBooks
 from engine.domain.instruments import Exchange
 from engine.domain.orders import OrderState, Purpose
 from engine.services import clock_offset, connecting, validity
+from engine.services.declaring import take_back_disproved
 from engine.services.drift import book_charges
 from engine.services.ledger import Pass
 from engine.services.messages import NEEDS_SESSION, BooksRead, FundsRead
@@ -55,6 +56,7 @@ def on_books(changes: Pass, world: World, message: BooksRead) -> None:
     validity.remember(changes, account, books, day, in_session=in_session)
     clock_offset.measure(changes, world, account, books)
     on_valid_books(changes, world, account, books)
+    take_back_disproved(changes, world, account, books)
     account.standing.unexplained = validity.unexplained(changes, account, books, day)
     book_charges(changes, world, account, books)
     _arm(changes, account)

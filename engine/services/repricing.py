@@ -7,7 +7,7 @@ A modification can never make a second order; it may be repeated once the books 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import assert_never
 
@@ -26,6 +26,9 @@ from engine.services.world import Account, World
 
 MODIFYING = 4
 """Modifications of one account that may wait for their answer at a time."""
+
+ANSWERED_WITHIN = timedelta(seconds=45)
+"""A change is answered by then: its connection ends before."""
 
 
 def reprice(changes: Pass, world: World, run: Run, plan: ExitPlan, account: Account) -> None:
@@ -157,11 +160,12 @@ def _seen_since(account: Account, order: Order, now: datetime) -> bool:
     return books is not None and any(row.orderid == order.orderid for row in books.orders)
 
 
-def may_be_replaced(account: Account, order: Order) -> bool:
+def may_be_replaced(account: Account, order: Order, now: datetime) -> bool:
     """Whether an order that others cancelled while it was being changed may work on under another id."""
-    known = account.modifications.get(order.id)
-    waited_for = known is not None and known.answer is Answer.WAITED_FOR
-    return waited_for and order.state is OrderState.CANCELLED and not order.cancel_requested
+    if order.state is not OrderState.CANCELLED or order.cancel_requested or order.repriced_at is None:
+        return False
+    waited_for = account.modifications.get(order.id, UNKNOWN).answer is Answer.WAITED_FOR
+    return waited_for and abs(now - order.repriced_at) < ANSWERED_WITHIN
 
 
 def _other_id(changes: Pass, account: Account, order: Order, orderid: str) -> None:

@@ -128,13 +128,15 @@ def observe_books(  # noqa: PLR0917 - what is known, and where it comes from
 def take_back_declared(  # noqa: PLR0917 - what was declared, and what is proven instead
     changes: Pass, account: Account | None, order: Order, state: OrderState, quantity: int, value: int, words: str
 ) -> Order:
-    """Put what is proven in the place of a fill that a person declared: what is held shows again, and is exited."""
+    """Put what is proven in the place of a fill that a person declared: what is held shows again, and is exited.
+
+    The order stays one that a person declared: books that never list it are still good ones.
+    """
     tell(changes, order, f"{order.filled_quantity} were declared filled, it ended {state} with {quantity}: {words}")
     note_change(account, order, changes.now)
     return changes.put_order(
         replace(
-            order, state=state, filled_quantity=quantity, filled_value_paise=value, words=words, declared_by=None,
-            updated_at=changes.now,
+            order, state=state, filled_quantity=quantity, filled_value_paise=value, words=words, updated_at=changes.now
         ),
         source="declaration taken back",
     )  # fmt: skip

@@ -19,6 +19,7 @@ class Standing:
     a trade that had no price. ``repeated``: ids whose end the newest valid read may have taken over from
     the row before; ``ended_since``: per order, since when. ``unexplained``: keys in which the newest valid trade book
     shows less than our orders filled, as pushes or rows told: it shows no drift there.
+    ``unmoved_since``: per order declared filled, the begin of the first valid read whose net had not moved by it.
     """
 
     server_changed: str = ""
@@ -29,3 +30,4 @@ class Standing:
     repeated: frozenset[str] = frozenset()
     ended_since: dict[int, datetime] = field(default_factory=dict)
     unexplained: frozenset[Key] = frozenset()
+    unmoved_since: dict[int, datetime] = field(default_factory=dict)

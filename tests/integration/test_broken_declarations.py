@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from engine.broker.answers import NoAnswer, NotSent, PlacementOutcome, Queued, Refused
+from engine.broker.answers import NoAnswer, NotSent, Placed, PlacementOutcome, Queued, Refused
 from engine.domain.evidence import SeenOrder
 from engine.domain.instruments import Action, PriceType
 from engine.domain.orders import Order
@@ -129,6 +129,30 @@ def test_fill_declared_while_no_books_came_is_taken_back_by_a_late_answer_that_n
     exited_once_more(stage)
 
 
+def test_fill_of_an_order_that_no_book_ever_lists_is_taken_back_when_the_position_did_not_move(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, legs=ONE_LEG)
+    run = stage.enter()
+    stage.hands[1].placements = [lambda _hands, _order: Placed("B-9")]
+    stage.hands[1].modifies = lambda _hands, _order, _price: Refused("there is no such order", 404)
+    stage.close(run)
+    stage.play(8.0)
+    assert declare(stage, "filled", price=100.0).state == "done"
+    exited_once_more(stage)
+
+
+@pytest.mark.parametrize("unlisted", [True, False])
+def test_fill_declared_while_no_books_came_stays_when_the_position_did_move(tmp_path: Path, *, unlisted: bool) -> None:
+    stage = declared_without_books(tmp_path)
+    orderid = stage.broker().take(instrument(CALL), Action.BUY, LOT)
+    if unlisted:
+        del stage.broker().orders[orderid]
+    stage.hands[1].silent.discard("books")
+    stage.until(lambda: stage.run(1).state == "closed", 60)
+    stage.play(15.0)
+    assert stage.broker().net == {}
+    assert len(stage.hands[1].sent) == 2
+
+
 def test_part_declared_filled_that_did_fill_stays(tmp_path: Path) -> None:
     stage = declared_without_books(tmp_path, orderid="1-2", quantity=30)
     stage.broker().take(instrument(CALL), Action.BUY, LOT, fills=30)
@@ -137,6 +161,12 @@ def test_part_declared_filled_that_did_fill_stays(tmp_path: Path) -> None:
     stage.until(lambda: stage.run(1).state == "closed", 60)
     assert stage.broker().net == {}
     assert [order.quantity for order in stage.hands[1].sent] == [LOT, LOT, LOT - 30]
+
+
+@pytest.mark.parametrize("orderid", [["B-9"], 9, "B" * 101])
+def test_id_that_is_no_text_is_refused(tmp_path: Path, orderid: object) -> None:
+    stage = in_doubt(tmp_path)
+    refused(stage, declare(stage, "working", orderid=orderid), "orderid")
 
 
 @pytest.mark.parametrize("wrong", [{"quantity": -65.9}, {"quantity": "-65"}, {"quantity": True}, {"price": "150"}])
