@@ -17,6 +17,8 @@ from engine.services.world import Account, World, trading_day
 ENDED = frozenset({AccountState.FLAT, AccountState.SKIPPED})
 NOT_OURS = ENDED | {AccountState.TAKEN_OVER}
 """Accounts of a run on which no exit order is sent."""
+TAKEN_BY_HAND = "taken over by hand"
+"""Why an account of a run was taken over; it stays among the row's reasons when it is taken back."""
 
 _MAY_BE_FLAT = frozenset({AccountState.ENTERED, AccountState.UNWINDING, AccountState.TAKEN_OVER})
 

@@ -19,7 +19,7 @@ from engine.domain.orders import IN_DOUBT, Order, OrderState, Purpose
 from engine.domain.runs import AccountState, ExitPlan, PlanState, Run
 from engine.services.drift import being_converted
 from engine.services.exit_alarms import BLOCKED_AFTER, failures, tell_blocked, tell_failures, tell_unverified
-from engine.services.exit_plans import NOT_OURS, open_plan, reopen_late, settle
+from engine.services.exit_plans import NOT_OURS, TAKEN_BY_HAND, open_plan, reopen_late, settle
 from engine.services.ledger import Pass
 from engine.services.owned import instrument_of, lot_and_freeze, owned_now
 from engine.services.repricing import may_be_replaced, reprice
@@ -107,13 +107,16 @@ def _open_keys(changes: Pass, run: Run, account: Account, orders: list[Order]) -
 def _may_go(changes: Pass, world: World, run: Run, plan: ExitPlan, account: Account, *, key: Key) -> bool:
     """Whether the books allow an exit order under a key now (RULES 7, "Exit means").
 
-    They are valid, at most 5 s old, and begun after the last event under the key. The first order of a plan waits at
-    most 1 s for such books. After 3 s without, own fills decide, if the last valid books (at most 60 s old) showed no
-    drift under the key; that is told.
+    They are valid, at most 5 s old, and begun after the last event under the key; that a person gave the account back
+    is one. The first order of a plan waits at most 1 s for such books. After 3 s without, own fills decide, if the last
+    valid books (at most 60 s old) showed no drift under the key; that is told.
     """
     if being_converted(account, instrument_of(key)):
         return False  # it goes under its new product, as soon as the books that show it are taken
     changed, now, last = account.last_change.get(key), changes.now, account.books
+    if TAKEN_BY_HAND in changes.account_of(run.id, account.id).reason and plan.created_at <= now:
+        # a person traded here until he gave it back: what he closed a moment ago must not be closed again
+        changed = max(changed or plan.created_at, plan.created_at)
     books = account.books_since(changed)
     if books is not None and now - books.begun_at <= BOOK_AGE:
         return True

@@ -13,7 +13,7 @@ from engine.domain.orders import IN_DOUBT
 from engine.domain.runs import AccountState, PlanState, Run, RunAccount
 from engine.services.amounts import count
 from engine.services.errors import Refused
-from engine.services.exit_plans import ENDED, NOT_OURS
+from engine.services.exit_plans import ENDED, NOT_OURS, TAKEN_BY_HAND
 from engine.services.ledger import Pass, with_reason
 from engine.services.messages import CommandArrived
 from engine.services.world import World
@@ -41,7 +41,7 @@ def take_over(changes: Pass, world: World, command: CommandArrived) -> None:
         raise Refused(f"{name} of run {run_id} was taken over already.")
     if row.state not in _MAY_BE_TAKEN:
         raise Refused(f"{name} is still entering run {run_id}: wait for that to end, or close the run.")
-    changes.put_account(with_reason(replace(row, state=AccountState.TAKEN_OVER), "taken over by hand"))
+    changes.put_account(with_reason(replace(row, state=AccountState.TAKEN_OVER), TAKEN_BY_HAND))
     plans = _hand_over_plans(changes, run, account_id)
     orders = [order for order in changes.orders_of(run_id) if order.account_id == account_id and not order.terminal]
     held = {

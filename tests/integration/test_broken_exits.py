@@ -269,3 +269,17 @@ def test_fill_that_a_push_told_and_no_trade_ever_shows_is_an_alarm(tmp_path: Pat
     stage.play(20.0)
     assert stage.run(run).state == "exiting", "a position that the books show is never called flat"
     assert any("every trade" in event.message for event in stage.events("exit_blocked"))
+
+
+def test_what_a_person_closed_a_moment_before_the_kill_switch_took_his_account_back_is_not_closed_again(
+    tmp_path: Path,
+) -> None:
+    stage = Stage(tmp_path, legs=ONE_LEG)
+    run = stage.enter()
+    stage.command("take_over", {"run_id": run, "account_id": 1})
+    stage.play(5.0)
+    stage.broker().take(instrument(CALL), Action.BUY, 30)
+    stage.command("halt")
+    stage.until(lambda: stage.run(run).state == "closed")
+    assert stage.broker().net == {}
+    assert [order.quantity for order in stage.hands[1].sent] == [LOT, LOT - 30]
