@@ -12,6 +12,9 @@ from engine.domain.slicing import UNKNOWN_FREEZE_LOTS, known_freeze, slice_quant
 RETRY_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 """Back-off after an exit order that ended without filling: the last one repeats."""
 
+CLOSED_RETRY = timedelta(minutes=5)
+"""The same outside the exchange's session: a broker that refuses for the night is not asked four times a minute."""
+
 BOOK_AGE = timedelta(seconds=5)
 """The first exit order goes on a valid position book at most this old (RULES 7)."""
 
@@ -100,13 +103,17 @@ def exit_slices(quantity: int, *, lot_size: int, freeze_quantity: int | None) ->
 
 def _waits(retry_at: datetime | None, now: datetime) -> bool:
     # further ahead than the longest delay: the clock was set back since, and nothing is waited for
-    return retry_at is not None and now < retry_at <= now + timedelta(seconds=RETRY_SECONDS[-1])
+    return retry_at is not None and now < retry_at <= now + CLOSED_RETRY
 
 
-def retry_delay(failures: int) -> timedelta:
+def retry_delay(failures: int, *, in_session: bool = True) -> timedelta:
     """How long to wait after this many exit orders in a row that ended without filling.
 
-    >>> [retry_delay(n).total_seconds() for n in (1, 2, 9)]
-    [0.5, 1.0, 15.0]
+    Outside the session (which a calendar may have wrong) it grows to 5 minutes instead of 15 s.
+
+    >>> [retry_delay(n).total_seconds() for n in (1, 2, 9)], retry_delay(9, in_session=False).total_seconds()
+    ([0.5, 1.0, 15.0], 300.0)
     """
+    if not in_session and failures >= len(RETRY_SECONDS):
+        return CLOSED_RETRY
     return timedelta(seconds=RETRY_SECONDS[min(max(failures, 1), len(RETRY_SECONDS)) - 1])

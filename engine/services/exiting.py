@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from engine.domain.errors import DomainError
 from engine.domain.exits import (
     BOOK_AGE,
@@ -61,7 +63,7 @@ def _plan_exits(changes: Pass, world: World, run: Run, plan: ExitPlan, account: 
         order.state is OrderState.PLANNED and order.purpose is Purpose.EXIT for order in orders
     ):
         tell_blocked(changes, world, run, plan, account=account, what=f"its server: {kept}")
-    keys = _open_keys(changes, run, account, orders)
+    keys = _open_keys(changes, world, run, account, orders)
     quiet = all(order.terminal and abs(changes.now - order.updated_at) >= BLOCKED_AFTER for order in orders)
     if orders and quiet and not any(one.owned for one in keys):
         what = f"books that show every trade of it ({account.books_problem or 'they show less than filled'})"
@@ -76,7 +78,7 @@ def _plan_exits(changes: Pass, world: World, run: Run, plan: ExitPlan, account: 
         _plan_slices(changes, world, run, plan, due)
 
 
-def _open_keys(changes: Pass, run: Run, account: Account, orders: list[Order]) -> list[OpenKey]:
+def _open_keys(changes: Pass, world: World, run: Run, account: Account, orders: list[Order]) -> list[OpenKey]:
     legs = {leg["symbol"]: leg for leg in run.resolved.get("legs", [])}
     underlying = str(run.resolved.get("underlying", ""))
     keys = dict.fromkeys(
@@ -98,10 +100,21 @@ def _open_keys(changes: Pass, run: Run, account: Account, orders: list[Order]) -
                     o.state in IN_DOUBT or named_another(o) or may_be_replaced(account, o, changes.now) for o in mine
                 ),
                 entry_alive=any(not o.terminal for o in mine if o.purpose is Purpose.ENTRY),
-                retry_at=failed[1] + retry_delay(failed[0]) if failed else None,
+                retry_at=_retry_at(changes, world, account, key, failed),
             )
         )
     return found
+
+
+def _retry_at(
+    changes: Pass, world: World, account: Account, key: Key, failed: tuple[int, datetime] | None
+) -> datetime | None:
+    """Return when an exit that failed may be sent again; None: now. A clock set back since holds nothing up."""
+    if failed is None:
+        return None
+    in_session = world.in_session(account.facts.venue, key.exchange, changes.now)
+    delay = retry_delay(failed[0], in_session=in_session)
+    return None if failed[1] > changes.now else failed[1] + delay
 
 
 def _may_go(changes: Pass, world: World, run: Run, plan: ExitPlan, account: Account, *, key: Key) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -294,6 +295,22 @@ def test_rejected_exit_is_retried_with_back_off_and_told_once_a_minute_with_its_
     assert "failed in a row" in told[1]
     stage.hands[1].usual = fill_at_once
     closed(stage, run)
+
+
+def test_exit_that_is_refused_over_night_is_not_asked_for_four_times_a_minute(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, legs=CALL_ONLY, venue="live")
+    run = stage.enter()
+    stage.clock.pause(4.9 * 3600)  # 15:24 in India
+    stage.play(3)
+    stage.hands[1].usual = lambda _hands, _order: Refused("market is closed", 400)
+    stage.close(run)
+    stage.play(3600, by=2.0)  # past the close
+    last_hour = [order for order in stage.orders(run) if order.purpose == "exit"]
+    night = [one for one in last_hour if one.created_at > stage.clock.now() - timedelta(minutes=30)]
+    assert 5 <= len(night) <= 7
+    stage.hands[1].usual = fill_at_once
+    stage.clock.pause(17.0 * 3600)  # 09:24 of the next morning
+    stage.until(lambda: stage.broker().net == {}, 60)
 
 
 def test_new_words_are_told_at_once(tmp_path: Path) -> None:
