@@ -15,6 +15,16 @@ from pages.components.shell import require_desk
 from pages.components.tables import accounts_table
 
 GRADES = {"A": "A · 95 % of funds", "B": "B · 65 % of funds", "C": "C · 36 % of funds"}
+FIELDS = {
+    "name": "Name",
+    "host": "OpenAlgo server",
+    "api_key": "API key",
+    "ws_url": "Price stream",
+    "relation": "Relation",
+    "group": "Family or group",
+    "grade": "Grade",
+    "max_lots": "Most lots in one run",
+}
 ROUND = "new-account-round"
 
 
@@ -134,7 +144,7 @@ def add(desk: Desk) -> None:
         with st.spinner("Testing the connection…"):
             added = desk.add_account(draft)
     except InvalidInput as error:
-        st.error(error.reason, title=f"Look at: {error.field.replace('_', ' ')}")
+        st.error(error.reason, title=f"Look at: {FIELDS.get(error.field, error.field.replace('_', ' '))}")
     except ServiceError as error:
         st.error(str(error), title="Not added")
     else:

@@ -13,6 +13,7 @@ from pages.components.run_card import limits_words
 from pages.components.send_panel import send_panel
 from pages.components.shell import require_desk
 from pages.components.strategy_form import strategy_form, warn_of_twins
+from pages.components.words import venue_word
 
 CHOSEN = "chosen-strategy"
 TAB = "strategies-tab"
@@ -61,7 +62,23 @@ def same_venue(accounts: list[AccountView]) -> list[int]:
     venues = list(dict.fromkeys(account.venue for account in accounts))
     venue = venues[0] if venues else ""
     if len(venues) > 1:
-        venue = st.segmented_control("Accounts at", venues, default=venue, required=True, key="template-venue") or venue
+        there = {
+            one: f"{formats.plain(', '.join(account.name for account in accounts if account.venue == one))} · "
+            f"{venue_word(one)}"
+            for one in venues
+        }
+        venue = (
+            st.segmented_control(
+                "For the accounts",
+                venues,
+                default=venue,
+                required=True,
+                format_func=lambda one: there.get(one, ""),
+                key="template-venue",
+                help="A run stays at one exchange: the prices of one must not decide about orders at another",
+            )
+            or venue
+        )
     return [account.id for account in accounts if account.venue == venue]
 
 
@@ -69,7 +86,8 @@ def leg_badge(leg: LegDraft) -> str:
     """Return one leg as a badge: red for sold, green for bought."""
     distance = f" {leg.strike_kind.upper()} {leg.strike_value:g}" if leg.strike_value else " ATM"
     colour = "red" if leg.action == "SELL" else "green"
-    return f":{colour}-badge[{leg.action.title()} {leg.instrument_type}{distance}]"
+    enters = " · limit" if leg.price_type == "LIMIT" else ""
+    return f":{colour}-badge[{leg.action.title()} {leg.instrument_type}{distance}{enters}]"
 
 
 def mine(desk: Desk, strategies: list[StrategyView], accounts: list[AccountView]) -> None:

@@ -17,7 +17,8 @@ def status(options: argparse.Namespace) -> int:
     runs = [run for run in live.runs if run.state not in ENDED]
     document = {"engine": engine.model_dump(mode="json"), "live": live.model_dump(mode="json")}
     lines = [HALTED] if live.halted else []
-    lines.append(f"engine: {'running' if engine.alive else engine.problem}")
+    beat = "" if engine.lease_age_seconds is None else f", heartbeat {engine.lease_age_seconds:.0f} s ago"
+    lines.append(f"engine: {f'running{beat}' if engine.alive else engine.problem}")
     lines += [
         f"account {a.name}: {a.health}{', armed' if a.armed else ''}{f' ({a.waits_for})' if a.waits_for else ''}"
         for a in desk.accounts()

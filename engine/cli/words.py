@@ -23,7 +23,8 @@ def preview_lines(preview: PreviewView) -> list[str]:
             one = rupees(account.structure_margin_paise)
             lines.append(f"  margin of one structure {one}, from the margin table ({day})")
         lines += [
-            f"  {account.stage_of(order)}: {order.action} {grouped(order.quantity)} {order.symbol}"
+            f"  {account.stage_of(order)}: {order.action} {grouped(order.quantity)} {order.symbol} at "
+            f"{'market' if order.price is None else _price(order.price)}"
             for order in account.orders
         ]
     return lines

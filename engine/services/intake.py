@@ -176,7 +176,9 @@ def _close_run(changes: Pass, world: World, command: CommandArrived) -> None:
         account_ids=accounts,
         requested_by=command.user_id,
     )
-    words = f"Run {run_id} is being closed." if plan else f"An exit of run {run_id} is already under way."
+    names = [one.facts.name for number in accounts if (one := world.accounts.get(number)) is not None]
+    where = f" on {', '.join(names)}" if names else ""
+    words = f"Run {run_id} is being closed{where}." if plan else f"An exit of run {run_id} is already under way."
     changes.answer_command(command.id, "done", {"run_id": run_id, "message": words})
 
 

@@ -64,7 +64,7 @@ def _of_run(run: RunView, *, alive: bool) -> list[Matter]:
         if one.blocked or one.failed >= FAILED_OFTEN
     ]
     if by_hand := [row.account for row in run.accounts if row.state == "taken_over"]:
-        text = f"taken over by hand on {', '.join(by_hand)}: nothing here takes it off."
+        text = f"taken over by hand on {', '.join(by_hand)}: the engine sends nothing there until you press Close."
         found.append(Matter(title, text, urgent=True, place=places.POSITIONS))
     if run.problem and alive:
         found.append(Matter(title, run.problem, urgent=True, place=places.POSITIONS))

@@ -60,7 +60,7 @@ def close_run_buttons(run: RunView, *, where: str, enabled: bool) -> None:
         held = {position.account_id: position.account for position in run.positions if position.exit_quantity}
         if len(held) > 1:
             chosen = st.menu_button(
-                "Close on one account",
+                "Close one account",
                 list(held),
                 key=f"close-one-{where}-{run.id}",
                 format_func=lambda account_id: held.get(account_id, ""),

@@ -178,8 +178,12 @@ def _show_preview(desk: Desk, strategy: StrategyView, sending: Sending, preview:
         else "Tick “Run again” first: a run is open" if needs_again
         else None
     )  # fmt: skip
-    limits = any(order.price is not None for account in preview.accounts for order in account.orders)
-    kind = "with limits reckoned anew from bid and ask" if limits else "at market"
+    limits = sum(order.price is not None for account in preview.accounts for order in account.orders)
+    kind = (
+        "at market" if not limits
+        else "with limits reckoned anew from bid and ask" if limits == orders
+        else f"({limits} of them with limits reckoned anew from bid and ask, the others at market)"
+    )  # fmt: skip
     st.markdown(
         f"Execute sends **{formats.count(orders, 'order')}** {kind} to **{formats.count(len(takers), 'account')}**, "
         "sized again from funds read fresh at that moment. Strikes are resolved again; if they differ from these "

@@ -79,7 +79,7 @@ def run_accounts_table(accounts: Sequence[RunAccountView]) -> None:
             "State": word(ACCOUNT_STATES, account.state),
             "P": formats.profit(account.profit_paise),
             "Bound by": word(BOUNDS, account.bound_by),
-            "Why": formats.plain(account.reason),
+            "Why": "" if account.reason == word(ACCOUNT_STATES, account.state) else formats.plain(account.reason),
         }
         for account in accounts
     ]
