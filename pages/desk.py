@@ -91,7 +91,7 @@ def live(*, steps_open: bool) -> None:
         for run in now.live.open_runs:
             with st.container(border=True, gap="small", height="stretch"):
                 run_head(run, now.at)
-                limits_line(run.limits, now.at)
+                limits_line(run, now.at)
                 accounts_line(run)
                 close_run_buttons(run, where="desk", enabled=desk.may_trade)
     if now.live.ended_runs:

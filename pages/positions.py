@@ -28,7 +28,7 @@ def live() -> None:
     for run in now.live.open_runs:
         with st.container(border=True, gap="small", key=f"run-{run.id}"):
             run_head(run, now.at)
-            limits_line(run.limits, now.at)
+            limits_line(run, now.at)
             exit_lines(run.exits, now.at)
             hands_line(run)
             run_accounts_table(run.accounts)

@@ -49,8 +49,8 @@ def _of_run(run: RunView, *, alive: bool) -> list[Matter]:
     found = []
     if run.unknown_orders:
         text = (
-            f"{formats.count(run.unknown_orders, 'order')} with unknown fate: the engine is looking it up. Who has "
-            "looked at the broker may declare it."
+            f"{formats.count(run.unknown_orders, 'order')} with unknown fate. Orders says what each waits for; who "
+            "has looked at the broker may declare it."
         )
         found.append(Matter(title, text, urgent=True, place=places.ORDERS))
     found += [

@@ -124,7 +124,7 @@ def what_follows(order: UnknownOrderView, state: str) -> str:
     again = (
         "the exit takes off what is then left, with a new order at market"
         if order.purpose == "exit"
-        else "the run goes on without it, as after any entry order that failed"
+        else "the leg has failed: the account is unwound or held, as the strategy says"
     )
     match state:
         case "filled":
@@ -137,7 +137,7 @@ def what_follows(order: UnknownOrderView, state: str) -> str:
                 "The engine follows this broker order as its own: it reads its fills from the books, and may cancel it."
             )
         case "cancelled":
-            return f"Run {order.run_id} counts what filled; of the rest, {again}."
+            return f"Run {order.run_id} counts what filled, and {again}."
         case _:
             return (
                 f"Run {order.run_id} counts nothing, and {again}. **If the order did reach the broker, there are then "

@@ -26,8 +26,9 @@ def run_head(run: RunView, now: datetime) -> None:
         st.caption(f":orange[:material/warning: {formats.plain(run.problem)}]")
 
 
-def limits_line(limits: LimitView, now: datetime) -> None:
+def limits_line(run: RunView, now: datetime) -> None:
     """Show where the run leaves by itself."""
+    limits: LimitView = run.limits
     parts = []
     if limits.stop_paise is not None:
         kind = word(TRAILING, limits.trailing)
@@ -41,7 +42,12 @@ def limits_line(limits: LimitView, now: datetime) -> None:
     leaves = [moment for moment in (limits.exit_at, limits.square_off_at) if moment is not None]
     if leaves:
         parts.append(f"Leaves {formats.clock(min(leaves), now=now)}")
-    st.caption(" · ".join(parts) or "No limits are set: nothing but you takes this run out.")
+    none = (
+        "Where it leaves is reckoned once something has filled."
+        if run.state in {"resolving", "entering"}
+        else "No limits are set: nothing but you takes this run out."
+    )
+    st.caption(" · ".join(parts) or none)
 
 
 def limits_words(limits: LimitsDraft) -> str:
