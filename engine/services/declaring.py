@@ -95,7 +95,7 @@ def declare_order(changes: Pass, world: World, command: CommandArrived) -> None:
     connecting.probe_if_due(changes, account)
     quarantine.judge(changes, account)
     changes.answer_command(
-        command.id, "done", {"order_id": order.id, "message": f"Order {order.id} is {words}; its run goes on from there."}
+        command.id, "done", {"order_id": order.id, "message": f"Order {order.id} is {words}; its run goes on."}
     )
 
 
