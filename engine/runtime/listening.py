@@ -16,7 +16,7 @@ from engine.runtime.clock import ahead_of_the_machine
 from engine.runtime.inbox import Inbox
 from engine.services.messages import CommandArrived, StopAsked
 from engine.store.database import Database
-from engine.store.tables import Command, CommandState
+from engine.store.tables import Command, CommandState, User
 
 _log = logging.getLogger(__name__)
 LOOK_SECONDS = 0.05
@@ -57,9 +57,13 @@ class CommandWatch:
     def _read(self, command_id: int) -> CommandArrived:
         with self._database.read() as session:
             row = session.get_one(Command, command_id)
+            user = session.get(User, row.user_id)
         # the page counts by the machine's clock
         until = None if row.valid_until is None else row.valid_until.astimezone(UTC) + ahead_of_the_machine()
-        return CommandArrived(command_id, row.user_id, row.kind, row.payload, row.created_at.astimezone(UTC), until)
+        name = user.username if user is not None else ""
+        return CommandArrived(
+            command_id, row.user_id, row.kind, row.payload, row.created_at.astimezone(UTC), until, name
+        )
 
     def _refuse(self, command_id: int, error: Exception) -> None:
         """Refuse a row that cannot be read: it must not hold up the ones behind it."""

@@ -76,7 +76,7 @@ def declare_order(changes: Pass, world: World, command: CommandArrived) -> None:
     said = _declaration(command.payload, order)
     evidence = evidence_of(changes, world, order)
     _refuse_if_disproved(changes, account, order, said, evidence.candidates)
-    words = f"declared {_said(said.state)} by user {command.user_id}"
+    words = f"declared {_said(said.state)} by {command.by}"
     tell(
         changes,
         order,

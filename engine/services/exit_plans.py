@@ -124,7 +124,7 @@ def reopen_late(changes: Pass) -> None:
         late = [row for row in changes.accounts_of(run_id) if row.state in ENDED and row.account_id in held]
         if not late:
             continue
-        why = "an order filled after it was called ended"
+        why = "its position changed after it was called ended"
         for row in late:
             changes.put_account(with_reason(replace(row, state=AccountState.ENTERED), why))
         run = changes.run(run_id)

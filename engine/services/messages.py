@@ -133,6 +133,12 @@ class CommandArrived:
     payload: dict[str, Any]
     created_at: datetime
     valid_until: datetime | None
+    username: str = ""
+
+    @property
+    def by(self) -> str:
+        """Who gave it, by name."""
+        return self.username or f"user {self.user_id}"
 
 
 @dataclass(frozen=True, slots=True)

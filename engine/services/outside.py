@@ -59,7 +59,7 @@ def adopt(changes: Pass, world: World, command: CommandArrived) -> None:
         there = f"{outside:+}" if outside else "nothing"
         where = f"{account.facts.name} holds {there} of {key.symbol} {key.product} outside"
         raise Refused(f"{where}, so {quantity:+} cannot be adopted.")
-    _book(changes, run, key, quantity, price, user_id=command.user_id)
+    _book(changes, run, key, quantity, price, command=command)
     changes.after_commit.append(partial(account.last_change.__setitem__, key, changes.now))
     words = f"Run {run.id} owns {quantity:+} {key.symbol} on {account.facts.name} from now on."
     changes.answer_command(command.id, "done", {"run_id": run.id, "account_id": account.id, "message": words})
@@ -120,7 +120,7 @@ def _outside(changes: Pass, account: Account, key: Key) -> int:
     return charges.outside
 
 
-def _book(changes: Pass, run: Run, key: Key, quantity: int, price: float, *, user_id: int) -> None:
+def _book(changes: Pass, run: Run, key: Key, quantity: int, price: float, *, command: CommandArrived) -> None:
     changes.put_charge(
         Charge(
             id=next(changes.ledger.counters.fill),
@@ -138,8 +138,8 @@ def _book(changes: Pass, run: Run, key: Key, quantity: int, price: float, *, use
         owner_id=run.owner_id,
         kind="adopted",
         action="alert_only",
-        message=f"user {user_id} gave {quantity:+} {key.symbol} from outside to run {run.id} at {price:,.2f}",
-        knew={"user_id": user_id, "quantity": quantity, "price": price, "product": str(key.product)},
+        message=f"{command.by} gave {quantity:+} {key.symbol} from outside to run {run.id} at {price:,.2f}",
+        knew={"user_id": command.user_id, "quantity": quantity, "price": price, "product": str(key.product)},
         run_id=run.id,
         account_id=key.account_id,
     )

@@ -54,7 +54,7 @@ def take_over(changes: Pass, world: World, command: CommandArrived) -> None:
         owner_id=run.owner_id,
         kind="taken_over",
         action="alert_only",
-        message=f"user {command.user_id} took {name} of run {run_id} over: no exit order is sent there any more",
+        message=f"{command.by} took {name} of run {run_id} over: no exit order is sent there any more",
         knew={
             "user_id": command.user_id,
             "held": held,

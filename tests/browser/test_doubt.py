@@ -83,7 +83,7 @@ def test_an_order_in_doubt_is_shown_declared_and_never_doubled(tmp_path: Path) -
         page.get_by_role("textbox", name="Order id at the broker").fill(trade["order_id"])
         shoot(page, "9-declare")
         page.get_by_role("button", name="Declare", exact=True).click()
-        expect(page.get_by_text("declared filled by user").first).to_be_visible(timeout=WAIT)
+        expect(page.get_by_text("declared filled by ").first).to_be_visible(timeout=WAIT)
         ((state, orderid, by),) = rows(server, f"SELECT state, orderid, declared_by FROM orders WHERE id = {order_id}")
         assert (state, orderid, by) == ("filled", trade["order_id"], 1)
 
