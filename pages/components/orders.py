@@ -19,7 +19,16 @@ from pages.components.sending import ASKED, WAITING, ask, follow, say_when_engin
 from pages.components.tables import exit_orders_table
 from pages.components.taking_over import AskedTakeOver, take_over_dialog
 
-__all__ = ["WAITING", "Asked", "ask_kill_switch", "close_run_buttons", "follow", "open_asked_dialog", "show_followed"]
+__all__ = [
+    "WAITING",
+    "Asked",
+    "ask_kill_switch",
+    "close_run_buttons",
+    "follow",
+    "forget_asked",
+    "open_asked_dialog",
+    "show_followed",
+]
 
 REARM_KEY = "orders-rearm-key"
 
@@ -72,8 +81,11 @@ def close_run_buttons(run: RunView, *, where: str, enabled: bool) -> None:
 
 
 def open_asked_dialog(desk: Desk) -> None:
-    """Open the dialog that was asked for, once."""
-    asked = st.session_state.pop(ASKED, None)
+    """Open the dialog that was asked for; ``forget_asked`` at the end of a whole run makes it once.
+
+    A run that another one cuts short would otherwise take the dialog with it, and the press would be lost.
+    """
+    asked = st.session_state.get(ASKED)
     if asked is None:
         return
     live = read_now(desk).live
@@ -88,6 +100,11 @@ def open_asked_dialog(desk: Desk) -> None:
             _kill_dialog(asked, live)
         case Asked():
             _open_close_dialog(asked, live)
+
+
+def forget_asked() -> None:
+    """Note that the dialog stands: the page was run to its end."""
+    st.session_state.pop(ASKED, None)
 
 
 def _open_close_dialog(asked: Asked, live: LiveView) -> None:

@@ -10,7 +10,7 @@ from pages.components.freshness import engine_badge, freshness_badge
 from pages.components.links import same_tab_link
 from pages.components.live import read_now
 from pages.components.notes import show_notes
-from pages.components.orders import ask_kill_switch, open_asked_dialog, rearm_button
+from pages.components.orders import ask_kill_switch, forget_asked, open_asked_dialog, rearm_button
 from pages.components.sending import show_followed
 from pages.components.words import is_paper, venue_badge
 
@@ -55,6 +55,7 @@ def main() -> None:
         page.run()
     finally:
         st.session_state.pop(FRAMED, None)
+    forget_asked()
 
 
 def require_desk(role: Role = Role.VIEWER) -> Desk:

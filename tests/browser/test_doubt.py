@@ -55,6 +55,8 @@ def test_an_order_in_doubt_is_shown_declared_and_never_doubled(tmp_path: Path) -
 
         blind(server, key)
         server.control("faults", kind="drop_after", endpoint="placeorder", api_key=key, count=1)
+        go(page, server, "positions")
+        expect(page.get_by_role("button", name="Close run").first).to_be_visible(timeout=WAIT)  # the page knows the run
         go(page, server, "orders")
         expect(page.get_by_text("What became of every order is known.")).to_be_visible()
         page.get_by_role("button", name="Kill switch").click()
@@ -75,7 +77,9 @@ def test_an_order_in_doubt_is_shown_declared_and_never_doubled(tmp_path: Path) -
         before = len(server.books(key)["orders"])
         card.get_by_role("button", name="Declare…").click()
         page.get_by_text("It filled, all of it").click()
+        expect(page.get_by_label("Average price ₹")).to_be_visible(timeout=WAIT)
         page.get_by_text("I have looked into the broker's own order book").click()
+        expect(page.get_by_role("button", name="Declare", exact=True)).to_be_enabled(timeout=WAIT)
         page.get_by_role("button", name="Declare", exact=True).click()
         refused = page.get_by_text("say at which average price it filled")
         expect(refused).to_be_visible(timeout=WAIT)  # the dialog stays

@@ -16,6 +16,7 @@ import select
 import signal
 import sys
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 from types import CodeType, FrameType
@@ -58,6 +59,10 @@ class Phases:
         failpoints.wrap(Core, "_act", act)
 
 
+STOPPED_SECONDS = 1.2
+"""Every stop lasts longer than this."""
+
+
 class Doom:
     """Ends or stops this process when a place is reached for the n-th time in its phase."""
 
@@ -87,7 +92,11 @@ class Doom:
         with self._lock:
             self._left -= 1
             if self._left == 0:
+                begun = time.clock_gettime(time.CLOCK_BOOTTIME)
                 os.kill(os.getpid(), self._signal)
+                # another thread may be the one that takes the signal: this one must not run on before all are stopped
+                while time.clock_gettime(time.CLOCK_BOOTTIME) - begun < STOPPED_SECONDS:
+                    time.sleep(0.01)
 
 
 class Record:
