@@ -2,7 +2,7 @@
 
     python -m tests.crash.matrix                                       a sample of 60
     python -m tests.crash.matrix --all --write docs/crash-matrix.md    every case, with the table
-    python -m tests.crash.matrix --all --seconds 1800 --write FILE     as many as are done by then, seeded
+    python -m tests.crash.matrix --all --seconds 1800 --write FILE     failpoints first, then lines, seeded
     python -m tests.crash.matrix --case 'fly.exit@send-left#3'         one case, with the engine's log
     python -m tests.crash.matrix --broken acts-first                   broken on purpose: cases must fail
 
@@ -72,6 +72,7 @@ def _cases(options: argparse.Namespace) -> tuple[list[Case], int]:
     chosen = list(cases) if options.all else sample(cases, options.sample, options.seed)
     if options.all and options.seconds:
         random.Random(options.seed).shuffle(chosen)
+        chosen.sort(key=lambda case: not case.is_failpoint)
     chosen = [case for case in chosen if options.only in str(case)]
     print(f"{len(cases)} cases were recorded, {len(chosen)} are played", flush=True)
     return chosen, len(cases)
