@@ -30,6 +30,7 @@ from engine.services import (
     users,
 )
 from engine.services.connection import Probe, probe
+from engine.services.drafts import StrategyDraft
 from engine.services.errors import (
     ConnectionFailed,
     InvalidInput,
@@ -52,7 +53,6 @@ from engine.services.views import (
     OrdersView,
     RiskEventView,
     RunView,
-    StrategyDraft,
     StrategyView,
     TemplateView,
 )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from engine.desk import Desk, InvalidInput, ServiceError
-from engine.services.views import AccountView, LegDraft, StrategyDraft, StrategyView
+from engine.services.drafts import LegDraft, StrategyDraft
+from engine.services.views import AccountView, StrategyView
 from pages.components import formats, places
 from pages.components.gate import provide
 from pages.components.notes import note

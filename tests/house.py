@@ -24,9 +24,10 @@ from uuid import uuid4
 from sqlmodel import col, select
 
 from engine.desk import LIVE_FILE, Desk
+from engine.services.drafts import LegDraft, LimitsDraft, StrategyDraft
 from engine.services.identity import Caller
 from engine.services.users import register
-from engine.services.views import AccountDraft, CommandView, LegDraft, LimitsDraft, RunView, StrategyDraft
+from engine.services.views import AccountDraft, CommandView, RunView
 from engine.settings import Settings
 from engine.store import tables
 from engine.store.database import Database

@@ -24,8 +24,10 @@ from sqlmodel import Session, col, select
 
 from engine.broker.answers import Acknowledged, ChangeOutcome, NoAnswer, Placed, PlacementOutcome, Refused
 from engine.domain.calendar import ALWAYS_OPEN, INDIA
+from engine.domain.candles import Bar
 from engine.domain.evidence import AccountBooks, Instrument, SeenOrder, SeenTrade
 from engine.domain.instruments import Action, Contract, Exchange, InstrumentType, PriceType
+from engine.domain.intervals import Interval
 from engine.domain.legs import Leg, ResolvedLeg
 from engine.domain.orders import Order
 from engine.runtime.bootstrap import _terms_finder, _terms_reader
@@ -33,6 +35,7 @@ from engine.runtime.core import Core
 from engine.runtime.inbox import Inbox
 from engine.runtime.lease import Lease
 from engine.runtime.roster import facts_of
+from engine.services.drafts import LegDraft, LimitsDraft, StrategyDraft
 from engine.services.identity import Caller
 from engine.services.intake import Intake
 from engine.services.journal import Journal
@@ -46,6 +49,7 @@ from engine.services.messages import (
     Connected,
     FeedChanged,
     FundsRead,
+    HistoryRead,
     Message,
     ModifyAnswered,
     Probed,
@@ -54,9 +58,9 @@ from engine.services.messages import (
     Resolved,
     Symbol,
 )
+from engine.services.price_board import market_of
 from engine.services.resolution import Resolution, ResolvedContract
 from engine.services.strategies import save_strategy
-from engine.services.views import LegDraft, LimitsDraft, StrategyDraft
 from engine.services.world import Account, Licence, World
 from engine.store import tables
 from engine.store.database import Database
@@ -252,6 +256,8 @@ class FakeHands:
         self.touch: tuple[float | None, float | None] = (99.9, 100.1)
         self.books_now: Callable[[], AccountBooks | None] | None = None
         self.symbols: frozenset[Symbol] = frozenset()
+        self.market = market_of(1, VENUE)
+        self.histories: Callable[[Symbol, Interval, date, date], tuple[Bar, ...] | None] = lambda *_asked: ()
         self.resolution: Resolution | None = None
         self.closed = False
 
@@ -303,11 +309,20 @@ class FakeHands:
             begun = self.clock.now() + timedelta(milliseconds=1)
             self.inbox.put(FundsRead(self.account_id, self.broker.funds, 0, begun))
 
-    def read_quotes(self, venue: str, symbols: Collection[Symbol]) -> None:
+    def read_quotes(self, market: str, symbols: Collection[Symbol]) -> None:
         if "quotes" not in self.silent:
             prices = {symbol: self.broker.price[symbol[0]] for symbol in symbols}
             touches = {symbol: self.broker.touch[symbol[0]] for symbol in symbols if symbol[0] in self.broker.touch}
-            self.inbox.put(QuotesRead(venue, prices, self.clock.now(), touches=touches))
+            self.inbox.put(QuotesRead(market, prices, self.clock.now(), touches=touches))
+
+    def read_history(self, symbol: Symbol, interval: Interval, first_day: date, last_day: date) -> None:
+        if "history" in self.silent:
+            return
+        begun = self.clock.now()
+        bars = self.histories(symbol, interval, first_day, last_day)
+        self.inbox.put(
+            HistoryRead(self.market, symbol, interval, bars, begun, "" if bars is not None else "made to fail")
+        )
 
     def resolve(self, legs: tuple[Leg, ...], *, run_id: int | None, command_id: int | None) -> None:
         contracts = tuple(_resolved(leg, self.touch) for leg in legs)
@@ -358,6 +373,7 @@ class Stage:
         self.folder = folder
         self.clock = StageClock()
         self.venue = venue
+        self.market = market_of(1, venue)
         self.quiet = (timedelta(seconds=quiet_answered), timedelta(seconds=quiet_unanswered))
         (folder / "stage.db").write_bytes(_empty_database())
         self.database = Database(f"sqlite:///{folder}/stage.db")
@@ -396,9 +412,10 @@ class Stage:
     def hands_for(self, account_id: int, before: FakeHands | None) -> FakeHands:
         """Return the hands of a new life; what the broker holds, and how it behaves, goes on."""
         hands = FakeHands(account_id, self.inbox, self.clock)
+        hands.market = self.market
         if before is not None:
             hands.broker, hands.usual, hands.modifies = before.broker, before.usual, before.modifies
-            hands.shows_tags, hands.silent = before.shows_tags, before.silent
+            hands.shows_tags, hands.silent, hands.histories = before.shows_tags, before.silent, before.histories
         return hands
 
     def restart(self) -> None:
@@ -497,7 +514,7 @@ class Stage:
         """A tick, and what quotes say from now on."""
         for hands in self.hands.values():
             hands.broker.price[symbol] = ltp
-        self.inbox.price(self.venue, (symbol, Exchange.NFO), ltp, self.clock.now())
+        self.inbox.price(self.market, (symbol, Exchange.NFO), ltp, self.clock.now())
 
     def quiet_market(self) -> None:
         """No quotes any more: prices grow old."""

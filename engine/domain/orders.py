@@ -44,10 +44,16 @@ IN_DOUBT = frozenset({_S.SENDING, _S.UNKNOWN, _S.QUEUED})
 
 
 class Purpose(StrEnum):
-    """Why an order exists."""
+    """Why an order exists. ``reentry``: a leg that its stop or target closed enters again (RULES 7)."""
 
     ENTRY = "entry"
+    REENTRY = "reentry"
     EXIT = "exit"
+
+    @property
+    def enters(self) -> bool:
+        """Whether such an order opens a position."""
+        return self is not Purpose.EXIT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

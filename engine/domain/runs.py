@@ -60,7 +60,12 @@ class PlanState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One execution of a strategy version in one venue; money in paise, times in UTC (RULES 4, 7)."""
+    """One execution of a strategy version in one venue; money in paise, times in UTC (RULES 4, 7).
+
+    ``latches``: rules that acted and were not re-armed, as ``rule``, ``rule@account`` or ``rule@account.leg``.
+    ``watch``: what rules remember beyond the trailing stop, one entry a subject: ``legs`` (moved to cost, re-entries),
+    ``premium`` (weights and sign of the combined premium), ``supertrend`` (the last bar that was judged).
+    """
 
     id: int
     owner_id: int
@@ -81,6 +86,7 @@ class Run:
     peak_paise: int | None = None
     stop_paise: int | None = None
     latches: tuple[str, ...] = ()
+    watch: dict[str, Any] = field(default_factory=dict)
     profit_paise: int | None = None
 
 
@@ -100,7 +106,11 @@ class RunAccount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExitPlan:
-    """An exit driven until flat; empty ``account_ids`` means every account of the run."""
+    """An exit driven until its scope is done; empty ``account_ids`` and ``leg_indexes`` mean all of the run.
+
+    ``keep``: what stays open under a key, as (account, symbol, exchange, product, signed quantity), where only a share
+    leaves; keys that it does not name leave whole.
+    """
 
     id: int
     execution_id: int
@@ -110,10 +120,45 @@ class ExitPlan:
     requested_by: int | None
     created_at: datetime
     done_at: datetime | None = None
+    leg_indexes: tuple[int, ...] = ()
+    keep: tuple[tuple[int, str, str, str, int], ...] = ()
 
     def covers(self, account_id: int) -> bool:
-        """Whether the plan takes this account out."""
+        """Whether the plan takes something of this account out."""
         return not self.account_ids or account_id in self.account_ids
+
+    @property
+    def partial(self) -> bool:
+        """Whether the accounts it covers go on with something afterwards: single legs or a share leave."""
+        return bool(self.leg_indexes or self.keep)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduledEntry:
+    """What became of a strategy's scheduled entry on one day: at most one a day (RULES 4, 7).
+
+    ``state``: begun (``run_id``), skipped (``reason``) or refused (``reason``).
+    """
+
+    id: int
+    strategy_id: int
+    day: date
+    state: str
+    due_at: datetime
+    decided_at: datetime
+    run_id: int | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayMark:
+    """P of a run on one account (paise): at the last mark before ``day``, and as last known on it; None: not known."""
+
+    execution_id: int
+    account_id: int
+    day: date
+    mark_paise: int | None = None
+    last_paise: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

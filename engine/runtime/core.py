@@ -14,10 +14,13 @@ from engine.domain.orders import OrderState
 from engine.domain.runs import RUN_ENDED, Run, RunState
 from engine.runtime.inbox import Inbox
 from engine.services import (
+    candle_watch,
     connecting,
     crossing,
+    day_limits,
     entry,
     exiting,
+    failover,
     monitor,
     outcomes,
     placing,
@@ -25,8 +28,10 @@ from engine.services import (
     previewing,
     reading,
     recovery,
+    reentry,
     refusing,
     repricing,
+    scheduling,
     settling,
 )
 from engine.services.intake import Intake
@@ -41,6 +46,7 @@ from engine.services.messages import (
     Connected,
     FeedChanged,
     FundsRead,
+    HistoryRead,
     Message,
     ModifyAnswered,
     Probed,
@@ -113,8 +119,8 @@ class Core:
         """
         messages, prices = self._inbox.drain(HURRY_SECONDS if self._hurry else IDLE_SECONDS)
         world = self._world
-        for (venue, symbol), (ltp, at) in prices.items():
-            world.prices.tick(venue, symbol, ltp, at)
+        for (market, symbol), (ltp, at) in prices.items():
+            world.prices.tick(market, symbol, ltp, at)
         careful = world.clock.boot() < self._careful_until_boot
         stop = self._piece_by_piece(messages) if careful else self._all_at_once(messages)
         if stop is None:
@@ -181,9 +187,16 @@ class Core:
     def _decide_by_pieces(self) -> None:
         world = self._world
         self._piece("silence", lambda changes: outcomes.on_silence(changes, world))
-        self._piece("crossing", lambda changes: crossing.cross(changes, world))
+        for name, work in (
+            ("failover", failover.judge),
+            ("schedules", scheduling.enter_due),
+            ("candles", candle_watch.progress),
+            ("day limits", day_limits.watch),
+            ("crossing", crossing.cross),
+        ):
+            self._piece(name, partial(_with_world, work, world))
         for run in Pass(self._ledger, world.clock.now()).open_runs():
-            for step in (self._enter, self._expire, self._watch, self._exit):
+            for step in self._steps:
                 if not self._piece(f"{step.__name__} of run {run.id}", partial(_of_run, step, run.id)):
                     self._tell_fault(run.owner_id, run_id=run.id)
         if not self._piece("previews", lambda changes: previewing.progress(changes, world)):
@@ -296,11 +309,11 @@ class Core:
                 reading.on_funds(changes, world, message)
             case Connected():
                 connecting.on_connected(changes, world, message)
-            case QuotesRead(venue=venue, prices=prices, at=at):
+            case QuotesRead(market=market, prices=prices, at=at):
                 for symbol, ltp in prices.items():
-                    world.prices.quote(venue, symbol, ltp, at)
+                    world.prices.quote(market, symbol, ltp, at)
                 for symbol, (bid, ask) in message.touches.items():
-                    world.prices.touch(venue, symbol, bid, ask, at)
+                    world.prices.touch(market, symbol, bid, ask, at)
             case FeedChanged(account_id=account_id, state=state):
                 account = world.accounts.get(account_id)
                 if account is not None:
@@ -308,6 +321,8 @@ class Core:
                     account.feed = state
                     account.acknowledged = message.acknowledged if state == "connected" else frozenset()
                     account.books_wanted = account.books_wanted or came_back
+            case HistoryRead():
+                candle_watch.on_history(changes, world, message)
             case Resolved():
                 self._resolved(changes, message)
             case CommandArrived():
@@ -327,7 +342,10 @@ class Core:
             preview.resolution, preview.problem = message.resolution, message.problem
             return
         run = next((run for run in changes.open_runs() if run.id == message.run_id), None)
-        if run is None or run.state is not RunState.RESOLVING:
+        if run is None:
+            return
+        if run.state is not RunState.RESOLVING:
+            reentry.on_resolved(changes, world, run, message)
             return
         entry.on_resolved(changes, world, run, message)
 
@@ -335,9 +353,13 @@ class Core:
         world = self._world
         outcomes.on_silence(changes, world)
         exiting.reopen_late(changes)
+        failover.judge(changes, world)
+        scheduling.enter_due(changes, world)
+        candle_watch.progress(changes, world)
+        day_limits.watch(changes, world)
         crossing.cross(changes, world)
         for run in changes.open_runs():
-            for step in (self._enter, self._expire, self._watch, self._exit):
+            for step in self._steps:
                 _of_run(step, run.id, changes)
         previewing.progress(changes, world)
         self._hurry = placing.dispatch(changes, world)
@@ -353,12 +375,21 @@ class Core:
             entry.progress(changes, world, run, world.terms_of(run.version_id))
         entry.take_back_left_over(changes, world, run)
 
+    @property
+    def _steps(self) -> tuple[Callable[[Pass, Run], None], ...]:
+        """What is done for every open run, in this order."""
+        return (self._enter, self._expire, self._watch, self._reenter, self._exit)
+
     def _expire(self, changes: Pass, run: Run) -> None:
         settling.settle_expired(changes, self._world, run)
 
     def _watch(self, changes: Pass, run: Run) -> None:
         if run.state is not RunState.RESOLVING:
             monitor.watch_run(changes, self._world, run, self._world.terms_of(run.version_id))
+
+    def _reenter(self, changes: Pass, run: Run) -> None:
+        if run.state is RunState.OPEN:
+            reentry.progress(changes, self._world, run)
 
     def _exit(self, changes: Pass, run: Run) -> None:
         if run.state is not RunState.RESOLVING:
@@ -389,6 +420,10 @@ class Core:
         return self._reason
 
     _reason = ""
+
+
+def _with_world(work: Callable[[Pass, World], None], world: World, changes: Pass) -> None:
+    work(changes, world)
 
 
 def _of_run(step: Callable[[Pass, Run], None], run_id: int, changes: Pass) -> None:

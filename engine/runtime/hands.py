@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from datetime import date
 from functools import partial
 
 from engine.broker.answers import ChangeOutcome, NothingToDo, NotSent, PlacementOutcome, Refused, Unclear
@@ -21,6 +22,7 @@ from engine.broker.requests import ModifyRequest, OrderRequest, SmartOrderReques
 from engine.broker.stream import OpenAlgoStream
 from engine.domain.errors import DomainError
 from engine.domain.instruments import PriceType
+from engine.domain.intervals import Interval
 from engine.domain.legs import Leg
 from engine.domain.orders import Order
 from engine.runtime.clock import boot_seconds, steady_now
@@ -34,6 +36,7 @@ from engine.services.messages import (
     Connected,
     FeedChanged,
     FundsRead,
+    HistoryRead,
     Message,
     ModifyAnswered,
     Probed,
@@ -73,7 +76,7 @@ class AccountHands:
         self,
         *,
         account_id: int,
-        venue: str,
+        market: str,
         client: OpenAlgoClient,
         ws_url: str,
         api_key: str,
@@ -83,7 +86,7 @@ class AccountHands:
         inbox: Inbox,
     ) -> None:
         self._account_id = account_id
-        self._venue = venue
+        self._market = market
         self._client = client
         self._funds_model = funds_model
         self._haircut = haircut
@@ -243,7 +246,7 @@ class AccountHands:
 
         self._read("funds", self._asker, work, lambda why: FundsRead(self._account_id, None, None, begun, why))
 
-    def read_quotes(self, venue: str, symbols: Collection[Symbol]) -> None:
+    def read_quotes(self, market: str, symbols: Collection[Symbol]) -> None:
         """Read quotes in one call; what the server does not know stays without a price."""
 
         def work() -> QuotesRead:
@@ -255,9 +258,22 @@ class AccountHands:
                 for symbol, quote in quotes.items()
                 if not isinstance(quote, str) and quote.bid and quote.ask
             }
-            return QuotesRead(venue, prices, begun, touches=touches)
+            return QuotesRead(market, prices, begun, touches=touches)
 
-        self._read("quotes", self._asker, work, lambda why: QuotesRead(venue, {}, steady_now(), why))
+        self._read("quotes", self._asker, work, lambda why: QuotesRead(market, {}, steady_now(), why))
+
+    def read_history(self, symbol: Symbol, interval: Interval, first_day: date, last_day: date) -> None:
+        """Read the broker's bars of one symbol; what it lists is judged by who asked."""
+        begun = steady_now()
+
+        def work() -> HistoryRead:
+            bars = self._client.history(*symbol, interval, first_day, last_day)
+            return HistoryRead(self._market, symbol, interval, bars, begun)
+
+        def failed(why: str) -> HistoryRead:
+            return HistoryRead(self._market, symbol, interval, None, begun, why)
+
+        self._read(("history", symbol, interval), self._asker, work, failed)
 
     def resolve(self, legs: tuple[Leg, ...], *, run_id: int | None, command_id: int | None) -> None:
         """Resolve legs to contracts."""
@@ -351,7 +367,7 @@ class AccountHands:
             pool.submit(work)
 
     def _tick(self, tick: Tick) -> None:
-        self._inbox.price(self._venue, (tick.symbol, tick.exchange), tick.ltp, tick.received_utc)
+        self._inbox.price(self._market, (tick.symbol, tick.exchange), tick.ltp, tick.received_utc)
 
     def _push(self, push: OrderPush) -> None:
         if self._closed:

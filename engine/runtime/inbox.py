@@ -25,10 +25,10 @@ class Inbox:
             self._messages.append(message)
             self._condition.notify()
 
-    def price(self, venue: str, symbol: Symbol, ltp: float, at: datetime) -> None:
-        """Note a symbol's newest price and wake the core."""
+    def price(self, market: str, symbol: Symbol, ltp: float, at: datetime) -> None:
+        """Note a symbol's newest price in a market and wake the core."""
         with self._condition:
-            self._prices[venue, symbol] = (ltp, at)
+            self._prices[market, symbol] = (ltp, at)
             self._condition.notify()
 
     def back(self, messages: list[Message]) -> None:

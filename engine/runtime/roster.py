@@ -17,6 +17,7 @@ from engine.domain.sizing import Grade
 from engine.runtime.clock import steady_now
 from engine.runtime.hands import AccountHands
 from engine.runtime.inbox import Inbox
+from engine.services.price_board import market_of
 from engine.services.smart_exits import may_send_smart
 from engine.services.world import Account, AccountFacts, Hands, World
 from engine.store import tables
@@ -102,7 +103,7 @@ class Roster:
         )
         return self._hands(
             account_id=facts.id,
-            venue=facts.venue,
+            market=market_of(facts.owner_id, facts.venue),
             client=client,
             ws_url=facts.ws_url,
             api_key=key,

@@ -35,7 +35,20 @@ TAKING_GRACE = timedelta(seconds=1)
 """A row that the engine takes in the last instant may still look pending for this long."""
 
 KINDS = frozenset(
-    {"preview", "execute", "close_run", "halt", "rearm", "reload_accounts", "declare_order", "take_over", "adopt"}
+    {
+        "preview",
+        "execute",
+        "close_run",
+        "halt",
+        "rearm",
+        "reload_accounts",
+        "declare_order",
+        "take_over",
+        "adopt",
+        "set_limits",
+        "rearm_rule",
+        "drill",
+    }  # fmt: skip
 )
 ENDED_RUNS = tuple(str(state) for state in RUN_ENDED)
 """States of runs that need no one any more, as stored."""

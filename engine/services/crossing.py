@@ -108,7 +108,7 @@ def _price(changes: Pass, world: World, run: Run, account: Account, key: Key) ->
     symbol = (key.symbol, key.exchange)
     ltp = world.confirmed_price(run.owner_id, run.venue, symbol, changes.now)
     if ltp is None:
-        touch = world.prices.touch_of(account.facts.venue, symbol)
+        touch = world.prices.touch_of(account.facts.market, symbol)
         if touch is None or abs(changes.now - touch[2]) > TOUCH_AGE or touch[0] > touch[1]:
             return None
         ltp = (touch[0] + touch[1]) / 2

@@ -76,7 +76,7 @@ def _judge(read: OutsideRead, instrument: Instrument) -> tuple[int, datetime] | 
         return total, books.begun_at
     if books.begun_at - since[1] < DRIFT_READS_APART:
         return since
-    view = world.prices.view(account.facts.venue, (instrument.symbol, instrument.exchange))
+    view = world.prices.view(account.facts.market, (instrument.symbol, instrument.exchange))
     if view is None or view.ltp is None:
         return since  # it waits for a price
     for run_id, quantity in rest.items():

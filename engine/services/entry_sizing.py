@@ -90,7 +90,7 @@ def sized_accounts(
 
 def halted(changes: Pass, owner_id: int) -> bool:
     """Whether a user's entries are halted, as this pass sees it."""
-    return changes.halts.get(owner_id, changes.ledger.halted.get(owner_id)) is not None
+    return bool(changes.halted(owner_id))
 
 
 def _cannot_enter(changes: Pass, run: Run, account: Account | None) -> str:

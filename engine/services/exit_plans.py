@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from engine.domain.orders import Order, OrderState, Purpose, moved
+from engine.domain.orders import Order, OrderState, moved
 from engine.domain.runs import RUN_ENDED, AccountState, ExitPlan, PlanState, Run, RunState
 from engine.services.ledger import Pass, with_reason
 from engine.services.world import Account, World, trading_day
@@ -105,7 +105,7 @@ def _begin(changes: Pass, run: Run, plan: ExitPlan, back: set[int]) -> None:
     ]
     ours = {row.account_id for row in rows}
     for order in changes.orders_of(run.id):
-        if order.state is OrderState.PLANNED and order.purpose is Purpose.ENTRY and order.account_id in ours:
+        if order.state is OrderState.PLANNED and order.purpose.enters and order.account_id in ours:
             changes.put_order(moved(order, OrderState.VOID, changes.now, words=f"exit: {plan.reason}"))
     for row in rows:
         if row.state is AccountState.SIZING:

@@ -99,7 +99,7 @@ def _open_keys(changes: Pass, world: World, run: Run, account: Account, orders: 
                 in_doubt=any(
                     o.state in IN_DOUBT or named_another(o) or may_be_replaced(account, o, changes.now) for o in mine
                 ),
-                entry_alive=any(not o.terminal for o in mine if o.purpose is Purpose.ENTRY),
+                entry_alive=any(not o.terminal for o in mine if o.purpose.enters),
                 retry_at=_retry_at(changes, world, account, key, failed),
             )
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -13,13 +13,16 @@ from engine.domain.runs import RUN_ENDED, AccountState, Run, RunAccount, RunStat
 from engine.services import previewing
 from engine.services.amounts import count
 from engine.services.connection import venue_name
+from engine.services.day_limits import set_limits
 from engine.services.declaring import declare_order
+from engine.services.drill import drill
 from engine.services.errors import Refused, ServiceError
 from engine.services.exiting import open_plan
 from engine.services.ledger import Pass
 from engine.services.messages import CommandArrived
 from engine.services.monitor import knowledge
 from engine.services.outside import adopt
+from engine.services.rearming import rearm_rule
 from engine.services.taking_over import take_over
 from engine.services.terms import StrategyTerms
 from engine.services.world import Account, Preview, World, chosen
@@ -66,8 +69,16 @@ class Intake:
             case "halt":
                 _halt(changes, world, command)
             case "rearm":
-                changes.halts[command.user_id] = None
+                changes.put_limits(
+                    replace(changes.limits_of(command.user_id), halted_at=None, halted_until=None, reason="")
+                )
                 changes.answer_command(command.id, "done", {"message": "Entries are allowed again."})
+            case "set_limits":
+                set_limits(changes, world, command)
+            case "rearm_rule":
+                rearm_rule(changes, world, command)
+            case "drill":
+                drill(changes, world, command)
             case "reload_accounts":
                 changes.after_commit.append(self.reload)
                 changes.answer_command(command.id, "done", {"message": "The accounts were read anew."})
@@ -83,7 +94,7 @@ class Intake:
             raise Refused(f"The open runs of {terms.name} changed: there is {which} now. Nothing was sent.")
         if there and not command.payload["again"]:
             raise Refused(f"{terms.name} already has an open run. Choose “Run again” to open a second one.")
-        if changes.halts.get(command.user_id, changes.ledger.halted.get(command.user_id)) is not None:
+        if changes.halted(command.user_id):
             raise Refused("Entries are halted by the kill switch until they are re-armed.")
         accounts = _accounts(world, command, terms)
         run = changes.put_run(
@@ -183,7 +194,9 @@ def _close_run(changes: Pass, world: World, command: CommandArrived) -> None:
 
 
 def _halt(changes: Pass, world: World, command: CommandArrived) -> None:
-    changes.halts[command.user_id] = "kill switch"
+    changes.put_limits(
+        replace(changes.limits_of(command.user_id), halted_at=changes.now, halted_until=None, reason="kill switch")
+    )
     closing: list[int] = []
     for run in changes.open_runs():
         if run.owner_id != command.user_id or run.state in RUN_ENDED:

@@ -16,23 +16,30 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlmodel import Session, SQLModel, col, or_, select
 
+from engine.domain.day_limits import DayLimits
 from engine.domain.instruments import Action, Exchange, Key, PriceType, Product
 from engine.domain.orders import IN_DOUBT, Order, OrderState, Purpose
 from engine.domain.pnl import Holding
+from engine.domain.rules import ExitAction
 from engine.domain.runs import (
     RUN_ENDED,
     AccountMemory,
     AccountState,
     Charge,
+    DayMark,
     ExitPlan,
     PlanState,
     Run,
     RunAccount,
     RunState,
+    ScheduledEntry,
 )
 from engine.services.ledger import Counters, EventRow, FillRow, Ledger, Pass, holdings_of
 from engine.store import tables
 from engine.store.database import Database
+
+RECENT_SCHEDULES = timedelta(days=3)
+"""Scheduled entries of this long ago are loaded: no older one can be due."""
 
 
 class LeaseLostError(RuntimeError):
@@ -56,6 +63,7 @@ class Journal:
                 plan=_next(session, tables.ExitPlan),
                 fill=_next(session, tables.Fill),
                 event=_next(session, tables.RiskEvent),
+                scheduled=_next(session, tables.ScheduledEntry),
             )
             ledger = Ledger(counters)
             recent = now - timedelta(days=1)
@@ -86,8 +94,13 @@ class Journal:
                     ledger.orders.get(run_id, {}).values(), ledger.charges.get(run_id, {}).values()
                 )
             ledger.memories = {row.account_id: _memory(row) for row in session.exec(select(tables.AccountMemory)).all()}
-            halts = session.exec(select(tables.RiskLimit).where(col(tables.RiskLimit.account_id).is_(None))).all()
-            ledger.halted = {row.owner_id: row.reason for row in halts if row.halted_at is not None}
+            for limit in session.exec(select(tables.RiskLimit)).all():
+                ledger.limits[limit.owner_id, limit.account_id] = _limits(limit)
+            since = (now - RECENT_SCHEDULES).date()
+            for entry in session.exec(select(tables.ScheduledEntry).where(col(tables.ScheduledEntry.day) >= since)):
+                ledger.scheduled[entry.strategy_id, entry.day] = ScheduledEntry(**entry.model_dump())
+            marks = _of(session, tables.DayMark, ids, order=tables.DayMark.execution_id)
+            ledger.day_marks = [DayMark(**mark.model_dump()) for mark in marks]
         return ledger
 
     def commit(self, changes: Pass, *, renewed_boot: float | None) -> None:
@@ -130,8 +143,11 @@ class Journal:
                 .where(col(tables.Command.id) == command_id)
                 .values(state=tables.CommandState(state), outcome=outcome, taken_at=changes.now, done_at=changes.now)
             )
-        for owner_id, reason in changes.halts.items():
-            _write_halt(session, owner_id, reason, changes.now)
+        for limits in changes.limits.values():
+            _write_limits(session, limits)
+        _upsert(session, sqlite, tables.ScheduledEntry, [_plain(entry) for entry in changes.scheduled.values()])
+        marks = [_plain(mark) for mark in changes.day_marks]
+        _upsert(session, sqlite, tables.DayMark, marks, key="execution_id", also="account_id")
 
 
 def _next(session: Session, table: type[SQLModel]) -> itertools.count[int]:
@@ -139,11 +155,13 @@ def _next(session: Session, table: type[SQLModel]) -> itertools.count[int]:
     return itertools.count((highest or 0) + 1)
 
 
-def _of(session: Session, table: type[Any], run_ids: Sequence[int]) -> Sequence[Any]:
+def _of(session: Session, table: type[Any], run_ids: Sequence[int], *, order: Any = None) -> Sequence[Any]:
     rows: list[Any] = []
     for start in range(0, len(run_ids), 500):
         chunk = run_ids[start : start + 500]
-        rows += session.exec(select(table).where(table.execution_id.in_(chunk)).order_by(table.id)).all()
+        rows += session.exec(
+            select(table).where(table.execution_id.in_(chunk)).order_by(table.id if order is None else order)
+        ).all()
     return rows
 
 
@@ -162,14 +180,21 @@ def _free_orderids(session: Session, changes: Pass) -> None:
 
 
 def _upsert(
-    session: Session, sqlite: bool, table: type[SQLModel], rows: list[dict[str, Any]], *, key: str = "id"
+    session: Session,
+    sqlite: bool,
+    table: type[SQLModel],
+    rows: list[dict[str, Any]],
+    *,
+    key: str = "id",
+    also: str = "",
 ) -> None:
     if not rows:
         return
     target: Table = table.__table__  # type: ignore[attr-defined]
     insert = sqlite_insert(target) if sqlite else postgresql_insert(target)
-    columns = {name: insert.excluded[name] for name in rows[0] if name != key}
-    session.execute(insert.on_conflict_do_update(index_elements=[key], set_=columns), rows)
+    keys = [name for name in (key, also) if name]
+    columns = {name: insert.excluded[name] for name in rows[0] if name not in keys}
+    session.execute(insert.on_conflict_do_update(index_elements=keys, set_=columns), rows)
 
 
 def _upsert_positions(session: Session, sqlite: bool, changes: Pass, run_id: int, holdings: dict[Key, Holding]) -> None:
@@ -199,16 +224,18 @@ def _upsert_positions(session: Session, sqlite: bool, changes: Pass, run_id: int
         session.execute(insert.values(**row).on_conflict_do_update(index_elements=unique, set_=columns))
 
 
-def _write_halt(session: Session, owner_id: int, reason: str | None, now: datetime) -> None:
+def _write_limits(session: Session, limits: DayLimits) -> None:
+    """Write the row of a user or account; the core is its only writer, so a read before the write is safe."""
     row = session.exec(
         select(tables.RiskLimit).where(
-            tables.RiskLimit.owner_id == owner_id, col(tables.RiskLimit.account_id).is_(None)
+            tables.RiskLimit.owner_id == limits.owner_id,
+            col(tables.RiskLimit.account_id).is_not_distinct_from(limits.account_id),
         )
     ).one_or_none()
     if row is None:
-        row = tables.RiskLimit(owner_id=owner_id)
-    row.halted_at = None if reason is None else now
-    row.reason = reason or ""
+        row = tables.RiskLimit(owner_id=limits.owner_id, account_id=limits.account_id)
+    for name, value in _plain(limits).items():
+        setattr(row, name, value)
     session.add(row)
 
 
@@ -241,8 +268,25 @@ def _run_account(row: tables.ExecutionAccount) -> RunAccount:
 
 
 def _plan(row: tables.ExitPlan) -> ExitPlan:
-    plain = row.model_dump(exclude={"account_ids", "state"})
-    return ExitPlan(**plain, account_ids=tuple(row.account_ids), state=PlanState(row.state))
+    plain = row.model_dump(exclude={"account_ids", "leg_indexes", "keep", "state"})
+    keep = tuple((int(account), str(s), str(e), str(p), int(held)) for account, s, e, p, held in row.keep)
+    return ExitPlan(
+        **plain,
+        account_ids=tuple(row.account_ids),
+        leg_indexes=tuple(row.leg_indexes),
+        keep=keep,
+        state=PlanState(row.state),
+    )
+
+
+def _limits(row: tables.RiskLimit) -> DayLimits:
+    plain = row.model_dump(exclude={"id", "latched", "max_loss_action", "max_profit_action"})
+    return DayLimits(
+        **plain,
+        latched=tuple(row.latched),
+        max_loss_action=ExitAction(row.max_loss_action),
+        max_profit_action=ExitAction(row.max_profit_action),
+    )
 
 
 def _order(row: tables.Order) -> Order:

@@ -13,11 +13,23 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any, TypeVar
 
+from engine.domain.calendar import ist_day
+from engine.domain.day_limits import DayLimits
 from engine.domain.instruments import Action, Exchange, Key, PriceType, Product
 from engine.domain.netting import Charges, Owner, charge_drift
 from engine.domain.orders import IN_DOUBT, Order, OrderState, Purpose
 from engine.domain.pnl import Holding, apply_fill
-from engine.domain.runs import RUN_ENDED, AccountMemory, Charge, ExitPlan, PlanState, Run, RunAccount
+from engine.domain.runs import (
+    RUN_ENDED,
+    AccountMemory,
+    Charge,
+    DayMark,
+    ExitPlan,
+    PlanState,
+    Run,
+    RunAccount,
+    ScheduledEntry,
+)
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -67,6 +79,7 @@ class Counters:
     plan: itertools.count[int]
     fill: itertools.count[int]
     event: itertools.count[int]
+    scheduled: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
 
 @dataclass(slots=True)
@@ -80,10 +93,12 @@ class Ledger:
     plans: dict[int, dict[int, ExitPlan]] = field(default_factory=dict)
     charges: dict[int, dict[int, Charge]] = field(default_factory=dict)
     holdings: dict[int, dict[Key, Holding]] = field(default_factory=dict)
-    halted: dict[int, str] = field(default_factory=dict)
+    limits: dict[tuple[int, int | None], DayLimits] = field(default_factory=dict)
     run_of_order: dict[int, int] = field(default_factory=dict)
     in_doubt: dict[int, Order] = field(default_factory=dict)
     memories: dict[int, AccountMemory] = field(default_factory=dict)
+    scheduled: dict[tuple[int, date], ScheduledEntry] = field(default_factory=dict)
+    day_marks: list[DayMark] = field(default_factory=list)
 
 
 def holdings_of(orders: Iterable[Order], charges: Iterable[Charge]) -> dict[Key, Holding]:
@@ -119,7 +134,9 @@ class Pass:
         self.fills: list[FillRow] = []
         self.events: list[EventRow] = []
         self.outcomes: dict[int, tuple[str, dict[str, Any]]] = {}
-        self.halts: dict[int, str | None] = {}
+        self.limits: dict[tuple[int, int | None], DayLimits] = {}
+        self.scheduled: dict[tuple[int, date], ScheduledEntry] = {}
+        self.day_marks: list[DayMark] = []
         self.margins: list[dict[str, Any]] = []
         self.memories: dict[int, AccountMemory] = {}
         self.after_commit: list[Callable[[], object]] = []
@@ -140,7 +157,8 @@ class Pass:
         """Whether nothing has to be written."""
         changed = (
             self.runs, self.run_accounts, self.orders, self.plans, self.charges,
-            self.fills, self.events, self.outcomes, self.halts, self.margins, self.memories,
+            self.fills, self.events, self.outcomes, self.limits, self.margins, self.memories,
+            self.scheduled, self.day_marks,
         )  # fmt: skip
         return not any(changed)
 
@@ -398,6 +416,37 @@ class Pass:
             )
         )
 
+    # ── limits of the day, halts, schedules ───────────────────────────────────────────────────────────────────────────
+
+    def limits_of(self, owner_id: int, account_id: int | None = None) -> DayLimits:
+        """Return the limits and halts of a user (``account_id`` None) or of one account; without any, empty ones."""
+        known = self.limits.get((owner_id, account_id)) or self.ledger.limits.get((owner_id, account_id))
+        return known if known is not None else DayLimits(owner_id=owner_id, account_id=account_id)
+
+    def put_limits(self, limits: DayLimits) -> DayLimits:
+        """Change limits or halts of a user or an account; written only when they changed."""
+        if self.limits_of(limits.owner_id, limits.account_id) != limits:
+            self.limits[limits.owner_id, limits.account_id] = limits
+        return limits
+
+    def halted(self, owner_id: int, account_id: int | None = None) -> str:
+        """Return why entries are halted for a user, or on one account of his; empty when they may go."""
+        today = ist_day(self.now)
+        for place in dict.fromkeys((None, account_id)):
+            limits = self.limits_of(owner_id, place)
+            if limits.halts(today):
+                return limits.reason or "halted"
+        return ""
+
+    def scheduled_entry(self, strategy_id: int, day: date) -> ScheduledEntry | None:
+        """Return what became of a strategy's scheduled entry on a day, None if nothing was decided yet."""
+        return self.scheduled.get((strategy_id, day)) or self.ledger.scheduled.get((strategy_id, day))
+
+    def put_scheduled(self, entry: ScheduledEntry) -> ScheduledEntry:
+        """Note what became of a scheduled entry."""
+        self.scheduled[entry.strategy_id, entry.day] = entry
+        return entry
+
     def memory(self, account_id: int) -> AccountMemory | None:
         """Return what is remembered of an account, None before it was ever armed."""
         return self.memories.get(account_id) or self.ledger.memories.get(account_id)
@@ -446,11 +495,8 @@ class Pass:
             ledger.charges.setdefault(charge.execution_id, {})[charge.id] = charge
         ledger.holdings.update(self._holdings)
         ledger.memories.update(self.memories)
-        for owner_id, reason in self.halts.items():
-            if reason is None:
-                ledger.halted.pop(owner_id, None)
-            else:
-                ledger.halted[owner_id] = reason
+        ledger.limits.update(self.limits)
+        ledger.scheduled.update(self.scheduled)
 
 
 def with_reason(row: RunAccount, reason: str) -> RunAccount:

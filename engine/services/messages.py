@@ -8,8 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from engine.broker.answers import ChangeOutcome, PlacementOutcome
+from engine.domain.candles import Bar
 from engine.domain.evidence import AccountBooks, SeenOrder
 from engine.domain.instruments import Exchange
+from engine.domain.intervals import Interval
 from engine.services.resolution import Resolution
 
 Symbol = tuple[str, Exchange]
@@ -85,9 +87,9 @@ class FundsRead:
 
 @dataclass(frozen=True, slots=True)
 class QuotesRead:
-    """Quotes polled for silent symbols of a venue; ``touches``: bid and ask (₹) of those that have both."""
+    """Quotes polled for silent symbols of a market; ``touches``: bid and ask (₹) of those that have both."""
 
-    venue: str
+    market: str
     prices: Mapping[Symbol, float]
     at: datetime
     problem: str = ""
@@ -142,6 +144,18 @@ class CommandArrived:
 
 
 @dataclass(frozen=True, slots=True)
+class HistoryRead:
+    """Bars of one symbol from the broker's history, as it listed them; ``bars`` None: the read failed."""
+
+    market: str
+    symbol: Symbol
+    interval: Interval
+    bars: tuple[Bar, ...] | None
+    begun_at: datetime
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Beat:
     """The scheduler says: a second has passed."""
 
@@ -166,6 +180,7 @@ Message = (
     | FeedChanged
     | Resolved
     | CommandArrived
+    | HistoryRead
     | Beat
     | StopAsked
 )

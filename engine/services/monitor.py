@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import time
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, TypeVar
 
 from engine.domain.errors import DomainError
@@ -29,10 +29,11 @@ from engine.domain.rules import (
 from engine.domain.runs import Run, RunState
 from engine.domain.trailing import TrailingKind, TrailingRule, TrailingState
 from engine.services import amounts
+from engine.services.drafts import LimitsDraft
 from engine.services.exiting import open_plan
 from engine.services.ledger import Pass
+from engine.services.price_board import market_of
 from engine.services.terms import StrategyTerms
-from engine.services.views import LimitsDraft
 from engine.services.world import World
 
 Rule = TypeVar("Rule")
@@ -118,7 +119,6 @@ def broken_rules(draft: LimitsDraft, product: str) -> tuple[str, ...]:
     return _built(draft, product)[1]
 
 
-@lru_cache(maxsize=1024)
 def _built(draft: LimitsDraft, product: str) -> tuple[RunLimits, tuple[str, ...]]:
     problems: list[str] = []
 
@@ -147,7 +147,7 @@ def knowledge(changes: Pass, world: World, run: Run) -> dict[str, Any]:
     now = changes.now
     legs = []
     for key, held in changes.holdings(run.id).items():
-        view = world.prices.view(run.venue, (key.symbol, key.exchange))
+        view = world.prices.view(market_of(run.owner_id, run.venue), (key.symbol, key.exchange))
         legs.append(
             {
                 "account": world.accounts[key.account_id].facts.name if key.account_id in world.accounts else "",

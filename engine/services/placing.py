@@ -53,7 +53,7 @@ def _dispatch_account(changes: Pass, world: World, account: Account, planned: li
     blocked = {(order.execution_id, order.key) for order in everything if order.state in _BLOCKING}
     busy = len(account.sending)
     for order in planned:
-        if order.purpose is Purpose.ENTRY and not account.armed:
+        if order.purpose.enters and not account.armed:
             continue
         if order.key in sending:
             continue  # its answer wakes the core
@@ -107,7 +107,7 @@ def _unexplained(changes: Pass, account: Account, instrument: Instrument) -> int
 def _still_right(changes: Pass, account: Account, order: Order) -> bool:
     """Whether a planned order is still what should be sent: exits never exceed what is left (law 4)."""
     run = changes.run(order.execution_id)
-    if order.purpose is Purpose.ENTRY:
+    if order.purpose.enters:
         return run.state is RunState.ENTERING and changes.active_plan(run.id, account.id) is None
     if changes.account_of(run.id, account.id).state is AccountState.TAKEN_OVER:
         return False

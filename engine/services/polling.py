@@ -13,6 +13,7 @@ from engine.domain.prices import OWN_TICK_AGE
 from engine.domain.runs import AccountState, Run
 from engine.services.ledger import Pass
 from engine.services.messages import Symbol
+from engine.services.price_board import market_of
 from engine.services.repricing import resting_symbols
 from engine.services.settling import indices_wanted
 from engine.services.world import Account, World
@@ -93,9 +94,9 @@ def _watch(world: World, account: Account, symbols: frozenset[Symbol]) -> None:
     account.hands.watch(symbols)
 
 
-def _read_quotes(world: World, account: Account, venue: str, symbols: Collection[Symbol], now: datetime) -> None:
-    world.quotes_due[f"{account.facts.owner_id}:{venue}"] = now + QUOTES
-    account.hands.read_quotes(venue, symbols)
+def _read_quotes(world: World, account: Account, symbols: Collection[Symbol], now: datetime) -> None:
+    world.quotes_due[account.facts.market] = now + QUOTES
+    account.hands.read_quotes(account.facts.market, symbols)
 
 
 def _connect_now(account: Account, now: datetime) -> None:
@@ -110,7 +111,7 @@ def watch(changes: Pass, world: World) -> None:
     for run in changes.open_runs():
         symbols = symbols_of(run) | indices_wanted(changes, world, run)
         wanted.setdefault((run.owner_id, run.venue), set()).update(symbols)
-        resting.update((run.venue, symbol) for symbol in resting_symbols(changes, run))
+        resting.update((market_of(run.owner_id, run.venue), symbol) for symbol in resting_symbols(changes, run))
     for account in world.accounts.values():
         group = (account.facts.owner_id, account.facts.venue)
         leader = next(iter(world.of_venue(*group)), None)
@@ -135,26 +136,25 @@ def _poll_quotes(
     *,
     resting: Collection[tuple[str, Symbol]],
 ) -> None:
-    now = changes.now
+    now, market = changes.now, market_of(owner_id, venue)
     silent = []
     for symbol in symbols:
-        view = world.prices.view(venue, symbol)
+        view = world.prices.view(market, symbol)
         newest = max((at for at in (view.tick_at, view.quote_at) if at is not None), default=None) if view else None
-        untouched = (venue, symbol) in resting and _untouched(world, venue, symbol, now)
+        untouched = (market, symbol) in resting and _untouched(world, market, symbol, now)
         if newest is None or now - newest > OWN_TICK_AGE - QUOTES or untouched:
             silent.append(symbol)
     accounts = [account for account in world.of_venue(owner_id, venue) if account.connected]
-    key = f"{owner_id}:{venue}"
-    if silent and accounts and now >= world.quotes_due.get(key, now):
+    if silent and accounts and now >= world.quotes_due.get(market, now):
         # every other poll asks the next account: one that hangs must not blind the venue
         turn = int(now.timestamp() // QUOTES.total_seconds()) % min(2, len(accounts))
         account = accounts[turn]
-        changes.after_commit.append(partial(_read_quotes, world, account, venue, silent, now))
+        changes.after_commit.append(partial(_read_quotes, world, account, silent, now))
 
 
-def _untouched(world: World, venue: str, symbol: Symbol, now: datetime) -> bool:
+def _untouched(world: World, market: str, symbol: Symbol, now: datetime) -> bool:
     """Whether bid and ask of a symbol are missing or older than a poll: a resting exit is re-priced from them."""
-    touch = world.prices.touch_of(venue, symbol)
+    touch = world.prices.touch_of(market, symbol)
     return touch is None or abs(now - touch[2]) >= QUOTES
 
 

@@ -106,20 +106,20 @@ def resting_symbols(changes: Pass, run: Run) -> set[Symbol]:
 
 
 def _modify(changes: Pass, world: World, run: Run, plan: ExitPlan, account: Account, *, order: Order) -> None:
-    boot, venue, symbol = world.clock.boot(), account.facts.venue, (order.symbol, order.exchange)
+    boot, market, symbol = world.clock.boot(), account.facts.market, (order.symbol, order.exchange)
     waiting = sum(one.answer is Answer.WAITED_FOR for one in account.modifications.values())
     if world.stopping or waiting >= MODIFYING or account.bucket.ready_at(order.exchange, boot) > boot:
         return
     reference = reference_price(
         order.action,
-        touch=world.prices.touch_of(venue, symbol),
+        touch=world.prices.touch_of(market, symbol),
         ltp=world.confirmed_price(run.owner_id, run.venue, symbol, changes.now),
         now=changes.now,
     )
     if reference is None:
         tell_blocked(changes, world, run, plan, account=account, what=f"a price of {order.symbol}")
         return
-    view = world.prices.view(venue, symbol)
+    view = world.prices.view(market, symbol)
     price = limit_price(
         order.action,
         reference,

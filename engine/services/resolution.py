@@ -17,7 +17,8 @@ from engine.domain.expiries import ExpiryChoice, choose_expiry, is_expiry_day
 from engine.domain.instruments import Action, Contract, InstrumentType, PriceType, Product
 from engine.domain.legs import Leg, ResolvedLeg
 from engine.domain.strikes import ChainPrice, ChainStrike, StrikeKind, StrikeRule, choose_strike
-from engine.services.views import LegDraft, PreviewLeg
+from engine.services.drafts import LegDraft
+from engine.services.views import PreviewLeg
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from engine.domain.settlement import ContractEnd, contract_end, intrinsic_value
 from engine.services.ledger import Pass
 from engine.services.messages import Symbol
 from engine.services.outside_read import OutsideRead, tell
+from engine.services.price_board import market_of
 from engine.services.world import Account, World, trading_day
 
 WATCHED_BEFORE = timedelta(minutes=15)
@@ -153,7 +154,7 @@ def _gone(account: Account, order: Order, end: ContractEnd) -> bool:
 
 def _closing_price(world: World, run: Run, end: ContractEnd) -> float | None:
     """Return the index's last price from between the close and the next session, None if there is none."""
-    view = world.prices.view(run.venue, end.index) if end.index is not None else None
+    view = world.prices.view(market_of(run.owner_id, run.venue), end.index) if end.index is not None else None
     if view is None or view.ltp is None:
         return None
     seen = max((at for at in (view.tick_at, view.quote_at) if at is not None), default=None)

@@ -14,6 +14,7 @@ from engine.services.day_profit import account_profit, day_profits
 from engine.services.ledger import Pass
 from engine.services.messages import NEEDS_SESSION
 from engine.services.monitor import run_limits, run_profit
+from engine.services.price_board import market_of
 from engine.services.showing_exits import exit_views
 from engine.services.showing_orders import doubtful_by_owner, truth_view, unknown_view, working_views
 from engine.services.terms import StrategyTerms
@@ -171,7 +172,7 @@ def _limits(world: World, run: Run, terms: StrategyTerms) -> LimitView:
 
 def _position(changes: Pass, world: World, run: Run, key: Key, held: Holding) -> PositionView:
     symbol = (key.symbol, key.exchange)
-    view = world.prices.view(run.venue, symbol)
+    view = world.prices.view(market_of(run.owner_id, run.venue), symbol)
     seen = max((at for at in (view.tick_at, view.quote_at) if at is not None), default=None) if view else None
     confirmed = world.confirmed_price(run.owner_id, run.venue, symbol, changes.now)
     profit: int | None = held.sell_value_paise - held.buy_value_paise

@@ -61,7 +61,7 @@ def _waits_for(
         first = doubtful[0]
         what = "the broker's answer to" if first.state is OrderState.SENDING else "certainty about"
         return f"{what} {first.action} {grouped(first.quantity)} {first.symbol} (order {first.id})"
-    if entries := [order for order in orders if order.purpose is Purpose.ENTRY and not order.terminal]:
+    if entries := [order for order in orders if order.purpose.enters and not order.terminal]:
         return f"{count(len(entries), 'entry order')} to be cancelled"
     if account.quarantine:
         return f"a person: nothing is sent there, {account.quarantine}"

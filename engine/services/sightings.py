@@ -166,7 +166,7 @@ def of_push(account: Account, order: Order, push: SeenOrder) -> Observation:
 
 def last_price(world: World, account: Account, order: Order) -> float | None:
     """Return the last price of an order's contract in ₹, None if there never was one."""
-    view = world.prices.view(account.facts.venue, (order.symbol, order.exchange))
+    view = world.prices.view(account.facts.market, (order.symbol, order.exchange))
     return None if view is None else view.ltp
 
 

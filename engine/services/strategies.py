@@ -9,11 +9,12 @@ from sqlmodel import Session, col, select
 
 from engine.services.activity import log_activity
 from engine.services.commands import open_run_ids
+from engine.services.drafts import LegDraft, LimitsDraft, ScheduleDraft, StrategyDraft
 from engine.services.errors import InvalidInput, NotFound, Refused
 from engine.services.identity import Caller, require
 from engine.services.strategy_checks import checked
 from engine.services.templates import template
-from engine.services.views import LegDraft, LimitsDraft, StrategyDraft, StrategyView
+from engine.services.views import StrategyView
 from engine.store.database import Database
 from engine.store.tables import Role, Strategy, StrategyLeg, StrategyVersion, TradingAccount
 
@@ -125,6 +126,7 @@ def draft_of(name: str, version: StrategyVersion, legs: list[StrategyLeg]) -> St
         **{name: version.entry_policy[name] for name in ENTRY_POLICY if name in version.entry_policy},
         legs=[LegDraft.model_validate(leg.model_dump(include=set(LegDraft.model_fields))) for leg in legs],
         limits=LimitsDraft.model_validate(version.limits),
+        schedule=ScheduleDraft.model_validate(version.schedule),
     )
 
 
@@ -141,6 +143,7 @@ def _add_version(session: Session, strategy: Strategy, draft: StrategyDraft, *, 
         sizing=sizing,
         limits=draft.limits.model_dump(),
         entry_policy=draft.model_dump(include=set(ENTRY_POLICY)),
+        schedule=draft.schedule.model_dump(),
         created_at=now,
     )
     session.add(version)

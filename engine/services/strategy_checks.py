@@ -13,8 +13,8 @@ from engine.domain.expiries import WEEK_CHOICES, ExpiryChoice, has_weekly_expiri
 from engine.domain.instruments import Action, InstrumentType, PriceType, Product
 from engine.domain.money import paise
 from engine.domain.strikes import LARGEST_OFFSET, StrikeKind
+from engine.services.drafts import LegDraft, LimitsDraft, StrategyDraft
 from engine.services.errors import InvalidInput
-from engine.services.views import LegDraft, LimitsDraft, StrategyDraft
 
 MARKET_CONDITIONS = ("any", "expiry", "non_expiry")
 EXPIRY_CHOICES = tuple(str(choice) for choice in ExpiryChoice)

@@ -6,7 +6,8 @@ Their limits are chosen so that each fits its structure: ₹ per lot where the n
 
 from __future__ import annotations
 
-from engine.services.views import LegDraft, LimitsDraft, StrategyDraft, TemplateView
+from engine.services.drafts import LegDraft, LimitsDraft, StrategyDraft
+from engine.services.views import TemplateView
 
 EXIT_TIME = "15:15"
 

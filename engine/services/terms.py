@@ -11,14 +11,17 @@ from sqlmodel import Session, select
 from engine.domain.entries import EntryTerms, LimitTimeout
 from engine.domain.legs import Leg
 from engine.domain.margin import DEFAULT_MARGIN_ROWS, DayMargin, MarginRow
+from engine.services.drafts import LegDraft, LimitsDraft, ScheduleDraft
 from engine.services.resolution import leg_of
-from engine.services.views import LegDraft, LimitsDraft
 from engine.store import tables
 
 
 @dataclass(frozen=True, slots=True)
 class StrategyTerms:
-    """One strategy version. ``percentage`` None: each account's own grade; ``margin_rows`` are the owner's."""
+    """One strategy version. ``percentage`` None: each account's own grade; ``margin_rows`` are the owner's.
+
+    ``leg_drafts``: the legs as built, leg n at n − 1, with their stops, targets and re-entries.
+    """
 
     strategy_id: int
     version_id: int
@@ -34,6 +37,8 @@ class StrategyTerms:
     entry: EntryTerms
     legs: tuple[Leg, ...]
     limits: LimitsDraft
+    leg_drafts: tuple[LegDraft, ...]
+    schedule: ScheduleDraft
     margin_rows: Mapping[str, MarginRow]
 
 
@@ -48,10 +53,8 @@ def read_terms(session: Session, version_id: int) -> StrategyTerms | None:
         .where(tables.StrategyLeg.version_id == version_id)
         .order_by(tables.StrategyLeg.leg_index)  # type: ignore[arg-type]
     ).all()
-    legs = tuple(
-        leg_of(LegDraft(**row.model_dump(exclude={"id", "version_id", "leg_index"})), place, version.product)
-        for place, row in enumerate(rows, start=1)
-    )
+    drafts = tuple(LegDraft(**row.model_dump(exclude={"id", "version_id", "leg_index"})) for row in rows)
+    legs = tuple(leg_of(draft, place, version.product) for place, draft in enumerate(drafts, start=1))
     return StrategyTerms(
         strategy_id=version.strategy_id,
         version_id=version_id,
@@ -67,6 +70,8 @@ def read_terms(session: Session, version_id: int) -> StrategyTerms | None:
         entry=entry_terms(version.entry_policy),
         legs=legs,
         limits=LimitsDraft.model_validate(version.limits),
+        leg_drafts=drafts,
+        schedule=ScheduleDraft.model_validate(version.schedule),
         margin_rows=_margin_rows(session, strategy.owner_id),
     )
 

@@ -6,15 +6,11 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from engine.domain.entries import HEDGE_SECONDS, LIMIT_SECONDS
-
-
-class View(BaseModel):
-    """A frozen figure or row; unknown fields are a defect."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from engine.services.drafts import StrategyDraft
+from engine.services.frozen import View
+from engine.services.risk_views import DayLimitView, FeedView, GaugeView, ScheduledView, SupertrendView
 
 
 def _known_sum(amounts: Iterable[int | None]) -> int | None:
@@ -139,7 +135,11 @@ class LimitView(View):
 
 
 class RunView(View):
-    """One run with live P. ``profit_paise`` None: not confirmed, ``problem`` says why."""
+    """One run with live P. ``profit_paise`` None: not confirmed, ``problem`` says why.
+
+    ``gauges``: distance to each rule. ``price_age_seconds``: of the oldest price of an open leg. ``blind_seconds``:
+    since when P rules cannot decide, None while they can. ``drift``: contracts whose books differ from the ledger.
+    """
 
     id: int
     strategy_id: int
@@ -159,6 +159,11 @@ class RunView(View):
     exit_reason: str = ""
     unknown_orders: int = 0
     exits: list[ExitView] = []
+    gauges: list[GaugeView] = []
+    supertrend: SupertrendView | None = None
+    price_age_seconds: float | None = None
+    blind_seconds: float | None = None
+    drift: list[str] = []
 
     @property
     def ended(self) -> bool:
@@ -298,6 +303,9 @@ class LiveView(View):
     unknown: list[UnknownOrderView] = []
     working: list[OrderView] = []
     truth: list[AccountTruthView] = []
+    day_limits: list[DayLimitView] = []
+    feeds: list[FeedView] = []
+    schedules: list[ScheduledView] = []
 
     @property
     def open_runs(self) -> list[RunView]:
@@ -424,64 +432,6 @@ class RiskEventView(View):
     message: str
     knew: dict[str, Any]
     order_ids: list[str]
-
-
-class LegDraft(View):
-    """A leg as a person builds it; checked by services.strategies.
-
-    ``limit_offset``: a LIMIT leg asks for the mid of bid and ask, better for us by so many ₹.
-    """
-
-    underlying: str
-    action: str
-    instrument_type: str
-    expiry_choice: str = "current_week"
-    strike_kind: str = "atm"
-    strike_value: float = 0.0
-    ratio: int = 1
-    price_type: str = "MARKET"
-    limit_offset: float = 0.0
-
-
-class LimitsDraft(View):
-    """Limits of a run as a person sets them; ₹ in rupees, times as HH:MM IST. None: not set.
-
-    ``unit`` of the amounts: rupees, per_lot, percent_of_premium. ``trailing_kind``: percent_of_premium, amount, points,
-    percent_of_profit (RULES 7).
-    """
-
-    max_loss: float | None = None
-    max_loss_unit: str = "rupees"
-    max_profit: float | None = None
-    max_profit_unit: str = "rupees"
-    trailing_kind: str | None = None
-    trailing_value: float | None = None
-    trailing_activate_at: float | None = None
-    exit_time: str | None = None
-    square_off_time: str | None = None
-
-
-class StrategyDraft(View):
-    """A strategy as a person builds it. ``sizing_percentage`` None: each account's own grade decides.
-
-    Entry (RULES 4), times in seconds: a hedge not filled after ``hedge_seconds`` has failed; a LIMIT leg rests for
-    ``limit_seconds``, then its remainder is given up (``limit_timeout`` "cancel") or sent at market ("market").
-    """
-
-    name: str
-    description: str = ""
-    product: str = "NRML"
-    market_condition: str = "any"
-    account_ids: list[int]
-    sizing_percentage: float | None = None
-    fixed_lots: int | None = None
-    hedge_failure: str = "unwind"
-    sold_leg_failure: str = "hold"
-    hedge_seconds: float = HEDGE_SECONDS
-    limit_seconds: float = LIMIT_SECONDS
-    limit_timeout: str = "cancel"
-    legs: list[LegDraft]
-    limits: LimitsDraft = LimitsDraft()
 
 
 class StrategyView(View):

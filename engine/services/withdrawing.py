@@ -19,8 +19,9 @@ CANCEL_AGAIN = timedelta(seconds=2)
 
 def withdraw_entries(changes: Pass, run: Run, account: Account) -> None:
     """Cancel what may still enter: this comes before every exit (RULES 7, "Exit means")."""
-    for order in _working(changes, run, account, Purpose.ENTRY):
-        ask_to_cancel(changes, account, order)
+    for purpose in (Purpose.ENTRY, Purpose.REENTRY):
+        for order in _working(changes, run, account, purpose):
+            ask_to_cancel(changes, account, order)
 
 
 def withdraw_surplus(changes: Pass, run: Run, account: Account) -> None:

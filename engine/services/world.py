@@ -15,13 +15,15 @@ from engine.domain.calendar import Calendar
 from engine.domain.errors import CalendarError
 from engine.domain.evidence import AccountBooks, Instrument, SeenOrder
 from engine.domain.instruments import Action, Exchange, Key
+from engine.domain.intervals import Interval
 from engine.domain.legs import Leg
 from engine.domain.netting import Traded
 from engine.domain.orders import Order
-from engine.domain.prices import FeedView, PriceView, confirmed, is_price
+from engine.domain.prices import confirmed
 from engine.domain.repricing import Modification
 from engine.services.day_marks import DayMarks
 from engine.services.messages import Symbol
+from engine.services.price_board import PriceBoard, market_of
 from engine.services.resolution import Resolution
 from engine.services.standing import Standing
 from engine.services.terms import StrategyTerms
@@ -87,8 +89,12 @@ class Hands(Protocol):
         """Read funds."""
         ...
 
-    def read_quotes(self, venue: str, symbols: Collection[Symbol]) -> None:
+    def read_quotes(self, market: str, symbols: Collection[Symbol]) -> None:
         """Read quotes in one call."""
+        ...
+
+    def read_history(self, symbol: Symbol, interval: Interval, first_day: date, last_day: date) -> None:
+        """Read the broker's bars of one symbol from the first to the last day; they come as HistoryRead."""
         ...
 
     def resolve(self, legs: tuple[Leg, ...], *, run_id: int | None, command_id: int | None) -> None:
@@ -127,6 +133,11 @@ class AccountFacts:
     relation: str = ""
     group: str = ""
     smart_exit: bool = False
+
+    @property
+    def market(self) -> str:
+        """Where the account's prices go."""
+        return market_of(self.owner_id, self.venue)
 
 
 @dataclass(slots=True)
@@ -203,50 +214,6 @@ class Preview:
     problem: str = ""
 
 
-class PriceBoard:
-    """The newest price per venue and symbol, and when each exchange of a venue last ticked."""
-
-    def __init__(self) -> None:
-        self._prices: dict[tuple[str, str, Exchange], PriceView] = {}
-        self._last_tick: dict[tuple[str, Exchange], datetime] = {}
-        self._touches: dict[tuple[str, str, Exchange], tuple[float, float, datetime]] = {}
-
-    def tick(self, venue: str, symbol: Symbol, ltp: float, at: datetime) -> None:
-        """Take a pushed price; what is no price is dropped (RULES 6)."""
-        if not is_price(ltp):
-            return
-        before = self._prices.get((venue, *symbol))
-        self._prices[venue, *symbol] = PriceView(ltp, at, before.quote_at if before else None)
-        self._last_tick[venue, symbol[1]] = at
-
-    def quote(self, venue: str, symbol: Symbol, ltp: float, at: datetime) -> None:
-        """Take a polled price, unless a newer tick is there."""
-        if not is_price(ltp):
-            return
-        before = self._prices.get((venue, *symbol))
-        if before is not None and before.tick_at is not None and before.tick_at > at:
-            self._prices[venue, *symbol] = PriceView(before.ltp, before.tick_at, at)
-        else:
-            self._prices[venue, *symbol] = PriceView(ltp, before.tick_at if before else None, at)
-
-    def touch(self, venue: str, symbol: Symbol, bid: float, ask: float, at: datetime) -> None:
-        """Take a polled bid and ask; what is no price is dropped."""
-        if is_price(bid) and is_price(ask):
-            self._touches[venue, *symbol] = (bid, ask, at)
-
-    def touch_of(self, venue: str, symbol: Symbol) -> tuple[float, float, datetime] | None:
-        """Return the newest bid, ask and when they were read; None if there never were any."""
-        return self._touches.get((venue, *symbol))
-
-    def view(self, venue: str, symbol: Symbol) -> PriceView | None:
-        """Return the newest price, None if there never was one."""
-        return self._prices.get((venue, *symbol))
-
-    def feed(self, venue: str, exchange: Exchange, *, acknowledged: bool) -> FeedView:
-        """Return what the venue's feed of an exchange is worth now."""
-        return FeedView(self._last_tick.get((venue, exchange)), acknowledged)
-
-
 @dataclass(slots=True)
 class World:
     """Everything the services need beside the changes of a pass."""
@@ -317,11 +284,12 @@ class World:
 
     def confirmed_price(self, owner_id: int, venue: str, symbol: Symbol, now: datetime) -> float | None:
         """Return the price a rule may decide on, None when there is none (RULES 6)."""
-        price = self.prices.view(venue, symbol)
+        market = market_of(owner_id, venue)
+        price = self.prices.view(market, symbol)
         if price is None:
             return None
         acknowledged = any(symbol in a.acknowledged for a in self.of_venue(owner_id, venue))
-        feed = self.prices.feed(venue, symbol[1], acknowledged=acknowledged)
+        feed = self.prices.feed(market, symbol[1], acknowledged=acknowledged)
         return price.ltp if confirmed(price, feed, now) else None
 
 

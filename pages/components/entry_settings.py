@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from engine.services.views import StrategyDraft
+from engine.services.drafts import StrategyDraft
 from pages.components.words import LIMIT_TIMEOUTS, POLICIES
 
 

@@ -7,7 +7,8 @@ from datetime import datetime
 
 import streamlit as st
 
-from engine.services.views import ExitView, LimitsDraft, LimitView, RunView
+from engine.services.drafts import LimitsDraft
+from engine.services.views import ExitView, LimitView, RunView
 from pages.components import formats
 from pages.components.words import EVENTS, TRAILING, TRAILING_SHORT, UNITS, run_state_badge, venue_badge, word
 

@@ -10,8 +10,9 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from engine.services.drafts import LegDraft, LimitsDraft, StrategyDraft
 from engine.services.strategy_checks import MOST_OFFSET, MOST_PRICE, MOST_RATIO, MOST_RUPEES
-from engine.services.views import AccountView, LegDraft, LimitsDraft, StrategyDraft
+from engine.services.views import AccountView
 from pages.components.entry_settings import choice, entry_settings
 from pages.components.words import CONDITIONS, EXPIRIES, PRICE_TYPES, STRIKES, TRAILING, UNITS
 

@@ -10,14 +10,7 @@ from typing import Any, Literal
 import pandas as pd
 import streamlit as st
 
-from engine.services.views import (
-    AccountView,
-    PositionView,
-    PreviewView,
-    RiskEventView,
-    RunAccountView,
-    RunView,
-)
+from engine.services.views import AccountView, PositionView, PreviewView, RiskEventView, RunAccountView, RunView
 from pages.components import formats
 from pages.components.freshness import FRESH_SECONDS
 from pages.components.words import (

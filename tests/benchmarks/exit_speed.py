@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from engine.services.views import LegDraft, LimitsDraft, StrategyDraft
+from engine.services.drafts import LegDraft, LimitsDraft, StrategyDraft
 from tests.house import House
 from tests.paper_server import wait_until
 

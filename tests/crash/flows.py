@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-from engine.services.views import LegDraft, LimitsDraft, StrategyDraft
+from engine.services.drafts import LegDraft, LimitsDraft, StrategyDraft
 from tests.crash.judge import final_problems, holding_problems
 from tests.crash.nursery import Forked
 from tests.crash.scene import HEDGED, WAITING, Scene

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from engine.services.views import LegDraft
+from engine.services.drafts import LegDraft
 from engine.store.database import Database
 from tests.crash.nursery import Forked, Nursery
 from tests.house import ENDED, House

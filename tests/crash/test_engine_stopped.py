@@ -12,7 +12,7 @@ from uuid import uuid4
 import psutil
 import pytest
 
-from engine.services.views import StrategyDraft
+from engine.services.drafts import StrategyDraft
 from tests.crash.judge import final_problems
 from tests.crash.nursery import Forked
 from tests.crash.scene import HEDGED, Scene

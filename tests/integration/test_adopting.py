@@ -163,7 +163,7 @@ def test_shares_that_became_a_holding_over_night_are_still_the_runs(tmp_path: Pa
     del broker.carried[SHARE]
     broker.held[SHARE] = 10
     stage.play(2)
-    stage.inbox.price(stage.venue, (SHARE.symbol, SHARE.exchange), 1_310.0, stage.clock.now())
+    stage.inbox.price(stage.market, (SHARE.symbol, SHARE.exchange), 1_310.0, stage.clock.now())
     stage.play(15)
     assert owned(stage, run, SHARE.symbol) == 10
     assert charges(stage, run) == []

@@ -14,9 +14,10 @@ from sqlmodel import select
 
 from engine.desk import Desk
 from engine.services import commands, events
+from engine.services.drafts import LegDraft, StrategyDraft
 from engine.services.errors import InvalidInput, NotFound, Refused, ServiceError, Unavailable
 from engine.services.identity import NotAllowed
-from engine.services.views import AccountDraft, LegDraft, StrategyDraft
+from engine.services.views import AccountDraft
 from engine.store.database import Database
 from engine.store.tables import ActivityLog, Command, CommandState, Role
 from tests.desk_factory import NOW, DeskFactory

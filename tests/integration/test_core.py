@@ -740,7 +740,7 @@ def test_stale_price_decides_nothing_and_blindness_is_told_after_fifteen_seconds
 def test_price_that_is_none_decides_nothing(tmp_path: Path, ltp: float) -> None:
     stage = Stage(tmp_path, limits={"max_loss": 1_000.0, "max_profit": 1_000.0})
     run = stage.enter()
-    stage.inbox.price(stage.venue, (CALL, "NFO"), ltp, stage.clock.now())  # type: ignore[arg-type]
+    stage.inbox.price(stage.market, (CALL, "NFO"), ltp, stage.clock.now())  # type: ignore[arg-type]
     stage.play(2)
     assert stage.run(run).state == "open"
 
@@ -748,7 +748,7 @@ def test_price_that_is_none_decides_nothing(tmp_path: Path, ltp: float) -> None:
 def test_price_of_another_venue_decides_nothing(tmp_path: Path) -> None:
     stage = Stage(tmp_path, limits={"max_loss": 1_000.0})
     run = stage.enter()
-    stage.inbox.price("paper:elsewhere", (CALL, "NFO"), 900.0, stage.clock.now())  # type: ignore[arg-type]
+    stage.inbox.price("1|paper:elsewhere", (CALL, "NFO"), 900.0, stage.clock.now())  # type: ignore[arg-type]
     stage.play(2)
     assert stage.run(run).state == "open"
 

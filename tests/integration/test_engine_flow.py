@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from engine.services.views import LegDraft
+from engine.services.drafts import LegDraft
 from tests.house import House
 from tests.paper_server import wait_until
 

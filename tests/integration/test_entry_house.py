@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.services.views import LegDraft, LimitsDraft, StrategyDraft
+from engine.services.drafts import LegDraft, LimitsDraft, StrategyDraft
 from tests.house import House
 from tests.paper_server import wait_until
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.broker.answers import ChangeOutcome, NotSent, Placed, PlacementOutcome, RateLimited
+from engine.domain.day_limits import DayLimits
 from engine.domain.instruments import Action
 from engine.domain.orders import Order
 from engine.services.messages import Answered, CancelAnswered, Probed
@@ -235,7 +236,8 @@ def test_entries_halted_in_the_middle_send_no_sold_leg(tmp_path: Path, filled: i
     stage.hands[1].usual = on((HEDGE, clip(filled)))
     begin(stage)
     stage.until(lambda: resting(stage))
-    stage.ledger.halted[1] = "a daily limit"
+    halt = DayLimits(owner_id=1, halted_at=stage.clock.now(), reason="a daily limit")
+    stage.ledger.limits[1, None] = halt
     stage.until(lambda: stage.run(RUN).state in {"refused", "closed"}, 30)
     assert stage.broker().net == net
     assert resting(stage) == []

@@ -10,9 +10,9 @@ from sqlmodel import col, select
 from engine.broker.answers import Placed
 from engine.domain.instruments import Action
 from engine.domain.orders import Order
+from engine.services.drafts import LegDraft, StrategyDraft
 from engine.services.identity import Caller
 from engine.services.strategies import save_strategy
-from engine.services.views import LegDraft, StrategyDraft
 from engine.store import tables
 from tests.stage import BEGIN, CALL, LOT, FakeHands, Stage, fill_at_once, instrument, take_only
 
@@ -129,7 +129,7 @@ def test_middle_of_the_touch_counts_where_no_price_is_confirmed(tmp_path: Path) 
     before = len(stage.broker().orders)
     stage.quiet_market()
     stage.play(70)
-    stage.world.prices.touch(stage.venue, (CALL, instrument(CALL).exchange), 100.0, 100.15, stage.clock.now())
+    stage.world.prices.touch(stage.market, (CALL, instrument(CALL).exchange), 100.0, 100.15, stage.clock.now())
     kill(stage)
     all_closed(stage, *runs)
     assert sent_after(stage, before) == []

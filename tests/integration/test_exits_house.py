@@ -9,7 +9,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from engine.services.views import AccountDraft, LegDraft, LimitsDraft, StrategyDraft
+from engine.services.drafts import LegDraft, LimitsDraft, StrategyDraft
+from engine.services.views import AccountDraft
 from tests.house import House
 from tests.paper_server import wait_until
 

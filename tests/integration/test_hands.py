@@ -61,7 +61,7 @@ def hands_before(answer: Callable[[httpx.Request], httpx.Response], inbox: Inbox
     """Hands of an account whose server answers so."""
     return AccountHands(
         account_id=1,
-        venue="live",
+        market="1|live",
         client=OpenAlgoClient("http://127.0.0.1:9", "made-up-key", transport=httpx.MockTransport(answer)),
         ws_url="ws://127.0.0.1:9",
         api_key="made-up-key",

@@ -10,11 +10,11 @@ from sqlmodel import select
 
 from engine.desk import Desk
 from engine.domain.entries import EntryTerms
+from engine.services.drafts import LegDraft, LimitsDraft, StrategyDraft
 from engine.services.errors import InvalidInput, NotFound, Refused
 from engine.services.identity import NotAllowed
 from engine.services.templates import TEMPLATES
 from engine.services.terms import read_terms
-from engine.services.views import LegDraft, LimitsDraft, StrategyDraft
 from engine.store.tables import Role, StrategyExecution, StrategyVersion
 from tests.desk_factory import NOW, DeskFactory
 

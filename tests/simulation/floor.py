@@ -14,10 +14,10 @@ from sqlalchemy.exc import OperationalError
 
 from engine.domain.evidence import Instrument
 from engine.domain.instruments import Action, Exchange, Product
+from engine.services.drafts import LegDraft, LimitsDraft, StrategyDraft
 from engine.services.identity import Caller
 from engine.services.ledger import Pass
 from engine.services.strategies import save_strategy
-from engine.services.views import LegDraft, LimitsDraft, StrategyDraft
 from engine.store import tables
 from tests.simulation.hands import Sent, ShownBroker, TroubledHands
 from tests.simulation.laws import Laws

@@ -259,9 +259,9 @@ class TroubledHands(FakeHands):
         if not self.conduct.no_funds:
             super().read_funds()
 
-    def read_quotes(self, venue: str, symbols: Collection[Symbol]) -> None:
+    def read_quotes(self, market: str, symbols: Collection[Symbol]) -> None:
         if not self.conduct.no_quotes:
-            super().read_quotes(venue, symbols)
+            super().read_quotes(market, symbols)
 
     # ── inside ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

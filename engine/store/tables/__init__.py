@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from engine.store.tables.accounts import AccountGroup, AccountMemory, MarginTracker, TradingAccount
 from engine.store.tables.commands import Command, CommandState, EngineLease
-from engine.store.tables.identity import ActivityLog, Role, User, UserSession
+from engine.store.tables.identity import ActivityLog, AuditLink, Role, User, UserSession
 from engine.store.tables.runs import (
+    DayMark,
     ExecutionAccount,
     ExitPlan,
     Fill,
@@ -13,6 +14,7 @@ from engine.store.tables.runs import (
     Position,
     RiskEvent,
     RiskLimit,
+    ScheduledEntry,
     StrategyExecution,
 )
 from engine.store.tables.strategies import MarginRequirement, Strategy, StrategyLeg, StrategyVersion, TradeQuality
@@ -21,8 +23,10 @@ __all__ = [
     "AccountGroup",
     "AccountMemory",
     "ActivityLog",
+    "AuditLink",
     "Command",
     "CommandState",
+    "DayMark",
     "EngineLease",
     "ExecutionAccount",
     "ExitPlan",
@@ -34,6 +38,7 @@ __all__ = [
     "RiskEvent",
     "RiskLimit",
     "Role",
+    "ScheduledEntry",
     "Strategy",
     "StrategyExecution",
     "StrategyLeg",

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, Column
+from sqlalchemy import JSON, Column, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from engine.store.tables.words import words
@@ -63,3 +63,20 @@ class ActivityLog(SQLModel, table=True):
     outcome: str = "done"
     address: str = ""
     detail: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+
+
+class AuditLink(SQLModel, table=True):
+    """One link of the hash chain over risk events and the activity log, in the order they were chained.
+
+    ``source``: risk_event or activity_log, ``row_id`` a row of it. ``digest`` is SHA-256 over the one before and the
+    row's content, hexadecimal.
+    """
+
+    __tablename__ = "audit_link"
+    __table_args__ = (UniqueConstraint("source", "row_id"),)
+
+    id: int = Field(primary_key=True)
+    source: str
+    row_id: int
+    digest: str = Field(max_length=64)
+    at: datetime

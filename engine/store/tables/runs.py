@@ -44,6 +44,7 @@ class StrategyExecution(SQLModel, table=True):
     peak_paise: int | None = None
     stop_paise: int | None = None
     latches: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    watch: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     profit_paise: int | None = None
 
 
@@ -161,7 +162,10 @@ class Position(SQLModel, table=True):
 
 
 class ExitPlan(SQLModel, table=True):
-    """An exit driven until flat: at most one active plan covers a (run, key). Empty scope lists mean all."""
+    """An exit driven until its scope is done: at most one active plan covers a (run, key). Empty scope lists mean all.
+
+    ``keep``: rows of (account, symbol, exchange, product, quantity) that stay open, where only a share leaves.
+    """
 
     __tablename__ = "exit_plan"
 
@@ -173,6 +177,8 @@ class ExitPlan(SQLModel, table=True):
     requested_by: int | None = Field(default=None, foreign_key="user.id")
     created_at: datetime
     done_at: datetime | None = None
+    leg_indexes: list[int] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    keep: list[Any] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
 
 
 class RiskEvent(SQLModel, table=True):
@@ -195,7 +201,10 @@ class RiskEvent(SQLModel, table=True):
 
 
 class RiskLimit(SQLModel, table=True):
-    """Limits that outlive a run, per user or account. ``halted_at``: no entries there until re-armed (kill switch)."""
+    """Limits on P of the day, per user (``account_id`` null) or account, and halts; written by the engine alone.
+
+    ``halted_at``: no entries there, until the day ``halted_until`` begins or, without one, until re-armed.
+    """
 
     __tablename__ = "risk_limit"
     __table_args__ = (UniqueConstraint("owner_id", "account_id"),)
@@ -204,4 +213,41 @@ class RiskLimit(SQLModel, table=True):
     owner_id: int = Field(foreign_key="user.id", index=True)
     account_id: int | None = Field(default=None, foreign_key="trading_account.id")
     halted_at: datetime | None = None
+    reason: str = ""
+    max_loss_paise: int | None = None
+    max_loss_enabled: bool = True
+    max_loss_action: str = "close_all"
+    max_profit_paise: int | None = None
+    max_profit_enabled: bool = True
+    max_profit_action: str = "close_all"
+    latched: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    latched_day: date | None = None
+    halted_until: date | None = None
+
+
+class DayMark(SQLModel, table=True):
+    """P of a run on one account (paise): the last mark before ``day``, and as last known on it (RULES 6)."""
+
+    __tablename__ = "day_mark"
+
+    execution_id: int = Field(primary_key=True, foreign_key="strategy_execution.id")
+    account_id: int = Field(primary_key=True, foreign_key="trading_account.id")
+    day: date
+    mark_paise: int | None = None
+    last_paise: int | None = None
+
+
+class ScheduledEntry(SQLModel, table=True):
+    """What became of a strategy's scheduled entry on one day; the pair is unique, so that nothing enters twice."""
+
+    __tablename__ = "scheduled_entry"
+    __table_args__ = (UniqueConstraint("strategy_id", "day"),)
+
+    id: int = Field(primary_key=True)
+    strategy_id: int = Field(foreign_key="strategy.id", index=True)
+    day: date
+    state: str
+    due_at: datetime
+    decided_at: datetime
+    run_id: int | None = Field(default=None, foreign_key="strategy_execution.id")
     reason: str = ""

@@ -27,7 +27,8 @@ class StrategyVersion(SQLModel, table=True):
     """One immutable state of a strategy: a change makes a new version, runs keep theirs.
 
     ``account_ids``: the accounts it goes to. ``sizing``: own percentage or fixed lots. ``limits``:
-    engine.services.views.LimitsDraft as JSON. ``entry_policy``: unwind or hold (RULES 4).
+    engine.services.drafts.LimitsDraft as JSON. ``entry_policy``: unwind or hold (RULES 4). ``schedule``: its
+    ScheduleDraft.
     """
 
     __tablename__ = "strategy_version"
@@ -43,6 +44,7 @@ class StrategyVersion(SQLModel, table=True):
     sizing: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     limits: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     entry_policy: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    schedule: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     created_at: datetime
 
 
@@ -67,6 +69,12 @@ class StrategyLeg(SQLModel, table=True):
     ratio: int = 1
     price_type: str = "MARKET"
     limit_offset: float = 0.0
+    stop_kind: str = "none"
+    stop_value: float = 0.0
+    target_kind: str = "none"
+    target_value: float = 0.0
+    reentry: str = "none"
+    reentry_most: int = 0
 
 
 class MarginRequirement(SQLModel, table=True):
