@@ -48,7 +48,7 @@ KINDS = frozenset(
         "set_limits",
         "rearm_rule",
         "drill",
-    }  # fmt: skip
+    }
 )
 ENDED_RUNS = tuple(str(state) for state in RUN_ENDED)
 """States of runs that need no one any more, as stored."""

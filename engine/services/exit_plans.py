@@ -31,6 +31,8 @@ def open_plan(
     message: str,
     knew: dict[str, Any],
     account_ids: tuple[int, ...] = (),
+    leg_indexes: tuple[int, ...] = (),
+    share: float | None = None,
     threshold_paise: int | None = None,
     value_paise: int | None = None,
     requested_by: int | None = None,

@@ -10,13 +10,18 @@ from engine.domain.orders import Order
 from engine.domain.pnl import Holding, average_price
 from engine.domain.rules import limit_paise, next_due
 from engine.domain.runs import RUN_ENDED, PlanState, Run, RunState
+from engine.services.day_limits import day_limit_views
 from engine.services.day_profit import account_profit, day_profits
+from engine.services.failover import feed_views
+from engine.services.gauges import run_gauges
 from engine.services.ledger import Pass
 from engine.services.messages import NEEDS_SESSION
 from engine.services.monitor import run_limits, run_profit
 from engine.services.price_board import market_of
+from engine.services.scheduling import schedule_views
 from engine.services.showing_exits import exit_views
 from engine.services.showing_orders import doubtful_by_owner, truth_view, unknown_view, working_views
+from engine.services.supertrend_exit import supertrend_view
 from engine.services.terms import StrategyTerms
 from engine.services.views import AccountView, LimitView, LiveView, PositionView, RunAccountView, RunView
 from engine.services.world import Account, World
@@ -70,6 +75,9 @@ def _view(changes: Pass, world: World, owner_id: int, doubtful: list[Order]) -> 
             for account in sorted(world.accounts.values(), key=lambda account: world.shown(account.id))
             if account.facts.owner_id == owner_id
         ],
+        day_limits=day_limit_views(changes, world, owner_id, profits),
+        feeds=feed_views(changes, world, owner_id),
+        schedules=schedule_views(changes, world, owner_id),
     )
 
 
@@ -140,6 +148,8 @@ def _run(changes: Pass, world: World, run: Run, doubtful: int) -> RunView:
         exit_reason=plans[-1].reason if plans else "",
         unknown_orders=doubtful,
         exits=exit_views(changes, world, run),
+        gauges=[] if ended else run_gauges(changes, world, run, terms),
+        supertrend=None if ended else supertrend_view(changes, world, run, terms),
     )
 
 

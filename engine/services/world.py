@@ -21,10 +21,13 @@ from engine.domain.netting import Traded
 from engine.domain.orders import Order
 from engine.domain.prices import confirmed
 from engine.domain.repricing import Modification
+from engine.services.candle_board import CandleBoard
+from engine.services.data_leaders import DataLeaders
 from engine.services.day_marks import DayMarks
 from engine.services.messages import Symbol
 from engine.services.price_board import PriceBoard, market_of
 from engine.services.resolution import Resolution
+from engine.services.schedule_book import ScheduleBook
 from engine.services.standing import Standing
 from engine.services.terms import StrategyTerms
 
@@ -226,6 +229,9 @@ class World:
     accounts: dict[int, Account] = field(default_factory=dict)
     prices: PriceBoard = field(default_factory=PriceBoard)
     day_marks: DayMarks = field(default_factory=DayMarks)
+    candles: CandleBoard = field(default_factory=CandleBoard)
+    data: DataLeaders = field(default_factory=DataLeaders)
+    schedules: ScheduleBook = field(default_factory=ScheduleBook)
     previews: dict[int, Preview] = field(default_factory=dict)
     blind_since: dict[int, datetime] = field(default_factory=dict)
     blind_told: set[int] = field(default_factory=set)
