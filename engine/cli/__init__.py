@@ -11,7 +11,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from engine.cli import doubt, orders, questions, servers
+from engine.cli import audit, doubt, orders, questions, servers
 from engine.cli.door import FAILED, CommandLineError, say_error
 from engine.paper.command import add_options
 from engine.services.errors import ServiceError
@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     rearm.set_defaults(do=orders.rearm)
 
     doubt.add_commands(commands, shared)
+    audit.add_command(commands)
 
     accounts = commands.add_parser("accounts", help="accounts of the user").add_subparsers(required=True)
     accounts.add_parser("list", parents=[shared]).set_defaults(do=questions.accounts_list)

@@ -16,6 +16,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from pydantic import ValidationError
 
 from engine.domain.calendar import ALWAYS_OPEN, INDIA
+from engine.runtime.auditing import AuditThread
 from engine.runtime.clock import SystemClock
 from engine.runtime.core import Core, open_run_count
 from engine.runtime.inbox import Inbox
@@ -70,6 +71,7 @@ def run_engine(
     inbox = Inbox()
     roster = Roster(database, vault, inbox)
     commands = CommandWatch(database, inbox)
+    audit = AuditThread(database)
     scheduler = BackgroundScheduler(
         executors={"default": ThreadPoolExecutor(2), "risk": ThreadPoolExecutor(1)},
         job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
@@ -101,6 +103,7 @@ def run_engine(
         scheduler.start()
         commands.start()
         show.start()
+        audit.start()
         runs, accounts = count(open_run_count(ledger), "open run"), count(len(world.accounts), "account")
         say(f"engine ready: {runs}, {accounts}")
         reason = core.run()
@@ -114,6 +117,7 @@ def run_engine(
             scheduler.shutdown(wait=False)
         commands.stop()
         show.stop()
+        audit.stop()
         roster.close(world)
         lease.release(note)
         own_database.close()

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 from sqlmodel import SQLModel
 
+from engine.services.audit import verify
 from engine.store.database import Database
 from engine.store.schema import SchemaState, schema_state, upgrade
 from tests.house import House
@@ -54,6 +55,12 @@ def test_straddle_is_entered_killed_and_taken_out_by_its_max_loss(tmp_path: Path
         house.start_engine()
         house.until_closed(run)
         house.assert_clean(run)
+    database = Database(postgres)
+    report = verify(database)  # the engine chained what it told, and what it was asked
+    assert report.holds
+    assert report.links > 0
+    assert report.unchained == 0
+    database.close()
 
 
 def test_second_engine_refuses_on_postgres(tmp_path: Path, postgres: str) -> None:
