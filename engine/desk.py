@@ -42,6 +42,7 @@ from engine.services.errors import (
 )
 from engine.services.identity import Caller, NotAllowed
 from engine.services.quota import Quota
+from engine.services.risk_views import DrillView
 from engine.services.templates import TEMPLATES
 from engine.services.views import (
     AccountDraft,
@@ -49,6 +50,7 @@ from engine.services.views import (
     CommandView,
     ConnectionReport,
     EngineView,
+    EventFilter,
     LiveView,
     OrdersView,
     RiskEventView,
@@ -296,6 +298,14 @@ class Desk:
         """Allow entries again after the kill switch."""
         return commands.rearm(self._database, self.caller, key=key, now=self.now)
 
+    def drill(self, key: str) -> CommandView:
+        """Rehearse the kill switch: nothing is sent; when the command is done, ``drill_result`` has the figures."""
+        return commands.drill(self._database, self.caller, key=key, now=self.now)
+
+    def drill_result(self, command_id: int) -> DrillView:
+        """Return what a fire drill that is done found; Refused while it is not."""
+        return commands.drill_result(self._database, self.caller, command_id=command_id, now=self.now)
+
     # Orders and positions in a person's hands
 
     def declare_order(
@@ -360,9 +370,13 @@ class Desk:
         """Return today's orders that ended, newest first; those that still work or are in doubt stand in ``live``."""
         return order_views.ended_orders(self._database, self.caller, now=self.now, limit=max(1, min(limit, 5_000)))
 
-    def risk_events(self, limit: int = 100) -> list[RiskEventView]:
-        """Return the caller's risk events, newest first."""
-        return events.risk_events(self._database, self.caller, limit=limit)
+    def risk_events(self, limit: int = 100, only: EventFilter | None = None) -> list[RiskEventView]:
+        """Return the caller's risk events, newest first, sifted by ``only``."""
+        return events.risk_events(self._database, self.caller, limit=limit, only=only)
+
+    def event_kinds(self) -> list[str]:
+        """Return the kinds of risk events that there are."""
+        return events.event_kinds(self._database, self.caller)
 
     def run_history(self, limit: int = 50) -> list[RunView]:
         """Return the caller's runs that ended, newest first."""

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 
 from sqlmodel import Session, col, select
 
 from engine.domain.orders import IN_DOUBT, TERMINAL, OrderState
+from engine.services.csv_text import IST, csv_text, ist_text
 from engine.services.identity import Caller
 from engine.services.views import OrdersView, OrderView, UnknownOrderView
 from engine.store.database import Database
 from engine.store.tables import Order, Strategy, StrategyExecution, TradingAccount, User
 
-IST = timezone(timedelta(hours=5, minutes=30), "IST")
 LOOKED_UP = "the engine to look it up"
 COLUMNS = (
     "order", "run", "strategy", "account", "purpose", "state", "action", "quantity", "filled", "average_price",
     "symbol", "exchange", "product", "price_type", "limit", "reprices", "broker_id", "sent_at_ist", "ended_at_ist",
     "estimated", "declared_by", "broker_words",
 )  # fmt: skip
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def ended_orders(database: Database, caller: Caller, *, now: datetime, limit: int) -> OrdersView:
@@ -64,26 +61,19 @@ def open_orders(database: Database, caller: Caller, *, now: datetime) -> tuple[l
 
 def orders_csv(rows: Sequence[OrderView]) -> str:
     """Return orders as CSV with a head; prices in ₹, times in IST. No cell can become a formula in a spreadsheet."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(COLUMNS)
-    for row in rows:
-        cells = (
-            row.order_id, row.run_id, row.strategy, row.account, row.purpose, row.state, row.action, row.quantity,
-            row.filled_quantity, None if row.average_price is None else f"{row.average_price:.4f}", row.symbol,
-            row.exchange, row.product, row.price_type, row.price or None, row.reprices, row.orderid,
-            _ist(row.sent_at), _ist(row.updated_at), "yes" if row.estimated else "no", row.declared_by, row.words,
-        )  # fmt: skip
-        writer.writerow([_harmless(cell) for cell in cells])
-    return text.getvalue()
-
-
-def _harmless(cell: object) -> object:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
-
-
-def _ist(moment: datetime | None) -> str:
-    return "" if moment is None else moment.astimezone(IST).isoformat(timespec="seconds")
+    return csv_text(
+        COLUMNS,
+        (
+            (
+                row.order_id, row.run_id, row.strategy, row.account, row.purpose, row.state, row.action, row.quantity,
+                row.filled_quantity, None if row.average_price is None else f"{row.average_price:.4f}", row.symbol,
+                row.exchange, row.product, row.price_type, row.price or None, row.reprices, row.orderid,
+                ist_text(row.sent_at), ist_text(row.updated_at), "yes" if row.estimated else "no", row.declared_by,
+                row.words,
+            )
+            for row in rows
+        ),
+    )  # fmt: skip
 
 
 def _views(session: Session, caller: Caller, rows: Sequence[Order]) -> list[OrderView]:

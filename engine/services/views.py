@@ -417,8 +417,23 @@ class CommandView(View):
     created_at: datetime
 
 
+class EventFilter(View):
+    """Which risk events are wanted; what is empty or None sifts nothing. Days are days in India, both included.
+
+    ``words``: part of the message, in any case. ``before_id``: only older ones, to turn the page.
+    """
+
+    kinds: list[str] = []
+    run_id: int | None = None
+    account_id: int | None = None
+    first_day: date | None = None
+    last_day: date | None = None
+    words: str = ""
+    before_id: int | None = None
+
+
 class RiskEventView(View):
-    """One risk event with what the engine knew."""
+    """One risk event with what the engine knew. ``link``: its link in the audit chain, None until it is chained."""
 
     id: int
     at: datetime
@@ -432,6 +447,7 @@ class RiskEventView(View):
     message: str
     knew: dict[str, Any]
     order_ids: list[str]
+    link: int | None = None
 
 
 class StrategyView(View):

@@ -400,7 +400,7 @@ def test_all_exit_orders_of_an_event_are_named(scene: Scene, monkeypatch: pytest
     scene.factory.risk_event(scene.caller)
     ids = [f"2611200000{number}" for number in range(12)]
     (event,) = scene.desk.risk_events()
-    monkeypatch.setattr(Desk, "risk_events", lambda _desk, limit: [event.model_copy(update={"order_ids": ids})])
+    monkeypatch.setattr(Desk, "risk_events", lambda _desk, limit, only: [event.model_copy(update={"order_ids": ids})])
     at = scene.open("risk_events")
     at.session_state["risk-events"] = {"selection": {"rows": [0], "columns": [], "cells": []}}
     at.run()
