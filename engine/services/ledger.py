@@ -30,6 +30,7 @@ from engine.domain.runs import (
     RunAccount,
     ScheduledEntry,
 )
+from engine.services.run_index import RunIndex
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -99,6 +100,14 @@ class Ledger:
     memories: dict[int, AccountMemory] = field(default_factory=dict)
     scheduled: dict[tuple[int, date], ScheduledEntry] = field(default_factory=dict)
     day_marks: list[DayMark] = field(default_factory=list)
+    _index: RunIndex | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def index(self) -> RunIndex:
+        """What the rows say, by what is asked for; read from all of them once, then kept with every commit."""
+        if self._index is None or self._index.known != len(self.runs):
+            self._index = RunIndex.of(self)
+        return self._index
 
 
 def holdings_of(orders: Iterable[Order], charges: Iterable[Charge]) -> dict[Key, Holding]:
@@ -149,7 +158,7 @@ class Pass:
         self._charges_by_run: dict[int, dict[int, Charge]] = {}
         self._doubt_changed: dict[int, Order | None] = {}
         self._doubtful_keys: frozenset[Key] | None = None
-        self._owners: dict[Key, list[Owner]] | None = None
+        self._owners: dict[Key, list[Owner]] = {}
         self._drift: dict[tuple[Key, int], Charges] = {}
 
     @property
@@ -170,8 +179,27 @@ class Pass:
 
     def open_runs(self) -> list[Run]:
         """Return the runs that are not ended, oldest first."""
-        ids = dict.fromkeys([*self.ledger.runs, *self.runs])
+        known, runs = self.ledger.index.open, self.ledger.runs
+        if not self.runs:
+            return [runs[run_id] for run_id in known]
+        ids = sorted(known.keys() | self.runs.keys())
         return [run for run in map(self.run, ids) if run.state not in RUN_ENDED]
+
+    def open_run(self, run_id: int) -> Run | None:
+        """Return a run that is not ended, None if there is none with this id."""
+        run = self.runs.get(run_id) or self.ledger.runs.get(run_id)
+        return None if run is None or run.state in RUN_ENDED else run
+
+    def open_on(self, account_id: int) -> list[Run]:
+        """Return the runs that are not ended and that have this account, oldest first."""
+        ids = set(self.ledger.index.on.get(account_id, ()))
+        ids.update(run_id for run_id, account in self.run_accounts if account == account_id)
+        return [run for run in map(self.open_run, sorted(ids)) if run is not None]
+
+    def busy_runs(self) -> list[Run]:
+        """Return the open runs that wait for something, and those that this pass changed; oldest first."""
+        ids = sorted(self.ledger.index.busy.keys() | self.touched_runs())
+        return [run for run in map(self.open_run, ids) if run is not None]
 
     def put_run(self, run: Run) -> Run:
         """Change or add a run."""
@@ -211,6 +239,31 @@ class Pass:
         merged = dict(known)
         merged.update({order_id: self.orders[order_id] for order_id in sorted(touched)})
         return list(merged.values())
+
+    def orders_on(self, account_id: int) -> list[Order]:
+        """Return every order of an account that is in memory, first planned first; those of ended runs too."""
+        rows = self.ledger.orders
+        known = self.ledger.index.orders.get(account_id, {})
+        if not self.orders:
+            return [rows[run_id][order_id] for order_id, run_id in known.items()]
+        changed = self.orders
+        found = [changed.get(order_id) or rows[run_id][order_id] for order_id, run_id in known.items()]
+        found += [o for order_id, o in sorted(changed.items()) if o.account_id == account_id and order_id not in known]
+        return found
+
+    def alive_orders(self, account_id: int) -> list[Order]:
+        """Return the orders of an account that are not terminal, first planned first."""
+        known, rows = self.ledger.index.alive.get(account_id, {}), self.ledger.orders
+        found = {order_id: rows[run_id][order_id] for order_id, run_id in known.items()}
+        found |= {order_id: order for order_id, order in self.orders.items() if order.account_id == account_id}
+        return [order for _id, order in sorted(found.items()) if not order.terminal]
+
+    def planned_orders(self) -> list[Order]:
+        """Return the orders that were planned and not sent yet, first planned first."""
+        rows = self.ledger.orders
+        found = {order_id: rows[run_id][order_id] for order_id, run_id in self.ledger.index.planned.items()}
+        found |= self.orders
+        return [order for _id, order in sorted(found.items()) if order.state is OrderState.PLANNED]
 
     def put_order(self, order: Order, *, source: str = "") -> Order:
         """Change or add an order; what it filled since is booked as a fill from ``source``."""
@@ -346,14 +399,19 @@ class Pass:
 
     def owners(self, key: Key) -> list[Owner]:
         """Return what each run owns under a key, oldest run first."""
-        if self._owners is None:
-            found: dict[Key, list[Owner]] = {}
-            for run_id in sorted({*self.ledger.holdings, *self._holdings}):
-                for held_key, held in self.holdings(run_id).items():
-                    if held.quantity:
-                        found.setdefault(held_key, []).append(Owner(run_id, held.quantity))
-            self._owners = found
-        return self._owners.get(key, [])
+        if key not in self._owners:
+            found = dict(self.ledger.index.owners.get(key, {}))
+            for run_id, holdings in self._holdings.items():
+                held = holdings.get(key)
+                found[run_id] = held.quantity if held is not None else 0
+            self._owners[key] = [Owner(run_id, quantity) for run_id, quantity in sorted(found.items()) if quantity]
+        return self._owners[key]
+
+    def owned_keys(self) -> list[Key]:
+        """Return the keys under which a run owns something."""
+        keys = dict.fromkeys(self.ledger.index.owners)
+        keys |= dict.fromkeys(key for holdings in self._holdings.values() for key in holdings)
+        return [key for key in keys if self.owners(key)]
 
     def drift(self, key: Key, net: int) -> Charges:
         """Return who bears the difference between the broker's net and what the runs own (RULES 6)."""
@@ -362,7 +420,7 @@ class Pass:
         return self._drift[key, net]
 
     def _stale_holdings(self, run_id: int) -> None:
-        self._owners, self._drift = None, {}
+        self._owners, self._drift = {}, {}
         self._holdings[run_id] = holdings_of(self.orders_of(run_id), self.charges_of(run_id))
 
     # ── plans, events, commands ───────────────────────────────────────────────────────────────────────────────────────
@@ -477,7 +535,7 @@ class Pass:
 
     def become_memory(self) -> None:
         """Make the committed changes memory."""
-        ledger = self.ledger
+        ledger, index = self.ledger, self.ledger.index
         ledger.runs.update(self.runs)
         for (run_id, account_id), row in self.run_accounts.items():
             ledger.accounts.setdefault(run_id, {})[account_id] = row
@@ -497,6 +555,12 @@ class Pass:
         ledger.memories.update(self.memories)
         ledger.limits.update(self.limits)
         ledger.scheduled.update(self.scheduled)
+        index.take_orders(ledger, {order_id: self.orders[order_id].execution_id for order_id in sorted(self.orders)})
+        for run_id in self._holdings:
+            index.take_holdings(ledger, run_id)
+        for run_id in sorted(self.touched_runs()):
+            index.take_run(ledger, run_id)
+        index.known = len(ledger.runs)
 
 
 def with_reason(row: RunAccount, reason: str) -> RunAccount:

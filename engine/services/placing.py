@@ -35,10 +35,9 @@ def dispatch(changes: Pass, world: World, *, only: int | None = None) -> bool:
         return False
     waiting = False
     planned: dict[int, list[Order]] = {}
-    for run in changes.open_runs():
-        for order in changes.orders_of(run.id):
-            if order.state is OrderState.PLANNED and only in {None, order.account_id}:
-                planned.setdefault(order.account_id, []).append(order)
+    for order in changes.planned_orders():
+        if only in {None, order.account_id} and changes.open_run(order.execution_id) is not None:
+            planned.setdefault(order.account_id, []).append(order)
     for account_id, orders in planned.items():
         account = world.accounts.get(account_id)
         if account is not None and account.connected and not account.quarantine and account.books is not None:
@@ -48,7 +47,7 @@ def dispatch(changes: Pass, world: World, *, only: int | None = None) -> bool:
 
 
 def _dispatch_account(changes: Pass, world: World, account: Account, planned: list[Order]) -> bool:
-    everything = _orders_on(changes, account.id)
+    everything = changes.alive_orders(account.id)
     sending: set[Key] = {o.key for o in everything if o.state is OrderState.SENDING or holds_key(o)}
     blocked = {(order.execution_id, order.key) for order in everything if order.state in _BLOCKING}
     busy = len(account.sending)
@@ -118,9 +117,3 @@ def _still_right(changes: Pass, account: Account, order: Order) -> bool:
         if other.key == order.key and other.purpose is Purpose.EXIT and other.state is not OrderState.PLANNED
     )
     return owned * order.action.sign < 0 and order.quantity <= abs(owned) - in_flight
-
-
-def _orders_on(changes: Pass, account_id: int) -> list[Order]:
-    return [
-        order for run in changes.open_runs() for order in changes.orders_of(run.id) if order.account_id == account_id
-    ]

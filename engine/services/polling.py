@@ -8,7 +8,6 @@ from functools import partial
 
 from engine.domain.calendar import ist_day
 from engine.domain.instruments import Exchange, Product
-from engine.domain.orders import Order
 from engine.domain.prices import OWN_TICK_AGE
 from engine.domain.runs import AccountState, Run
 from engine.services.ledger import Pass
@@ -34,7 +33,7 @@ def poll(changes: Pass, world: World) -> None:
     now = changes.now
     sizing = {
         row.account_id: run.created_at
-        for run in changes.open_runs()
+        for run in changes.busy_runs()
         for row in changes.accounts_of(run.id)
         if row.state is AccountState.SIZING
     }
@@ -69,11 +68,7 @@ def _holds_shares(changes: Pass, account: Account) -> bool:
     """Whether shares of earlier days count: a run owns under CNC there, or the books show such a row (RULES 6, N)."""
     if account.books is not None and any(one.product is Product.CNC for one in account.books.net):
         return True
-    return any(
-        key.product is Product.CNC and key.account_id == account.id and held.quantity
-        for run in changes.open_runs()
-        for key, held in changes.holdings(run.id).items()
-    )
+    return any(key.product is Product.CNC and key.account_id == account.id for key in changes.owned_keys())
 
 
 def _read_books(account: Account, now: datetime, *, holdings: bool) -> None:
@@ -166,17 +161,9 @@ def _connect(changes: Pass, account: Account) -> None:
 def _period_over(changes: Pass, account: Account) -> bool:
     if account.books is None:
         return True
-    period = QUIET
-    for run in changes.open_runs():
-        if all(row.account_id != account.id for row in changes.accounts_of(run.id)):
-            continue
-        period = min(period, OPEN)
-        if any(_in_flight(order) for order in changes.orders_of(run.id) if order.account_id == account.id):
-            period = FLIGHT
-            break
+    if any(changes.open_run(order.execution_id) is not None for order in changes.alive_orders(account.id)):
+        period = FLIGHT
+    else:
+        period = OPEN if changes.open_on(account.id) else QUIET
     new_day = account.books_day != ist_day(changes.now)
     return new_day or changes.now - account.books.begun_at >= period
-
-
-def _in_flight(order: Order) -> bool:
-    return not order.terminal

@@ -32,8 +32,7 @@ def named_another(order: Order) -> bool:
 
 def orders_on(changes: Pass, account_id: int) -> list[Order]:
     """Return every order of an account that is in memory, those of ended runs too: their broker ids still count."""
-    runs = dict.fromkeys([*changes.ledger.runs, *changes.runs])
-    return [order for run_id in runs for order in changes.orders_of(run_id) if order.account_id == account_id]
+    return changes.orders_on(account_id)
 
 
 def of_day(order: Order, day: date) -> bool:
