@@ -19,7 +19,7 @@ from engine.domain.intervals import Interval
 from engine.domain.legs import Leg
 from engine.domain.netting import Traded
 from engine.domain.orders import Order
-from engine.domain.prices import confirmed
+from engine.domain.prices import FeedView, confirmed
 from engine.domain.repricing import Modification
 from engine.services.candle_board import CandleBoard
 from engine.services.data_leaders import DataLeaders
@@ -35,6 +35,7 @@ IST = ZoneInfo("Asia/Kolkata")
 PUSHES_KEPT = 200
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 TELL_AGAIN = timedelta(seconds=60)
+NO_FEED = FeedView()
 
 
 class Clock(Protocol):
@@ -246,6 +247,8 @@ class World:
     stopping: bool = False
     told: dict[tuple[object, ...], datetime] = field(default_factory=dict)
     unsettled_told: dict[tuple[int, Key], datetime] = field(default_factory=dict)
+    _acknowledged: dict[str, frozenset[Symbol]] = field(default_factory=dict)
+    _acknowledged_at: datetime | None = None
 
     def calendar(self, venue: str) -> Calendar:
         """Return the trading calendar of a venue: paper exchanges are always open."""
@@ -294,9 +297,23 @@ class World:
         price = self.prices.view(market, symbol)
         if price is None:
             return None
-        acknowledged = any(symbol in a.acknowledged for a in self.of_venue(owner_id, venue))
-        feed = self.prices.feed(market, symbol[1], acknowledged=acknowledged)
+        if confirmed(price, NO_FEED, now):
+            return price.ltp  # most are: their own tick or quote is young
+        feed = self.prices.feed(market, symbol[1], acknowledged=symbol in self._acknowledged_in(market, now))
         return price.ltp if confirmed(price, feed, now) else None
+
+    def _acknowledged_in(self, market: str, now: datetime) -> frozenset[Symbol]:
+        """Return the symbols whose subscription a server of this market confirmed; gathered once for an instant."""
+        if self._acknowledged_at != now:
+            self._acknowledged, self._acknowledged_at = {}, now
+        if market not in self._acknowledged:
+            mine = (a.acknowledged for a in self.accounts.values() if a.acknowledged and a.facts.market == market)
+            self._acknowledged[market] = frozenset().union(*mine)
+        return self._acknowledged[market]
+
+    def feed_changed(self) -> None:
+        """Forget what was gathered of subscriptions: one of them changed."""
+        self._acknowledged_at = None
 
 
 def _data_rank(account: Account) -> tuple[bool, bool, bool, int, int]:
