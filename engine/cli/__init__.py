@@ -11,7 +11,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from engine.cli import audit, doubt, orders, questions, servers
+from engine.cli import audit, doubt, drill, orders, questions, servers
 from engine.cli.door import FAILED, CommandLineError, say_error
 from engine.paper.command import add_options
 from engine.services.errors import ServiceError
@@ -77,6 +77,11 @@ def _parser() -> argparse.ArgumentParser:
     halt.set_defaults(do=orders.halt)
     rearm = commands.add_parser("rearm", parents=[shared], help="allow entries again after a halt")
     rearm.set_defaults(do=orders.rearm)
+
+    fire_drill = commands.add_parser(
+        "drill", parents=[shared], help="rehearse the kill switch, send nothing; exit code 1 if it misses an account"
+    )
+    fire_drill.set_defaults(do=drill.drill)
 
     doubt.add_commands(commands, shared)
     audit.add_command(commands)

@@ -16,6 +16,7 @@ from engine.domain.runs import RUN_ENDED
 from engine.services.activity import log_activity
 from engine.services.errors import InvalidInput, NotFound, Refused
 from engine.services.identity import Caller, require
+from engine.services.risk_views import DrillView
 from engine.services.views import CommandView
 from engine.store.database import Database
 from engine.store.tables import (
@@ -221,6 +222,23 @@ def halt(database: Database, caller: Caller, *, key: str, now: datetime) -> Comm
 def rearm(database: Database, caller: Caller, *, key: str, now: datetime) -> CommandView:
     """Allow entries again after a halt; it never expires."""
     return submit(database, caller, kind="rearm", payload={}, idempotency_key=key, valid_for=None, now=now)
+
+
+def drill(database: Database, caller: Caller, *, key: str, now: datetime) -> CommandView:
+    """Ask the engine to rehearse the kill switch; the outcome carries a DrillView, nothing is sent."""
+    return submit(
+        database, caller, kind="drill", payload={}, idempotency_key=key, valid_for=ENTRY_VALID_FOR, now=now
+    )
+
+
+def drill_result(database: Database, caller: Caller, *, command_id: int, now: datetime) -> DrillView:
+    """Return what a drill found; raises Refused until it is done, NotFound where there is no such drill."""
+    command = command_view(database, caller, command_id=command_id, now=now)
+    if command.kind != "drill":
+        raise NotFound(f"Command {command_id} is no fire drill.")
+    if "drill" not in command.outcome:
+        raise Refused(command.message or "The fire drill is not done yet.")
+    return DrillView.model_validate(command.outcome["drill"])
 
 
 def open_run_ids(session: Session, caller: Caller, strategy_id: int) -> list[int]:

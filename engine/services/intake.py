@@ -78,7 +78,7 @@ class Intake:
             case "rearm_rule":
                 rearm_rule(changes, world, command)
             case "drill":
-                drill(changes, world, command)
+                drill(changes, world, command, press=_halt)
             case "reload_accounts":
                 changes.after_commit.append(self.reload)
                 changes.answer_command(command.id, "done", {"message": "The accounts were read anew."})
