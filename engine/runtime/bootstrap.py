@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import logging.handlers
 import queue
@@ -13,7 +12,6 @@ from datetime import timedelta
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
-from pydantic import ValidationError
 
 from engine.domain.calendar import ALWAYS_OPEN, INDIA
 from engine.runtime.auditing import AuditThread
@@ -31,7 +29,6 @@ from engine.services.ledger import Pass
 from engine.services.messages import Beat
 from engine.services.showing import live_views
 from engine.services.terms import StrategyTerms, read_terms, version_id_of
-from engine.services.views import LiveView
 from engine.services.world import World
 from engine.settings import Settings
 from engine.store.database import Database
@@ -85,7 +82,6 @@ def run_engine(
         journal = Journal(own_database, token)
         ledger = journal.load(clock.now())
         roster.refresh(world)
-        show.recall(world)
         intake = Intake(_terms_finder(database), lambda: roster.refresh(world))
         core = Core(
             ledger=ledger,
@@ -160,17 +156,6 @@ class _Show:
             self._rows.put_nowait(rows)
         except queue.Full:
             _log.warning("the live view is behind: one second is not shown")
-
-    def recall(self, world: World) -> None:
-        """Take over the marks of P of the day that an engine before this one wrote."""
-        store = LiveStore(self._path)
-        for owner in sorted({account.facts.owner_id for account in world.accounts.values()}):
-            body = store.read(owner)
-            with contextlib.suppress(ValidationError):  # another release wrote it
-                view = None if body is None else LiveView.model_validate_json(body)
-                if view is not None and view.marks_day is not None:
-                    world.day_marks.restore(view.marks_day, view.marks)
-        store.close()
 
     def start(self) -> None:
         """Start writing."""

@@ -61,8 +61,9 @@ class CommandWatch:
         # the page counts by the machine's clock
         until = None if row.valid_until is None else row.valid_until.astimezone(UTC) + ahead_of_the_machine()
         name = user.username if user is not None else ""
+        role = str(user.role) if user is not None and user.active else ""
         return CommandArrived(
-            command_id, row.user_id, row.kind, row.payload, row.created_at.astimezone(UTC), until, name
+            command_id, row.user_id, row.kind, row.payload, row.created_at.astimezone(UTC), until, name, role
         )
 
     def _refuse(self, command_id: int, error: Exception) -> None:

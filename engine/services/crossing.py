@@ -6,6 +6,7 @@ decides it, so that a restart finds it done. Each run then sends what is left of
 
 from __future__ import annotations
 
+from engine.domain.day_limits import DayRule, event_kind
 from engine.domain.exits import BOOK_AGE
 from engine.domain.instruments import Action, Key
 from engine.domain.money import paise, rupees, value_paise
@@ -18,7 +19,7 @@ from engine.services.owned import instrument_of, settled_books
 from engine.services.settling import is_over
 from engine.services.world import Account, World
 
-LEAVING_TOGETHER = frozenset({"kill_switch"})
+LEAVING_TOGETHER = frozenset({"kill_switch", *(rule.plan_reason for rule in DayRule)})
 """Reasons of plans whose runs leave together."""
 
 
@@ -77,7 +78,7 @@ def _cross_key(changes: Pass, world: World, account: Account, key: Key, runs: li
         others = ", ".join(f"run {other}" for other, size in crossed.items() if size * quantity < 0)
         changes.event(
             owner_id=run.owner_id,
-            kind=plan.reason,
+            kind=event_kind(plan.reason),
             action="close_all" if not result.remaining[run_id] else "close_partial",
             message=f"{abs(quantity)} {key.symbol} of run {run_id} crossed inside against {others} at ₹ {price:,.2f}",
             knew={"quantity": quantity, "price": price, "crossed": crossed, "remaining": result.remaining},

@@ -1,21 +1,235 @@
-"""Limits on P of the day, of a user and of each account: what they take out, and the halt that follows (RULES 7)."""
+"""Limits on P of the day, of a user and of each account: what they take out, and the halt that follows (RULES 7).
+
+Real money is judged by real prices alone: as soon as a user has a live account or run, his own limits count live runs
+only, and act on these; runs on paper then have the limits of their accounts (RULES 1, "Venue").
+"""
 
 from __future__ import annotations
 
+from datetime import date, timedelta
+from functools import partial
+from typing import Any
+
+from engine.domain.calendar import ist_day
+from engine.domain.day_limits import DayBreach, DayLimits, day_breach, halted_for_the_day, latched
+from engine.domain.instruments import Exchange
+from engine.domain.money import rupees
+from engine.domain.rules import ExitAction
+from engine.domain.runs import AccountState, Run
+from engine.services import amounts
+from engine.services.day_profit import DayProfit, by_account, day_figures, day_of, keep_marks, total
+from engine.services.exit_plans import open_plan
 from engine.services.ledger import Pass
-from engine.services.messages import CommandArrived
+from engine.services.monitor import knowledge
 from engine.services.risk_views import DayLimitView
 from engine.services.world import World
 
+JUDGE_EVERY = timedelta(seconds=0.25)
+"""How often the days of users are judged without being asked for: P of hundreds of runs is not reckoned every pass."""
+LIVE = "live"
+
+_ENDED = frozenset({AccountState.FLAT, AccountState.SKIPPED})
+
 
 def watch(changes: Pass, world: World) -> None:
-    """Decide about every user's and account's day."""
+    """Judge the day of every user with limits, at most four times a second, and keep the marks of P of the day."""
+    day = day_of(changes, world)
+    judged = world.day_marks.judged
+    for owner_id in sorted({one.owner_id for one in all_limits(changes) if one.watched(day)}):
+        last = judged.get(owner_id)
+        just_set = any(owner == owner_id for owner, _account in changes.limits)
+        if last is None or just_set or abs(changes.now - last) >= JUDGE_EVERY:
+            watch_user(changes, world, owner_id)
+    keep_marks(changes, world)
 
 
-def set_limits(changes: Pass, world: World, command: CommandArrived) -> None:
-    """Change the limits of a user or an account by command."""
+def watch_user(changes: Pass, world: World, owner_id: int) -> None:
+    """Judge the day of one user now: what P has reached acts once, the user's own limits before those of accounts."""
+    day = day_of(changes, world)
+    mine = [one for one in all_limits(changes) if one.owner_id == owner_id and one.watched(day)]
+    if not mine:
+        return
+    figures = day_figures(changes, world, owner_id)
+    changes.after_commit.append(partial(world.day_marks.judged.__setitem__, owner_id, changes.now))
+    _tell_unmarked(changes, world, owner_id, figures)
+    for limits in sorted(mine, key=lambda one: (one.account_id is not None, one.account_id or 0)):
+        counted = counted_for(changes, world, limits, figures)
+        if (breach := day_breach(limits, total(counted), day)) is not None:
+            _act(changes, world, limits, breach, counted=counted)
+
+
+def all_limits(changes: Pass) -> list[DayLimits]:
+    """Return all limits and halts, as this pass sees them."""
+    return list({**changes.ledger.limits, **changes.limits}.values())
+
+
+def counted_for(changes: Pass, world: World, limits: DayLimits, figures: list[DayProfit]) -> list[DayProfit]:
+    """Return what of a user's P of the day these limits judge."""
+    if limits.account_id is not None:
+        return [one for one in figures if one.account_id == limits.account_id]
+    live = _trades_live(changes, world, limits.owner_id)
+    return [one for one in figures if not live or one.venue == LIVE]
+
+
+def next_session_day(changes: Pass, world: World, limits: DayLimits) -> date:
+    """Return the day (IST) on which a halt that begins now ends: the next trading day of the scope's venue."""
+    if limits.account_id is None:
+        venue = LIVE if _trades_live(changes, world, limits.owner_id) else "paper"
+    else:
+        account = world.accounts.get(limits.account_id)
+        venue = account.facts.venue if account is not None else LIVE
+    return world.calendar(venue).next_trading_day(Exchange.NFO, ist_day(changes.now), assume_weekdays=True)
+
+
+def scope_name(world: World, limits: DayLimits) -> str:
+    """Return whose limits they are, in words."""
+    if limits.account_id is None:
+        return "all accounts"
+    account = world.accounts.get(limits.account_id)
+    return account.facts.name if account is not None else f"account {limits.account_id}"
 
 
 def day_limit_views(changes: Pass, world: World, owner_id: int, profits: dict[int, int | None]) -> list[DayLimitView]:
-    """Return the limits of a user and of each account with P of the day (paise) by account."""
-    return []
+    """Return the limits of a user and of each account with P of the day (paise) by account, as these limits count."""
+    mine = sorted(
+        (account for account in world.accounts.values() if account.facts.owner_id == owner_id),
+        key=lambda account: world.shown(account.id),
+    )
+    live = _trades_live(changes, world, owner_id)
+    venues = {account.id: account.facts.venue for account in mine}
+    counted = [p for account_id, p in profits.items() if not live or venues.get(account_id, LIVE) == LIVE]
+    known = [profit for profit in counted if profit is not None]
+    whole = sum(known) if len(known) == len(counted) else None
+    day, today = day_of(changes, world), ist_day(changes.now)
+    return [
+        limit_view(changes.limits_of(owner_id), name="", profit_paise=whole, day=day, today=today),
+        *(
+            limit_view(
+                changes.limits_of(owner_id, account.id),
+                name=account.facts.name,
+                profit_paise=profits.get(account.id, 0),
+                day=day,
+                today=today,
+            )
+            for account in mine
+        ),
+    ]
+
+
+def limit_view(limits: DayLimits, *, name: str, profit_paise: int | None, day: date, today: date) -> DayLimitView:
+    """Return limits as people see them: latches and halts only while they hold."""
+    halts = limits.halts(today)
+    return DayLimitView(
+        account_id=limits.account_id,
+        account=name,
+        profit_paise=profit_paise,
+        max_loss_paise=limits.max_loss_paise,
+        max_loss_enabled=limits.max_loss_enabled,
+        max_loss_action=limits.max_loss_action,
+        max_profit_paise=limits.max_profit_paise,
+        max_profit_enabled=limits.max_profit_enabled,
+        max_profit_action=limits.max_profit_action,
+        latched=sorted(limits.latches(day)),
+        halted_at=limits.halted_at if halts else None,
+        halted_until=limits.halted_until if halts else None,
+        reason=limits.reason if halts else "",
+    )
+
+
+def _act(changes: Pass, world: World, limits: DayLimits, breach: DayBreach, *, counted: list[DayProfit]) -> None:
+    """Latch the limit, halt entries, take the scope out: one commit, so that a restart finds it done."""
+    day = day_of(changes, world)
+    name = str(breach.rule).replace("_", " ")
+    reached = f"{amounts.profit(breach.value_paise)} reached {amounts.profit(breach.threshold_paise)}"
+    message = f"{name} of {day:%d %b %Y} of {scope_name(world, limits)}: P of the day {reached}"
+    closes = breach.action is not ExitAction.ALERT_ONLY
+    limits = latched(limits, breach.rule, day)
+    if closes:
+        until = next_session_day(changes, world, limits)
+        limits = halted_for_the_day(limits, changes.now, ist_day(changes.now), until=until, reason=message)
+    changes.put_limits(limits)
+    changes.event(
+        owner_id=limits.owner_id,
+        kind=str(breach.rule),
+        action=str(breach.action),
+        message=message,
+        knew=_knew(world, counted, day, limits),
+        account_id=limits.account_id,
+        threshold_paise=breach.threshold_paise,
+        value_paise=breach.value_paise,
+    )
+    if not closes:
+        return
+    for run in _runs_of(changes, world, limits):
+        open_plan(
+            changes,
+            run,
+            kind=breach.rule.plan_reason,
+            message=message,
+            knew=knowledge(changes, world, run) | {"day": day.isoformat(), "day_profit": rupees(breach.value_paise)},
+            account_ids=() if limits.account_id is None else (limits.account_id,),
+            threshold_paise=breach.threshold_paise,
+            value_paise=breach.value_paise,
+        )
+
+
+def _runs_of(changes: Pass, world: World, limits: DayLimits) -> list[Run]:
+    """Return the open runs that the limits take out, or take out of one account."""
+    mine = [run for run in changes.open_runs() if run.owner_id == limits.owner_id]
+    if limits.account_id is None:
+        live = _trades_live(changes, world, limits.owner_id)
+        return [run for run in mine if not live or run.venue == LIVE]
+    return [run for run in mine if open_on(changes, run, limits.account_id)]
+
+
+def open_on(changes: Pass, run: Run, account_id: int) -> bool:
+    """Whether a run has something on an account that has not ended there."""
+    return any(row.account_id == account_id and row.state not in _ENDED for row in changes.accounts_of(run.id))
+
+
+def _knew(world: World, counted: list[DayProfit], day: date, limits: DayLimits) -> dict[str, Any]:
+    def money(paise: int | None) -> float | None:
+        return None if paise is None else rupees(paise)
+
+    names = {account.id: account.facts.name for account in world.accounts.values()}
+    return {
+        "day": day.isoformat(),
+        "accounts": [
+            {"account_id": account_id, "account": names.get(account_id, ""), "profit": money(profit)}
+            for account_id, profit in by_account(counted).items()
+        ],
+        "runs": [
+            {
+                "run_id": one.run_id,
+                "account_id": one.account_id,
+                "profit": money(one.profit_paise),
+                "mark": money(one.mark_paise),
+            }
+            for one in counted
+        ],
+        "halted_until": limits.halted_until.isoformat() if limits.halted_until is not None else None,
+    }
+
+
+def _trades_live(changes: Pass, world: World, owner_id: int) -> bool:
+    return any(a.facts.owner_id == owner_id and a.facts.venue == LIVE for a in world.accounts.values()) or any(
+        run.owner_id == owner_id and run.venue == LIVE for run in changes.open_runs()
+    )
+
+
+def _tell_unmarked(changes: Pass, world: World, owner_id: int, figures: list[DayProfit]) -> None:
+    """Tell once a day that limits cannot decide because P of the evening before is not known of a run."""
+    marks = world.day_marks
+    runs = sorted({one.run_id for one in figures if one.mark_paise is None})
+    if not runs or marks.unmarked_told.get(owner_id) == marks.day:
+        return
+    assert marks.day is not None
+    changes.event(
+        owner_id=owner_id,
+        kind="blind",
+        action=str(ExitAction.ALERT_ONLY),
+        message=f"P of the day is not known, its limits cannot decide: run {', '.join(map(str, runs))} began on an "
+        "earlier day and what it had made by then was never confirmed",
+        knew={"runs": runs, "day": marks.day.isoformat()},
+    )
+    changes.after_commit.append(partial(marks.unmarked_told.__setitem__, owner_id, marks.day))

@@ -1,49 +1,102 @@
 """Marks for P of the day: the last P that was known of a run on an account before the day began (RULES 6).
 
-The day begins at midnight in India. Marks live in memory and travel with the live view, so that an engine that starts
-in the morning finds those of the evening.
+The day begins at midnight in India. P is noted whenever it was confirmed; what changed is written once a minute and
+when the day turns, so that an engine that starts in the morning finds the figures of the evening.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime, timedelta
 
-from engine.services.views import DayMark
+from engine.domain.runs import DayMark
+
+WRITE_EVERY = timedelta(seconds=60)
+SET_BACK = timedelta(days=1)
+"""A clock that is set back no further than this goes on with the day that it was."""
+
+Place = tuple[int, int]
+"""(run, account)."""
 
 
 @dataclass(slots=True)
 class DayMarks:
-    """P by (run, account) in paise: ``marks`` before ``day``, ``last`` as last known on it."""
+    """P by (run, account) in paise: ``marks`` before ``day``, ``last`` as last known on it.
+
+    ``noted``: when P of a user was last reckoned. ``judged``: when the limits of his day were. ``unmarked_told``: the
+    day on which he was told that a mark is missing. ``written``: what stands on disk, ``waiting``: what is still to be
+    written of the last look.
+    """
 
     day: date | None = None
-    marks: dict[tuple[int, int], int] = field(default_factory=dict)
-    last: dict[tuple[int, int], int] = field(default_factory=dict)
+    marks: dict[Place, int] = field(default_factory=dict)
+    last: dict[Place, int] = field(default_factory=dict)
+    noted: dict[int, datetime] = field(default_factory=dict)
+    judged: dict[int, datetime] = field(default_factory=dict)
+    unmarked_told: dict[int, date] = field(default_factory=dict)
+    written: dict[Place, DayMark] = field(default_factory=dict)
+    waiting: list[Place] = field(default_factory=list)
+    _looked: tuple[date, datetime] | None = None
 
-    def turn(self, today: date) -> None:
-        """Make what was last known the marks of a new day; a clock set back changes nothing."""
-        if self.day is None or today > self.day:
+    def turn(self, today: date) -> date:
+        """Make what was last known the marks of a new day; return the day that counts.
+
+        A clock set back by no more than a day changes nothing: no day begins twice.
+        """
+        if self.day is None or today > self.day or self.day - today > SET_BACK:
             self.marks |= self.last
             self.last, self.day = {}, today
+        return self.day
 
-    def restore(self, day: date, rows: Iterable[DayMark]) -> None:
-        """Take over what an engine before this one wrote."""
-        self.turn(day)
-        for row in rows:
-            place = (row.run_id, row.account_id)
-            mark = row.last_paise if row.last_paise is not None and day != self.day else row.mark_paise
+    def restore(self, rows: Iterable[DayMark], today: date) -> None:
+        """Take over what an engine before this one wrote; what it last knew of an earlier day is a mark by now."""
+        kept = list(rows)
+        self.day = max((row.day for row in kept if today <= row.day <= today + SET_BACK), default=today)
+        for row in kept:
+            place = (row.execution_id, row.account_id)
+            self.written[place] = row
+            mark = row.mark_paise
+            if row.day == self.day:
+                if row.last_paise is not None:
+                    self.last[place] = row.last_paise
+            elif row.last_paise is not None:
+                mark = row.last_paise
             if mark is not None:
                 self.marks[place] = mark
-            if row.last_paise is not None and day == self.day:
-                self.last[place] = row.last_paise
 
-    def rows(self, run_ids: Iterable[int]) -> list[DayMark]:
-        """Return what the next engine needs of these runs."""
+    def due(self, now: datetime) -> bool:
+        """Whether it is time to look for what changed: a minute after the last look, and when the day has turned."""
+        if self._looked is None:
+            return True
+        day, at = self._looked
+        return day != self.day or abs(now - at) >= WRITE_EVERY
+
+    def look(self, run_ids: Iterable[int], now: datetime) -> None:
+        """Forget runs that count no more, and note what must be written of the others."""
+        assert self.day is not None
         wanted = set(run_ids)
-        return [
-            DayMark(run_id=run, account_id=account, mark_paise=self.marks.get(place), last_paise=self.last.get(place))
-            for place in sorted(self.marks.keys() | self.last.keys())
-            for run, account in [place]
-            if run in wanted
-        ]
+        for kept in (self.marks, self.last, self.written):
+            for place in [place for place in kept if place[0] not in wanted]:
+                del kept[place]
+        places = sorted(self.marks.keys() | self.last.keys())
+        self.waiting = [place for place in places if self.row(place) != self.written.get(place)]
+        self._looked = (self.day, now)
+
+    def row(self, place: Place) -> DayMark:
+        """Return what the next engine needs of a run on an account."""
+        assert self.day is not None
+        run_id, account_id = place
+        return DayMark(
+            execution_id=run_id,
+            account_id=account_id,
+            day=self.day,
+            mark_paise=self.marks.get(place),
+            last_paise=self.last.get(place),
+        )
+
+    def wrote(self, rows: Iterable[DayMark]) -> None:
+        """Note rows that are on disk now."""
+        done = {(row.execution_id, row.account_id): row for row in rows}
+        self.written |= done
+        self.waiting = [place for place in self.waiting if place not in done]

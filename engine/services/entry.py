@@ -122,7 +122,7 @@ def _after_buying(changes: Pass, world: World, run: Run, terms: StrategyTerms, r
     slices = slices_of(changes, world, run, terms, row, action=Action.BUY)
     orders = [order for one in slices for order in one.orders]
     overdue = next((order for order in orders if hedge_late(order, terms.entry, changes.now)), None)
-    why = _halt(changes, run) or failure_of(slices, "bought") or turn_missed(changes, world, row, orders)
+    why = _halt(changes, row, run.owner_id) or failure_of(slices, "bought") or turn_missed(changes, world, row, orders)
     if not why and overdue is not None:
         why = f"bought leg {overdue.symbol}: not filled in time"
     if why:
@@ -144,7 +144,7 @@ def _after_buying(changes: Pass, world: World, run: Run, terms: StrategyTerms, r
 def _after_selling(changes: Pass, world: World, run: Run, terms: StrategyTerms, row: RunAccount) -> None:
     slices = slices_of(changes, world, run, terms, row, action=Action.SELL)
     states = {one.state for one in slices}
-    why = "" if states == {SliceState.FILLED} else _halt(changes, run)
+    why = "" if states == {SliceState.FILLED} else _halt(changes, row, run.owner_id)
     if terms.entry.sold_leg_failure == "unwind":
         why = why or failure_of(slices, "sold")
     if why:
@@ -212,8 +212,8 @@ def _knew(orders: Sequence[Order]) -> dict[str, Any]:
     return {"orders": [{"id": o.id, "symbol": o.symbol, "state": str(o.state), "words": o.words} for o in orders]}
 
 
-def _halt(changes: Pass, run: Run) -> str:
-    return HALTED if halted(changes, run.owner_id) else ""
+def _halt(changes: Pass, row: RunAccount, owner_id: int) -> str:
+    return HALTED if halted(changes, owner_id, row.account_id) else ""
 
 
 def resolved_json(resolution: Resolution, legs: list[ResolvedLeg]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from engine.services.resolution import Resolution
 from engine.services.terms import StrategyTerms
 from engine.services.world import Account, World
 
-HALTED = "entries are halted until re-armed"
+HALTED = "entries are halted"
 
 
 def size(account: Account, terms: StrategyTerms, resolution: Resolution, reserved_paise: int) -> AccountSizing:
@@ -88,9 +88,9 @@ def sized_accounts(
     return sized
 
 
-def halted(changes: Pass, owner_id: int) -> bool:
-    """Whether a user's entries are halted, as this pass sees it."""
-    return bool(changes.halted(owner_id))
+def halted(changes: Pass, owner_id: int, account_id: int | None = None) -> bool:
+    """Whether entries of a user, or on one account of his, are halted as this pass sees it."""
+    return bool(changes.halted(owner_id, account_id))
 
 
 def _cannot_enter(changes: Pass, run: Run, account: Account | None) -> str:
@@ -98,7 +98,8 @@ def _cannot_enter(changes: Pass, run: Run, account: Account | None) -> str:
         return "the account is not active"
     if not account.armed:
         return f"the account waits for {account.waits_for}"
-    return HALTED if halted(changes, run.owner_id) else ""
+    why = changes.halted(run.owner_id, account.id)
+    return f"{HALTED}: {why}" if why else ""
 
 
 def _sized(

@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from functools import partial
 
+from engine.domain.day_limits import event_kind
 from engine.domain.orders import Order, OrderState, Purpose
 from engine.domain.runs import ExitPlan, Run
+from engine.services.exit_scopes import covers_key
 from engine.services.ledger import Pass
 from engine.services.world import Account, World
 
@@ -36,12 +38,14 @@ def failures(orders: Iterable[Order]) -> tuple[int, datetime] | None:
 
 
 def tell_failures(changes: Pass, world: World, run: Run, plan: ExitPlan, account: Account) -> None:
-    """Alarm for exit orders that ended without filling, whichever plan sent them: the exit goes on (law 8).
+    """Alarm for exit orders in the plan's keys that ended without filling, whichever plan sent them: the exit goes on (law 8).
 
     The same words about the same contract are told once a minute, with the number of failures in a row.
     """
     for order in changes.changed_orders(run.id):
         if order.purpose is not Purpose.EXIT or order.account_id != account.id or not failed(order):
+            continue
+        if not covers_key(run, plan, order.key):
             continue
         before = changes.ledger.orders.get(run.id, {}).get(order.id)
         if before is not None and before.state is order.state:
@@ -52,7 +56,7 @@ def tell_failures(changes: Pass, world: World, run: Run, plan: ExitPlan, account
         count = in_a_row[0] if in_a_row else 0
         changes.event(
             owner_id=run.owner_id,
-            kind=plan.reason,
+            kind=event_kind(plan.reason),
             action="alert_only",
             message=f"exit order of {order.quantity} {order.symbol} ended {order.state} ({order.words}); tried again"
             + (f", {count} failed in a row" if count > 1 else ""),

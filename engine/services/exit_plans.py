@@ -9,8 +9,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from engine.domain.day_limits import event_kind
+from engine.domain.exit_scopes import staying
+from engine.domain.instruments import Key
 from engine.domain.orders import Order, OrderState, moved
-from engine.domain.runs import RUN_ENDED, AccountState, ExitPlan, PlanState, Run, RunState
+from engine.domain.runs import RUN_ENDED, AccountState, ExitPlan, PlanState, Run, RunAccount, RunState
+from engine.services.exit_scopes import ENTERING, covering, covers_key, held_keys, wanted_of, with_narrower
 from engine.services.ledger import Pass, with_reason
 from engine.services.world import Account, World, trading_day
 
@@ -37,50 +41,63 @@ def open_plan(
     value_paise: int | None = None,
     requested_by: int | None = None,
 ) -> ExitPlan | None:
-    """Open an exit of a run, or of some of its accounts, and record the event that caused it.
+    """Open an exit of a run or a part of it (accounts × legs, a share), and record the event that caused it.
 
-    Returns None if an active plan already covers the scope: two triggers make one exit. A wider plan absorbs narrower
-    ones, and takes in what those cover beyond it; their orders in flight stay and count. ``requested_by`` a person:
-    accounts that somebody took over are taken back; a rule leaves them alone, and opens nothing if there are no others.
+    Empty ``account_ids`` and ``leg_indexes`` mean all. ``share`` (percent, above 0, at most 100): what stays under each
+    key is fixed here and now, in whole lots (``exit_scopes.share_leaving``); what is closed otherwise counts towards it.
+
+    Returns None if an active plan already takes as much: two triggers make one exit. A wider plan absorbs those that it
+    would meet in a key, and takes in what they cover beyond it; their orders in flight stay and count.
+    ``requested_by`` a person: accounts that somebody took over are taken back; a rule leaves them alone, and opens
+    nothing if there are no others. Of a part, accounts that have not begun to enter are left out. Raises DomainError
+    for a share that is none.
     """
     rows = {row.account_id: row for row in changes.accounts_of(run.id)}
     taken = {account_id for account_id, row in rows.items() if row.state is AccountState.TAKEN_OVER}
-    wanted = set(account_ids) or set(rows)
-    back = wanted & taken if requested_by is not None else set()
-    wanted -= taken - back
-    if not wanted:
+    asked = set(account_ids) or set(rows)
+    back = asked & taken if requested_by is not None else set()
+    if leg_indexes or share is not None:
+        sizing = {account_id for account_id in asked if rows[account_id].state is AccountState.SIZING}
+        asked -= sizing
+        account_ids = tuple(sorted(asked)) if sizing else account_ids
+    asked -= taken - back
+    if not asked:
         return None
+    wanted = wanted_of(changes, run, accounts=asked, account_ids=account_ids, legs=leg_indexes, share=share)
     active = [plan for plan in changes.plans_of(run.id) if plan.state is PlanState.ACTIVE]
-    there = next((plan for plan in active if all(plan.covers(account_id) for account_id in wanted)), None)
+    held = held_keys(changes, run) if active else []
+    there = covering(active, wanted, held)
     if there is not None and not back:
         return None
-    if there is not None:
-        plan = there
-    else:
-        account_ids = _with_narrower(active, account_ids)
+    plan = there
+    if plan is None:
+        accounts, legs, keep, absorbed = with_narrower(active, wanted, held)
         plan = changes.put_plan(
             ExitPlan(
                 id=next(changes.ledger.counters.plan),
                 execution_id=run.id,
-                account_ids=account_ids,
+                account_ids=accounts,
+                leg_indexes=legs,
+                keep=keep,
                 reason=kind,
                 state=PlanState.ACTIVE,
                 requested_by=requested_by,
                 created_at=changes.now,
             )
         )
-        for narrower in active:
-            if any(plan.covers(account_id) for account_id in narrower.account_ids):
-                changes.put_plan(replace(narrower, state=PlanState.ABSORBED, done_at=changes.now))
+        for narrower in absorbed:
+            changes.put_plan(replace(narrower, state=PlanState.ABSORBED, done_at=changes.now))
     _begin(changes, run, plan, back)
+    whole = not account_ids and not leg_indexes and not wanted.scope.keep
+    part = {} if whole else {"part": _part(account_ids, leg_indexes, share, plan)}
     changes.event(
         owner_id=run.owner_id,
         kind=kind,
-        action="close_all" if not account_ids else "close_partial",
+        action="close_all" if whole else "close_partial",
         message=message,
-        knew=knew | ({"taken_back": sorted(back)} if back else {}),
+        knew=knew | part | ({"taken_back": sorted(back)} if back else {}),
         run_id=run.id,
-        account_id=account_ids[0] if len(account_ids) == 1 else None,
+        account_id=plan.account_ids[0] if len(plan.account_ids) == 1 else None,
         plan_id=plan.id,
         threshold_paise=threshold_paise,
         value_paise=value_paise,
@@ -88,18 +105,16 @@ def open_plan(
     return plan
 
 
-def _with_narrower(active: list[ExitPlan], account_ids: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the scope of a new plan: what the plans that it absorbs cover stays covered."""
-    if not account_ids:
-        return ()
-    wanted = set(account_ids)
-    for plan in active:
-        if wanted & set(plan.account_ids):
-            wanted |= set(plan.account_ids)
-    return tuple(sorted(wanted)) if wanted - set(account_ids) else account_ids
+def _part(
+    account_ids: tuple[int, ...], leg_indexes: tuple[int, ...], share: float | None, plan: ExitPlan
+) -> dict[str, Any]:
+    """Return what was ordered of a part, and what the plan keeps of the run's positions."""
+    kept = [{"account_id": account, "symbol": symbol, "units": units} for account, symbol, *_, units in plan.keep]
+    return {"accounts": list(account_ids), "legs": list(leg_indexes), "share": share, "keeps": kept}
 
 
 def _begin(changes: Pass, run: Run, plan: ExitPlan, back: set[int]) -> None:
+    """Take back planned entries, and bring the accounts into their state: where a part stays, they go on entered."""
     rows = [
         row
         for row in changes.accounts_of(run.id)
@@ -107,15 +122,19 @@ def _begin(changes: Pass, run: Run, plan: ExitPlan, back: set[int]) -> None:
     ]
     ours = {row.account_id for row in rows}
     for order in changes.orders_of(run.id):
-        if order.state is OrderState.PLANNED and order.purpose.enters and order.account_id in ours:
+        planned = order.state is OrderState.PLANNED and order.purpose.enters and order.account_id in ours
+        if planned and covers_key(run, plan, order.key):
             changes.put_order(moved(order, OrderState.VOID, changes.now, words=f"exit: {plan.reason}"))
     for row in rows:
-        if row.state is AccountState.SIZING:
+        if not plan.leaves_whole(row.account_id):
+            if row.state is AccountState.TAKEN_OVER:
+                changes.put_account(replace(row, state=AccountState.ENTERED))
+        elif row.state is AccountState.SIZING:
             why = f"exit before entry: {plan.reason}"
             changes.put_account(with_reason(replace(row, state=AccountState.SKIPPED), why))
         else:
             changes.put_account(replace(row, state=AccountState.UNWINDING))
-    if not plan.account_ids:
+    if not plan.account_ids and not plan.partial:
         changes.put_run(replace(changes.run(run.id), state=RunState.EXITING))
 
 
@@ -148,19 +167,34 @@ def settle(changes: Pass, world: World, run: Run) -> None:
     for plan in changes.plans_of(run.id):
         if plan.state is not PlanState.ACTIVE:
             continue
-        if all(row.state in NOT_OURS for row in rows if plan.covers(row.account_id)):
+        if all(_done(changes, world, run, plan, row) for row in rows if plan.covers(row.account_id)):
             changes.put_plan(replace(plan, state=PlanState.DONE, done_at=changes.now))
     if run.state in {RunState.OPEN, RunState.EXITING} and rows and all(row.state in ENDED for row in rows):
         profit = sum(h.sell_value_paise - h.buy_value_paise for h in changes.holdings(run.id).values())
         changes.put_run(replace(changes.run(run.id), state=RunState.CLOSED, closed_at=changes.now, profit_paise=profit))
 
 
-def _flat(changes: Pass, run: Run, account: Account) -> bool:
-    orders = [order for order in changes.orders_of(run.id) if order.account_id == account.id]
+def _done(changes: Pass, world: World, run: Run, plan: ExitPlan, row: RunAccount) -> bool:
+    """Whether a plan has nothing left to do on an account: it is out, or what stays of it is all that is there."""
+    if row.state in NOT_OURS:
+        return True
+    account = world.accounts.get(row.account_id)
+    if plan.leaves_whole(row.account_id) or row.state in ENTERING or account is None:
+        return False
+    return _flat(changes, run, account, plan)
+
+
+def _flat(changes: Pass, run: Run, account: Account, plan: ExitPlan | None = None) -> bool:
+    """Whether valid books show an account of a run flat, or with a plan: its keys down to what the plan keeps."""
+
+    def meant(key: Key) -> bool:
+        return key.account_id == account.id and (plan is None or covers_key(run, plan, key))
+
+    orders = [order for order in changes.orders_of(run.id) if meant(order.key)]
     if any(not order.terminal for order in orders):
         return False
-    held = [key for key in changes.holdings(run.id) if key.account_id == account.id]
-    if any(changes.holdings(run.id)[key].quantity for key in held):
+    holdings = {key: held for key, held in changes.holdings(run.id).items() if meant(key)}
+    if any(held.quantity != staying(held.quantity, plan.kept(key) if plan else 0) for key, held in holdings.items()):
         return False
     touched = [account.last_change[order.key] for order in orders if order.key in account.last_change]
     books = account.books_since(max(touched, default=None))

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Any
 
 from engine.domain.errors import DomainError
-from engine.domain.runs import RUN_ENDED, AccountState, Run, RunAccount, RunState
+from engine.domain.runs import AccountState, Run, RunAccount, RunState
 from engine.services import previewing
-from engine.services.amounts import count
 from engine.services.connection import venue_name
-from engine.services.day_limits import set_limits
 from engine.services.declaring import declare_order
 from engine.services.drill import drill
 from engine.services.errors import Refused, ServiceError
 from engine.services.exiting import open_plan
+from engine.services.halting import halt, rearm
 from engine.services.ledger import Pass
+from engine.services.limit_setting import set_limits
 from engine.services.messages import CommandArrived
 from engine.services.monitor import knowledge
 from engine.services.outside import adopt
@@ -67,18 +66,15 @@ class Intake:
             case "declare_order":
                 declare_order(changes, world, command)
             case "halt":
-                _halt(changes, world, command)
+                halt(changes, world, command)
             case "rearm":
-                changes.put_limits(
-                    replace(changes.limits_of(command.user_id), halted_at=None, halted_until=None, reason="")
-                )
-                changes.answer_command(command.id, "done", {"message": "Entries are allowed again."})
+                rearm(changes, world, command)
             case "set_limits":
                 set_limits(changes, world, command)
             case "rearm_rule":
                 rearm_rule(changes, world, command)
             case "drill":
-                drill(changes, world, command, press=_halt)
+                drill(changes, world, command, press=halt)
             case "reload_accounts":
                 changes.after_commit.append(self.reload)
                 changes.answer_command(command.id, "done", {"message": "The accounts were read anew."})
@@ -94,9 +90,12 @@ class Intake:
             raise Refused(f"The open runs of {terms.name} changed: there is {which} now. Nothing was sent.")
         if there and not command.payload["again"]:
             raise Refused(f"{terms.name} already has an open run. Choose “Run again” to open a second one.")
-        if changes.halted(command.user_id):
-            raise Refused("Entries are halted by the kill switch until they are re-armed.")
         accounts = _accounts(world, command, terms)
+        why = [changes.halted(command.user_id, account.id) for account in accounts]
+        if all(why):
+            raise Refused(
+                f"Entries are halted until they are re-armed or the next session: {why[0]}. Nothing was sent."
+            )
         run = changes.put_run(
             Run(
                 id=next(changes.ledger.counters.run),
@@ -191,22 +190,3 @@ def _close_run(changes: Pass, world: World, command: CommandArrived) -> None:
     where = f" on {', '.join(names)}" if names else ""
     words = f"Run {run_id} is being closed{where}." if plan else f"An exit of run {run_id} is already under way."
     changes.answer_command(command.id, "done", {"run_id": run_id, "message": words})
-
-
-def _halt(changes: Pass, world: World, command: CommandArrived) -> None:
-    changes.put_limits(
-        replace(changes.limits_of(command.user_id), halted_at=changes.now, halted_until=None, reason="kill switch")
-    )
-    closing: list[int] = []
-    for run in changes.open_runs():
-        if run.owner_id != command.user_id or run.state in RUN_ENDED:
-            continue
-        knew: dict[str, Any] = knowledge(changes, world, run)
-        plan = open_plan(
-            changes, run, kind="kill_switch", message="kill switch", knew=knew, requested_by=command.user_id
-        )
-        if plan is not None:
-            closing.append(run.id)
-    runs = f"{count(len(closing), 'open run is', 'open runs are')} being closed" if closing else "No run is open"
-    words = f"{runs}; no entries until re-armed."
-    changes.answer_command(command.id, "done", {"run_ids": closing, "message": words})

@@ -127,7 +127,7 @@ class Resolved:
 
 @dataclass(frozen=True, slots=True)
 class CommandArrived:
-    """A command row was found pending."""
+    """A command row was found pending. ``role`` of who gave it: the core reads no users."""
 
     id: int
     user_id: int
@@ -136,6 +136,7 @@ class CommandArrived:
     created_at: datetime
     valid_until: datetime | None
     username: str = ""
+    role: str = ""
 
     @property
     def by(self) -> str:

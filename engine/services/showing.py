@@ -61,8 +61,6 @@ def _view(changes: Pass, world: World, owner_id: int, doubtful: list[Order]) -> 
         accounts=accounts,
         runs=runs,
         profit_paise=sum(known) if len(known) == len(profits) else None,
-        marks_day=world.day_marks.day,
-        marks=world.day_marks.rows(run.id for run in mine),
         unknown=[unknown_view(changes, world, order) for order in doubtful],
         working=[
             order

@@ -171,15 +171,6 @@ class RunView(View):
         return self.state in {"closed", "refused"}
 
 
-class DayMark(View):
-    """P of a run on one account in paise: at the last mark before the day, and as last known on it; None: unknown."""
-
-    run_id: int
-    account_id: int
-    mark_paise: int | None
-    last_paise: int | None
-
-
 class OrderView(View):
     """One child order. Prices in ₹: ``price`` is the limit asked for, 0 for none; ``average_price`` None: not filled.
 
@@ -287,9 +278,8 @@ class AccountTruthView(View):
 class LiveView(View):
     """Everything of one user that moves: written by the engine once a second.
 
-    ``profit_paise``: P of the day, the sum of the accounts' (RULES 6); ``marks``: what it is reckoned from, for the
-    next engine. ``problem``: why the figures do not move or are missing (added by services.desk_live when the engine is
-    away).
+    ``profit_paise``: P of the day, the sum of the accounts' (RULES 6). ``problem``: why the figures do not move or are
+    missing (added by services.desk_live when the engine is away).
     """
 
     as_of: datetime
@@ -298,8 +288,6 @@ class LiveView(View):
     profit_paise: int | None
     halted: bool = False
     problem: str = ""
-    marks_day: date | None = None
-    marks: list[DayMark] = []
     unknown: list[UnknownOrderView] = []
     working: list[OrderView] = []
     truth: list[AccountTruthView] = []

@@ -1,7 +1,6 @@
 """The live view: figures that move, one row a user, in a second SQLite file that never waits for a disk.
 
-Losing it costs the marks of P of the day: until the next day it is unknown for runs begun on an earlier one. All else
-the engine writes anew within a second.
+Losing it costs nothing: the engine writes all of it anew within a second.
 """
 
 from __future__ import annotations

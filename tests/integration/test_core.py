@@ -286,7 +286,7 @@ def test_poisoned_command_is_refused_and_holds_up_no_exit(tmp_path: Path, monkey
     def broken(*_: object) -> None:
         raise RuntimeError("nobody thought of this")
 
-    monkeypatch.setattr("engine.services.intake._halt", broken)
+    monkeypatch.setattr("engine.services.intake.halt", broken)
     command = stage.command("halt")
     stage.price(CALL, 200.0)
     closed(stage, run)
