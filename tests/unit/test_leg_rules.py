@@ -179,13 +179,12 @@ def test_moving_to_cost_never_loosens_a_stop(rule, average, is_bought):
 
 
 @thorough
-@given(rule=leg_rules, average=averages, one=prices, worse=prices, is_bought=st.booleans(), at_cost=st.booleans())
-def test_what_stops_at_a_price_stops_at_every_worse_one(rule, average, one, worse, is_bought, at_cost):
+@given(rule=leg_rules, leg=legs, other=prices)
+def test_what_stops_at_a_price_stops_at_every_worse_one(rule, leg, other):
     rules = LegRules((LegLimits(1, rule),))
-    worst = min(one, worse) if is_bought else max(one, worse)
-    at = [leg_breaches(rules, [LegFigures(1, 1, is_bought, average, price, at_cost=at_cost)]) for price in (one, worst)]
-    if at[0]:
-        assert at[1]
+    worse = min(leg.price, other) if leg.bought else max(leg.price, other)
+    if leg_breaches(rules, [leg]):
+        assert leg_breaches(rules, [replace(leg, price=worse)])
 
 
 @thorough
