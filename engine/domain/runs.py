@@ -127,6 +127,18 @@ class ExitPlan:
         """Whether the plan takes something of this account out."""
         return not self.account_ids or account_id in self.account_ids
 
+    def kept(self, key: Key) -> int:
+        """Return how many units (signed) shall stay under a key that it covers; 0 where all leaves.
+
+        The product is not asked: what a broker converts meanwhile is kept as it was.
+        """
+        place = key[:3]
+        return next((kept[4] for kept in self.keep if kept[:3] == place), 0) if self.keep else 0
+
+    def leaves_whole(self, account_id: int) -> bool:
+        """Whether the run leaves this account with all it has there; where not, the account goes on entered."""
+        return not self.leg_indexes and all(kept[0] != account_id for kept in self.keep)
+
     @property
     def partial(self) -> bool:
         """Whether the accounts it covers go on with something afterwards: single legs or a share leave."""

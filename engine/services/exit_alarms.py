@@ -38,9 +38,9 @@ def failures(orders: Iterable[Order]) -> tuple[int, datetime] | None:
 
 
 def tell_failures(changes: Pass, world: World, run: Run, plan: ExitPlan, account: Account) -> None:
-    """Alarm for exit orders in the plan's keys that ended without filling, whichever plan sent them: the exit goes on (law 8).
+    """Alarm for exit orders in the plan's keys that ended without filling, whichever plan sent them (law 8).
 
-    The same words about the same contract are told once a minute, with the number of failures in a row.
+    The exit goes on. The same words about the same contract are told once a minute, with how often in a row.
     """
     for order in changes.changed_orders(run.id):
         if order.purpose is not Purpose.EXIT or order.account_id != account.id or not failed(order):

@@ -44,7 +44,7 @@ def open_plan(
     """Open an exit of a run or a part of it (accounts × legs, a share), and record the event that caused it.
 
     Empty ``account_ids`` and ``leg_indexes`` mean all. ``share`` (percent, above 0, at most 100): what stays under each
-    key is fixed here and now, in whole lots (``exit_scopes.share_leaving``); what is closed otherwise counts towards it.
+    key is fixed here and now, in whole lots (``exit_scopes.share_leaving``); what is closed otherwise counts in it.
 
     Returns None if an active plan already takes as much: two triggers make one exit. A wider plan absorbs those that it
     would meet in a key, and takes in what they cover beyond it; their orders in flight stay and count.
@@ -92,7 +92,7 @@ def open_plan(
     part = {} if whole else {"part": _part(account_ids, leg_indexes, share, plan)}
     changes.event(
         owner_id=run.owner_id,
-        kind=kind,
+        kind=event_kind(kind),
         action="close_all" if whole else "close_partial",
         message=message,
         knew=knew | part | ({"taken_back": sorted(back)} if back else {}),

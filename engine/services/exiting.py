@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from engine.domain.errors import DomainError
+from engine.domain.exit_scopes import side_of
 from engine.domain.exits import (
     BOOK_AGE,
     BOOK_PATIENCE,
@@ -14,14 +15,16 @@ from engine.domain.exits import (
     OpenKey,
     exit_slices,
     exits_due,
+    held_as_cover,
     retry_delay,
 )
-from engine.domain.instruments import Action, Key
+from engine.domain.instruments import Action, Exchange, Key, Product
 from engine.domain.orders import IN_DOUBT, Order, OrderState, Purpose
 from engine.domain.runs import AccountState, ExitPlan, PlanState, Run
 from engine.services.drift import being_converted
 from engine.services.exit_alarms import BLOCKED_AFTER, failures, tell_blocked, tell_failures, tell_unverified
 from engine.services.exit_plans import NOT_OURS, TAKEN_BY_HAND, open_plan, reopen_late, settle
+from engine.services.exit_scopes import ENTERING, covers_key
 from engine.services.ledger import Pass
 from engine.services.owned import instrument_of, lot_and_freeze, owned_now
 from engine.services.repricing import may_be_replaced, reprice
@@ -46,15 +49,16 @@ def drive(changes: Pass, world: World, run: Run) -> None:
         for row in rows:
             account = world.accounts.get(row.account_id)
             if plan.covers(row.account_id) and row.state not in NOT_OURS and account is not None:
-                withdraw_entries(changes, run, account)
-                withdraw_surplus(changes, run, account)
+                withdraw_entries(changes, run, plan, account)
+                withdraw_surplus(changes, run, plan, account)
                 reprice(changes, world, run, plan, account)
                 tell_failures(changes, world, run, plan, account)
                 _plan_exits(changes, world, run, plan, account)
 
 
 def _plan_exits(changes: Pass, world: World, run: Run, plan: ExitPlan, account: Account) -> None:
-    orders = [order for order in changes.orders_of(run.id) if order.account_id == account.id]
+    every = [order for order in changes.orders_of(run.id) if order.account_id == account.id]
+    orders = [order for order in every if covers_key(run, plan, order.key)]
     for order in orders:
         if named_another(order) and owned_now(changes, account, run, order.key):
             what = f"a person to look at {order.symbol}: {order.words}"
@@ -63,13 +67,16 @@ def _plan_exits(changes: Pass, world: World, run: Run, plan: ExitPlan, account: 
         order.state is OrderState.PLANNED and order.purpose is Purpose.EXIT for order in orders
     ):
         tell_blocked(changes, world, run, plan, account=account, what=f"its server: {kept}")
-    keys = _open_keys(changes, world, run, account, orders)
+    keys = _open_keys(changes, world, run, plan, account, orders=every)
     quiet = all(order.terminal and abs(changes.now - order.updated_at) >= BLOCKED_AFTER for order in orders)
-    if orders and quiet and not any(one.owned for one in keys):
+    if orders and quiet and not any(one.leaving for one in keys):
         what = f"books that show every trade of it ({account.books_problem or 'they show less than filled'})"
         tell_blocked(changes, world, run, plan, account=account, what=what)
     # what has had its last session settles: it is not sent, and keeps no bought leg of a later expiry in
     trading = [one for one in keys if not is_over(world, run.venue, one.key, changes.now)]
+    for key in held_as_cover(trading):
+        what = f"sold legs that stay open: without {key.symbol} they would stand naked"
+        tell_blocked(changes, world, run, plan, account=account, what=what)
     for due in exits_due(trading, changes.now):
         if not _may_go(changes, world, run, plan, account, key=due.key):
             what = f"valid books ({account.books_problem or 'no answer'})"
@@ -78,32 +85,51 @@ def _plan_exits(changes: Pass, world: World, run: Run, plan: ExitPlan, account: 
         _plan_slices(changes, world, run, plan, due)
 
 
-def _open_keys(changes: Pass, world: World, run: Run, account: Account, orders: list[Order]) -> list[OpenKey]:
+def _open_keys(
+    changes: Pass, world: World, run: Run, plan: ExitPlan, account: Account, *, orders: list[Order]
+) -> list[OpenKey]:
+    """Return every key of the run on an account: also those beside the plan say whether a bought leg may go."""
     legs = {leg["symbol"]: leg for leg in run.resolved.get("legs", [])}
     underlying = str(run.resolved.get("underlying", ""))
+    to_come = _sold_keys_to_come(changes, run, account, orders)
     keys = dict.fromkeys(
-        [*(k for k in changes.holdings(run.id) if k.account_id == account.id), *(o.key for o in orders)]
+        [*(k for k in changes.holdings(run.id) if k.account_id == account.id), *(o.key for o in orders), *to_come]
     )
     found = []
     for key in keys:
         mine = [order for order in orders if order.key == key]
+        leg = legs.get(key.symbol, {})
+        entered = [order.leg_index for order in mine if order.purpose.enters]
         failed = failures(mine)
         found.append(
             OpenKey(
                 key=key,
-                leg_index=mine[0].leg_index if mine else legs.get(key.symbol, {}).get("leg_index", 0),
+                leg_index=entered[-1] if entered else leg.get("leg_index", 0),
                 underlying=underlying,
-                sold_leg=legs.get(key.symbol, {}).get("action") == Action.SELL,
+                sold_leg=leg.get("action") == Action.SELL,
                 owned=owned_now(changes, account, run, key),
                 pending_exit=sum(o.pending_quantity for o in mine if o.purpose is Purpose.EXIT),
                 in_doubt=any(
                     o.state in IN_DOUBT or named_another(o) or may_be_replaced(account, o, changes.now) for o in mine
                 ),
-                entry_alive=any(not o.terminal for o in mine if o.purpose.enters),
+                entry_alive=key in to_come or any(not o.terminal for o in mine if o.purpose.enters),
                 retry_at=_retry_at(changes, world, account, key, failed),
+                covered=covers_key(run, plan, key),
+                kept=plan.kept(key),
+                side=side_of(str(leg.get("instrument_type", ""))),
             )
         )
     return found
+
+
+def _sold_keys_to_come(changes: Pass, run: Run, account: Account, orders: list[Order]) -> set[Key]:
+    """Return the keys of sold legs that an account which is still entering has no order for yet."""
+    if changes.account_of(run.id, account.id).state not in ENTERING:
+        return set()
+    product = Product(run.resolved["product"])
+    sold = [leg for leg in run.resolved.get("legs", []) if leg["action"] == Action.SELL]
+    keys = {Key(account.id, leg["symbol"], Exchange(leg["exchange"]), product) for leg in sold}
+    return keys - {order.key for order in orders}
 
 
 def _retry_at(

@@ -17,6 +17,7 @@ from engine.domain.orders import Order, OrderState, Purpose
 from engine.domain.repricing import UNKNOWN, Answer, Modification, Step, limit_price, next_step, reference_price
 from engine.domain.runs import ExitPlan, PlanState, Run
 from engine.services.exit_alarms import BLOCKED_AFTER, tell_blocked
+from engine.services.exit_scopes import covers_key
 from engine.services.ledger import Pass
 from engine.services.messages import ModifyAnswered, Symbol
 from engine.services.owned import tick_size
@@ -32,11 +33,13 @@ ANSWERED_WITHIN = timedelta(seconds=45)
 
 
 def reprice(changes: Pass, world: World, run: Run, plan: ExitPlan, account: Account) -> None:
-    """Ask for the next limit of every exit order of the run that rests on an account; in quarantine for none."""
+    """Ask for the next limit of the exit orders in the plan's keys that rest on an account; in quarantine for none."""
     if account.quarantine or not account.connected:
         return
     for order in changes.orders_of(run.id):
         if order.account_id != account.id or order.purpose is not Purpose.EXIT or order.state is not OrderState.WORKING:
+            continue
+        if not covers_key(run, plan, order.key):
             continue
         if order.orderid is None or named_another(order) or not still_its_id(account, order, changes.now):
             continue

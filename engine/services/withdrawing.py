@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from engine.domain.evidence import same_class
+from engine.domain.exit_scopes import staying
 from engine.domain.instruments import Key
 from engine.domain.orders import Order, OrderState, Purpose, moved
-from engine.domain.runs import Run
+from engine.domain.runs import ExitPlan, Run
+from engine.services.exit_scopes import covers_key
 from engine.services.ledger import Pass
 from engine.services.owned import owned_now
 from engine.services.world import Account, trading_day
@@ -17,19 +19,24 @@ from engine.services.world import Account, trading_day
 CANCEL_AGAIN = timedelta(seconds=2)
 
 
-def withdraw_entries(changes: Pass, run: Run, account: Account) -> None:
-    """Cancel what may still enter: this comes before every exit (RULES 7, "Exit means")."""
+def withdraw_entries(changes: Pass, run: Run, plan: ExitPlan, account: Account) -> None:
+    """Cancel what may still enter in the plan's keys: this comes before every exit (RULES 7, "Exit means")."""
     for purpose in (Purpose.ENTRY, Purpose.REENTRY):
         for order in _working(changes, run, account, purpose):
-            ask_to_cancel(changes, account, order)
+            if covers_key(run, plan, order.key):
+                ask_to_cancel(changes, account, order)
 
 
-def withdraw_surplus(changes: Pass, run: Run, account: Account) -> None:
-    """Cancel every exit order beyond what is owned (law 4), and ask again where a cancellation was asked for."""
+def withdraw_surplus(changes: Pass, run: Run, plan: ExitPlan, account: Account) -> None:
+    """Cancel every exit order beyond what shall leave (law 4), and ask again where a cancellation was asked for."""
     left: dict[Key, int] = {}
     for order in _working(changes, run, account, Purpose.EXIT):
-        rest = left[order.key] if order.key in left else abs(owned_now(changes, account, run, order.key))
-        left[order.key] = rest - order.pending_quantity
+        if not covers_key(run, plan, order.key):
+            continue
+        if order.key not in left:
+            owned = owned_now(changes, account, run, order.key)
+            left[order.key] = abs(owned) - abs(staying(owned, plan.kept(order.key)))
+        left[order.key] -= order.pending_quantity
         if left[order.key] < 0 or order.cancel_requested:
             ask_to_cancel(changes, account, order)
 
