@@ -13,6 +13,7 @@ from engine.domain.instruments import Action, Key
 from engine.domain.movement import unexplained, unlisted_trades, visible_ids
 from engine.domain.orders import Order, OrderState, Purpose, moved
 from engine.domain.runs import AccountState, RunState
+from engine.services.exit_scopes import kept_now, plan_over
 from engine.services.exiting import owned_now
 from engine.services.ledger import Pass
 from engine.services.settling import is_over
@@ -104,10 +105,10 @@ def _unexplained(changes: Pass, account: Account, instrument: Instrument) -> int
 
 
 def _still_right(changes: Pass, account: Account, order: Order) -> bool:
-    """Whether a planned order is still what should be sent: exits never exceed what is left (law 4)."""
+    """Whether a planned order is still what should be sent: exits never exceed what shall leave (law 4)."""
     run = changes.run(order.execution_id)
     if order.purpose.enters:
-        return run.state is RunState.ENTERING and changes.active_plan(run.id, account.id) is None
+        return run.state is RunState.ENTERING and plan_over(changes, run, order.key) is None
     if changes.account_of(run.id, account.id).state is AccountState.TAKEN_OVER:
         return False
     owned = owned_now(changes, account, run, order.key)
@@ -116,4 +117,5 @@ def _still_right(changes: Pass, account: Account, order: Order) -> bool:
         for other in changes.orders_of(run.id)
         if other.key == order.key and other.purpose is Purpose.EXIT and other.state is not OrderState.PLANNED
     )
-    return owned * order.action.sign < 0 and order.quantity <= abs(owned) - in_flight
+    leaving = abs(owned) - abs(kept_now(changes, run, order.key, owned))
+    return owned * order.action.sign < 0 and order.quantity <= leaving - in_flight
