@@ -8,9 +8,9 @@ from engine.desk import Desk, InvalidInput, ServiceError
 from engine.services.drafts import LegDraft, StrategyDraft
 from engine.services.views import AccountView, StrategyView
 from pages.components import formats, places
+from pages.components.exit_words import exit_words, schedule_words
 from pages.components.gate import provide
 from pages.components.notes import note
-from pages.components.run_card import limits_words
 from pages.components.send_panel import send_panel
 from pages.components.shell import require_desk
 from pages.components.strategy_form import strategy_form, warn_of_twins
@@ -103,7 +103,9 @@ def mine(desk: Desk, strategies: list[StrategyView], accounts: list[AccountView]
         f"Version {strategy.version} · {strategy.product}"
         + (f" · {formats.plain(strategy.description)}" if strategy.description else "")
     )
-    st.caption(limits_words(strategy.draft.limits))
+    st.caption(formats.plain(exit_words(strategy.draft)))
+    if by_itself := schedule_words(strategy.draft.schedule):
+        st.caption(f":material/schedule: {formats.plain(by_itself)}")
     warn_of_twins(strategy.draft.legs)
     with st.container(border=True):
         send_panel(desk, strategy, accounts)

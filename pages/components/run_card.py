@@ -7,10 +7,9 @@ from datetime import datetime
 
 import streamlit as st
 
-from engine.services.drafts import LimitsDraft
 from engine.services.views import ExitView, LimitView, RunView
 from pages.components import formats
-from pages.components.words import EVENTS, TRAILING, TRAILING_SHORT, UNITS, run_state_badge, venue_badge, word
+from pages.components.words import EVENTS, TRAILING, run_state_badge, venue_badge, word
 
 
 def run_head(run: RunView, now: datetime) -> None:
@@ -49,29 +48,6 @@ def limits_line(run: RunView, now: datetime) -> None:
         else "No limits are set: nothing but you takes this run out."
     )
     st.caption(" · ".join(parts) or none)
-
-
-def limits_words(limits: LimitsDraft) -> str:
-    """Return what a strategy leaves at, as it was set."""
-    parts = []
-    if limits.max_loss is not None:
-        parts.append(f"Max loss {_amount(limits.max_loss, limits.max_loss_unit)}")
-    if limits.max_profit is not None:
-        parts.append(f"Max profit {_amount(limits.max_profit, limits.max_profit_unit)}")
-    if limits.trailing_kind is not None and limits.trailing_value is not None:
-        parts.append(f"Trailing stop {limits.trailing_value:g} {word(TRAILING_SHORT, limits.trailing_kind)}")
-    parts += [f"Leaves at {at}" for at in (limits.exit_time, limits.square_off_time) if at is not None]
-    return " · ".join(parts) or "No limits are set: nothing but you takes a run of it out."
-
-
-def _amount(value: float, unit: str) -> str:
-    match unit:
-        case "rupees":
-            return f"₹{formats.price(value)}"
-        case "per_lot":
-            return f"₹{formats.price(value)} per lot"
-        case _:
-            return f"{value:g} {word(UNITS, unit)}"
 
 
 def accounts_line(run: RunView) -> None:

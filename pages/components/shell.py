@@ -20,13 +20,15 @@ FRAMED = "page-is-framed"
 def main() -> None:
     """Run the page that the browser asks for, inside the frame."""
     st.set_page_config(page_title="AlgoMirror", page_icon=places.ICON, layout="wide")
-    pages = [  # without icons: on a phone all six take little room
+    pages = [  # without icons: on a phone they take little room
         st.Page(places.DESK, title="Desk", default=True),
         st.Page(places.STRATEGIES, title="Strategies"),
         st.Page(places.POSITIONS, title="Positions"),
         st.Page(places.ORDERS, title="Orders"),
-        st.Page(places.ACCOUNTS, title="Accounts"),
+        st.Page(places.RISK, title="Risk"),
         st.Page(places.RISK_EVENTS, title="Risk events"),
+        st.Page(places.ACCOUNTS, title="Accounts"),
+        st.Page(places.SETTINGS, title="Settings"),
     ]
     page = st.navigation(pages, position="hidden")  # Streamlit's own menu is a sidebar over the page on a phone
     desk = gate.checked_desk()

@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from datetime import time
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from engine.services.drafts import LegDraft, LimitsDraft, StrategyDraft
-from engine.services.strategy_checks import MOST_OFFSET, MOST_PRICE, MOST_RATIO, MOST_RUPEES
+from engine.services.drafts import LegDraft, StrategyDraft
+from engine.services.strategy_checks import MOST_OFFSET, MOST_PRICE, MOST_RATIO
 from engine.services.views import AccountView
 from pages.components.entry_settings import choice, entry_settings
-from pages.components.words import CONDITIONS, EXPIRIES, PRICE_TYPES, STRIKES, TRAILING, UNITS
+from pages.components.exit_settings import exit_settings
+from pages.components.leg_rules import COLUMNS as LEG_RULE_COLUMNS
+from pages.components.leg_rules import leg_rule_cells, leg_rule_columns, leg_rules, number, text
+from pages.components.schedule_settings import schedule_settings
+from pages.components.words import CONDITIONS, EXPIRIES, PRICE_TYPES, STRIKES
 
 UNDERLYINGS = ["NIFTY", "BANKNIFTY", "SENSEX", "FINNIFTY", "MIDCPNIFTY", "BANKEX"]
 PRODUCTS = {"NRML": "NRML · carried", "MIS": "MIS · intraday"}
-NO_TRAILING = "none"
 
-_COLUMNS = {
-    "underlying": "Underlying",
-    "action": "Side",
-    "instrument_type": "Type",
-    "expiry_choice": "Expiry",
-    "strike_kind": "Strike",
-    "strike_value": "Value",
-    "ratio": "Lots",
-    "price_type": "Enters at",
-    "limit_offset": "Offset ₹",
-}
+_COLUMNS = (
+    "underlying", "action", "instrument_type", "expiry_choice", "strike_kind", "strike_value", "ratio", "price_type",
+    "limit_offset", *LEG_RULE_COLUMNS,
+)  # fmt: skip
+_NOT_OF_A_CONTRACT = {"ratio", "price_type", "limit_offset", *LEG_RULE_COLUMNS}
 _EXPIRY_KEYS = {label: key for key, label in EXPIRIES.items()}
 _STRIKE_KEYS = {label: key for key, label in STRIKES.items()}
 _PRICE_KEYS = {label: key for key, label in PRICE_TYPES.items()}
@@ -51,22 +46,32 @@ def strategy_form(
         warn_of_twins(draft.legs)
         st.space("small")  # the editor's toolbar lies over what stands above it on a touch screen
         legs = _legs(draft.legs, key)
-        st.markdown("**Limits of a run**")
-        limits = _limits(draft.limits, key)
-        with st.expander("How it enters, and when something goes wrong on the way"):
+        to_cost = st.checkbox(
+            "After a leg's stop, move the stops of the other legs to their cost",
+            value=draft.limits.move_to_cost,
+            key=f"{key}-to-cost",
+            help="On that account, and only where it tightens them",
+        )
+        st.markdown("**When a run leaves**")
+        limits = exit_settings(draft, accounts, key).model_copy(update={"move_to_cost": to_cost})
+        st.markdown("**When it enters**")
+        scheduled = draft.schedule.enabled or draft.schedule.last_entry_time is not None
+        with st.expander("By itself, at a time of day", expanded=scheduled, key=f"{key}-open-schedule"):
+            schedule = schedule_settings(draft.schedule, key)
+        with st.expander("How, and when something goes wrong on the way", key=f"{key}-open-entry"):
             entry = entry_settings(draft, key)
         sent = st.form_submit_button("Save strategy", key=f"{key}-save", type="primary", disabled=not enabled)
     if not sent:
         return None
-    return StrategyDraft(**head, legs=legs, limits=limits, **entry)
+    return StrategyDraft(**head, legs=legs, limits=limits, schedule=schedule, **entry)
 
 
 def warn_of_twins(legs: Sequence[LegDraft]) -> None:
     """Say which legs are the same contract on the same side: seldom meant, and one leg with more lots does it."""
     places: dict[tuple[object, ...], list[int]] = {}
-    for number, leg in enumerate(legs, start=1):
-        same = leg.model_dump(exclude={"ratio", "price_type", "limit_offset"})
-        places.setdefault(tuple(same.values()), []).append(number)
+    for place, leg in enumerate(legs, start=1):
+        same = leg.model_dump(exclude=_NOT_OF_A_CONTRACT)
+        places.setdefault(tuple(same.values()), []).append(place)
     for numbers in places.values():
         if len(numbers) > 1:
             named = " and ".join(map(str, numbers))
@@ -132,6 +137,7 @@ def _legs(legs: Sequence[LegDraft], key: str) -> list[LegDraft]:
             "ratio": leg.ratio,
             "price_type": PRICE_TYPES.get(leg.price_type, leg.price_type),
             "limit_offset": leg.limit_offset,
+            **leg_rule_cells(leg),
         }
         for leg in legs
     ]
@@ -173,86 +179,23 @@ def _legs(legs: Sequence[LegDraft], key: str) -> list[LegDraft]:
                 default=0.0,
                 help="For a limit: so many ₹ better than the mid of bid and ask; 0 at market",
             ),
+            **leg_rule_columns(),
         },
     )
-    return [_leg(row) for row in edited.to_dict("records") if _text(row.get("underlying"))]
+    return [_leg(row) for row in edited.to_dict("records") if text(row.get("underlying"))]
 
 
 def _leg(row: dict[Any, Any]) -> LegDraft:
-    expiry, strike, enters = (_text(row.get(name)) for name in ("expiry_choice", "strike_kind", "price_type"))
+    expiry, strike, enters = (text(row.get(name)) for name in ("expiry_choice", "strike_kind", "price_type"))
     return LegDraft(
-        underlying=_text(row.get("underlying")),
-        action=_text(row.get("action")) or "SELL",
-        instrument_type=_text(row.get("instrument_type")) or "CE",
+        underlying=text(row.get("underlying")),
+        action=text(row.get("action")) or "SELL",
+        instrument_type=text(row.get("instrument_type")) or "CE",
         expiry_choice=_EXPIRY_KEYS.get(expiry, expiry or "current_week"),
         strike_kind=_STRIKE_KEYS.get(strike, strike or "atm"),
-        strike_value=_number(row.get("strike_value"), 0.0),
-        ratio=int(_number(row.get("ratio"), 1.0)),
+        strike_value=number(row.get("strike_value"), 0.0),
+        ratio=int(number(row.get("ratio"), 1.0)),
         price_type=_PRICE_KEYS.get(enters, enters or "MARKET"),
-        limit_offset=_number(row.get("limit_offset"), 0.0),
+        limit_offset=number(row.get("limit_offset"), 0.0),
+        **leg_rules(row),
     )
-
-
-def _limits(limits: LimitsDraft, key: str) -> LimitsDraft:
-    one, two, three, four = st.columns(4)
-    max_loss = _amount(one, "Max loss", limits.max_loss, f"{key}-loss")
-    with two:
-        loss_unit = choice("in", UNITS, limits.max_loss_unit, f"{key}-loss-unit")
-    max_profit = _amount(three, "Max profit", limits.max_profit, f"{key}-profit")
-    with four:
-        profit_unit = choice("in ", UNITS, limits.max_profit_unit, f"{key}-profit-unit")
-    one, two, three = st.columns(3)
-    with one:
-        kinds = {NO_TRAILING: "No trailing stop", **TRAILING}
-        kind = choice("Trailing stop", kinds, limits.trailing_kind or NO_TRAILING, f"{key}-trailing")
-    trailing = _amount(two, "Trailing value", limits.trailing_value, f"{key}-trailing-value")
-    activate = _amount(three, "Counts from a profit of ₹", limits.trailing_activate_at, f"{key}-activate")
-    one, two = st.columns(2)
-    exit_time = one.time_input(
-        "Leave at (IST)",
-        value=_time(limits.exit_time),
-        step=300,
-        key=f"{key}-exit",
-        help="When you want to be out: the run leaves by itself at this time of its day. Empty: no such time",
-    )
-    square_off = two.time_input(
-        "Square off at (IST)",
-        value=_time(limits.square_off_time),
-        step=300,
-        key=f"{key}-square",
-        help="The latest time, before the broker squares off itself: whatever is still open is taken off. "
-        "Intraday (MIS) without one gets 15:10. The earlier of both times counts",
-    )
-    trails = kind != NO_TRAILING
-    return LimitsDraft(
-        max_loss=max_loss,
-        max_loss_unit=loss_unit,
-        max_profit=max_profit,
-        max_profit_unit=profit_unit,
-        trailing_kind=kind if trails else None,
-        trailing_value=trailing if trails else None,
-        trailing_activate_at=activate if trails else None,
-        exit_time=f"{exit_time:%H:%M}" if exit_time is not None else None,
-        square_off_time=f"{square_off:%H:%M}" if square_off is not None else None,
-    )
-
-
-def _amount(place: Any, label: str, value: float | None, key: str) -> float | None:
-    # no bounds here: the browser keeps an amount beyond them to itself, and Save would not say what is wrong
-    shown = None if value is None else min(value, MOST_RUPEES)  # what an earlier release stored may be beyond
-    amount: float | None = place.number_input(label, value=shown, step=1.0, key=key, placeholder="none")
-    return amount
-
-
-def _time(text: str | None) -> time | None:
-    return None if text is None else time.fromisoformat(text)
-
-
-def _text(value: Any) -> str:
-    return value.strip() if isinstance(value, str) else ""
-
-
-def _number(value: Any, otherwise: float) -> float:
-    if isinstance(value, int | float) and math.isfinite(value):
-        return float(value)
-    return otherwise

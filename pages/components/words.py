@@ -31,7 +31,7 @@ ACCOUNT_STATES = {
     "taken_over": "taken over by hand",
 }
 
-PURPOSES = {"entry": "entry", "exit": "exit"}
+PURPOSES = {"entry": "entry", "exit": "exit", "reentry": "re-entry"}
 
 ORDER_STATES = {
     "planned": "waits for its turn",
@@ -91,9 +91,28 @@ EVENTS = {
     "entry_failed": "Entry failed",
     "engine_fault": "Fault inside the engine",
     "failover": "Feed failover",
+    "move_to_cost": "Stops moved to cost",
+    "reentry": "Re-entry",
+    "schedule": "Schedule",
+    "limits_set": "Limits changed",
+    "rearmed": "Re-armed",
 }
 
 ACTIONS = {"close_all": "Exit all", "close_partial": "Exit part", "alert_only": "Alert only"}
+
+RULES = {
+    "max_loss": "Max loss",
+    "max_profit": "Max profit",
+    "account_max_loss": "Max loss of an account",
+    "account_max_profit": "Max profit of an account",
+    "trailing_sl": "Trailing stop",
+    "leg_sl": "Leg stop",
+    "leg_target": "Leg target",
+    "supertrend": "Supertrend",
+    "exit_time": "Exit time",
+    "square_off": "Square-off",
+}
+"""Rules of a run, in the order in which the engine asks them."""
 
 EXPIRIES = {
     "current_week": "This week",
@@ -117,6 +136,7 @@ TRAILING = {
     "amount": "₹ below the peak",
     "points": "Points below the peak",
     "percent_of_profit": "% of profit given back",
+    "lock_and_trail": "Lock and trail",
 }
 
 CONDITIONS = {"any": "Any day", "expiry": "Expiry day only", "non_expiry": "Not on expiry day"}
@@ -126,6 +146,31 @@ TRAILING_SHORT = {
     "amount": "₹",
     "points": "points",
     "percent_of_profit": "% of profit",
+    "lock_and_trail": "lock and trail",
+}
+
+LEG_LIMITS = {"none": "–", "percent": "% of entry", "points": "₹ from entry", "premium": "Premium ₹"}
+
+REENTRIES = {"none": "–", "at_cost": "At cost", "fresh": "Fresh strike"}
+
+INTERVALS = ("1m", "3m", "5m", "10m", "15m", "30m", "1h")
+
+SERIES = {"combined": "Combined premium", "underlying": "Underlying", "leg": "One leg"}
+
+SERIES_SHORT = {"combined": "the combined premium", "underlying": "the underlying", "leg": "leg"}
+
+EXIT_ON = {"breakout": "Breakout: it turns up", "breakdown": "Breakdown: it turns down"}
+
+TESTS = {"cross": "It turned after the entry", "level": "It points that way"}
+
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+SCHEDULE_STATES: dict[str, tuple[str, Colour]] = {
+    "due": ("Due", "blue"),
+    "begun": ("Entered", "green"),
+    "skipped": ("Skipped", "orange"),
+    "refused": ("Refused", "red"),
+    "none": ("Not planned", "gray"),
 }
 
 POLICIES = {"unwind": "Unwind the account", "hold": "Hold and alert"}

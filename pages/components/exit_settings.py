@@ -1,0 +1,175 @@
+"""When a run leaves: limits, each account by itself, trailing stop, Supertrend, times of day (RULES 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import time
+from typing import Any
+
+import streamlit as st
+
+from engine.services.drafts import LimitsDraft, StrategyDraft, SupertrendDraft
+from engine.services.strategy_checks import MOST_RUPEES
+from engine.services.views import AccountView
+from pages.components.entry_settings import choice
+from pages.components.rule_settings import rule_settings
+from pages.components.words import EXIT_ON, INTERVALS, SERIES, TESTS, TRAILING, UNITS
+
+NO_TRAILING = "none"
+LOCK = "lock_and_trail"
+LOCK_FIELDS = ("lock_reach", "lock_keep", "lock_step", "lock_rise")
+
+
+def exit_settings(draft: StrategyDraft, accounts: Sequence[AccountView], key: str) -> LimitsDraft:
+    """Show the exits of a draft inside a form, open where they are used; return them as they were typed."""
+    limits = draft.limits
+    amounts = _amounts(limits, key)
+    times = _times(limits, key)
+    with st.expander("Trailing stop", expanded=limits.trailing_kind is not None, key=f"{key}-open-trailing"):
+        trailing = _trailing(limits, key)
+    own = limits.account_max_loss is not None or limits.account_max_profit is not None
+    with st.expander("Limits of each account by itself", expanded=own, key=f"{key}-open-account"):
+        account = _account(limits, key)
+    with st.expander("Supertrend", expanded=limits.supertrend is not None, key=f"{key}-open-supertrend"):
+        supertrend = _supertrend(limits.supertrend, key)
+    with st.expander("What each rule does", expanded=bool(limits.rules), key=f"{key}-open-rules"):
+        st.caption(
+            "Every rule is on and takes the whole run out, a leg's own rule its leg, unless you say otherwise here. "
+            "Rules that are not set above do nothing."
+        )
+        rules = rule_settings(limits.rules, accounts, len(draft.legs), key)
+    return LimitsDraft(**amounts, **times, **trailing, **account, supertrend=supertrend, rules=rules)
+
+
+def _amounts(limits: LimitsDraft, key: str) -> dict[str, Any]:
+    one, two, three, four = st.columns(4)
+    max_loss = _amount(one, "Max loss", limits.max_loss, f"{key}-loss")
+    with two:
+        loss_unit = choice("in", UNITS, limits.max_loss_unit, f"{key}-loss-unit")
+    max_profit = _amount(three, "Max profit", limits.max_profit, f"{key}-profit")
+    with four:
+        profit_unit = choice("in ", UNITS, limits.max_profit_unit, f"{key}-profit-unit")
+    return {
+        "max_loss": max_loss,
+        "max_loss_unit": loss_unit,
+        "max_profit": max_profit,
+        "max_profit_unit": profit_unit,
+    }
+
+
+def _account(limits: LimitsDraft, key: str) -> dict[str, Any]:
+    st.caption("On what the run makes on each account: only that account leaves, the others go on.")
+    one, two, three, four = st.columns(4)
+    max_loss = _amount(one, "Max loss of an account", limits.account_max_loss, f"{key}-account-loss")
+    with two:
+        loss_unit = choice("in  ", UNITS, limits.account_max_loss_unit, f"{key}-account-loss-unit")
+    max_profit = _amount(three, "Max profit of an account", limits.account_max_profit, f"{key}-account-profit")
+    with four:
+        profit_unit = choice("in   ", UNITS, limits.account_max_profit_unit, f"{key}-account-profit-unit")
+    return {
+        "account_max_loss": max_loss,
+        "account_max_loss_unit": loss_unit,
+        "account_max_profit": max_profit,
+        "account_max_profit_unit": profit_unit,
+    }
+
+
+def _trailing(limits: LimitsDraft, key: str) -> dict[str, Any]:
+    one, two, three = st.columns(3)
+    with one:
+        kinds = {NO_TRAILING: "No trailing stop", **TRAILING}
+        kind = choice("Trailing stop", kinds, limits.trailing_kind or NO_TRAILING, f"{key}-trailing")
+    value = _amount(two, "Trailing value", limits.trailing_value, f"{key}-trailing-value")
+    activate = _amount(three, "Counts from a profit of ₹", limits.trailing_activate_at, f"{key}-activate")
+    st.caption("Lock and trail: at a profit of the first, keep the second; for every third more, keep the fourth more.")
+    labels = ("At a profit of ₹", "keep ₹", "for every ₹ more", "keep so much more ₹")
+    figures = {
+        field: _amount(place, label, getattr(limits, field), f"{key}-{field.replace('_', '-')}")
+        for place, label, field in zip(st.columns(4), labels, LOCK_FIELDS, strict=True)
+    }
+    trails, locks = kind not in {NO_TRAILING, LOCK}, kind == LOCK
+    return {
+        "trailing_kind": None if kind == NO_TRAILING else kind,
+        "trailing_value": value if trails else None,
+        "trailing_activate_at": activate if trails else None,
+        **(figures if locks else _typed_in_vain(figures, limits)),
+    }
+
+
+def _typed_in_vain(figures: dict[str, float | None], limits: LimitsDraft) -> dict[str, float | None]:
+    """Return figures of a lock that another kind of stop does not use: those that were typed anew are not dropped.
+
+    The check refuses them then, so that nobody believes in a stop that is not there.
+    """
+    typed = {field: amount for field, amount in figures.items() if amount != getattr(limits, field)}
+    return {field: typed.get(field) for field in figures}
+
+
+def _supertrend(stored: SupertrendDraft | None, key: str) -> SupertrendDraft | None:
+    shown = stored or SupertrendDraft()
+    key = f"{key}-supertrend"
+    used = st.toggle("Leave by Supertrend", value=stored is not None, key=f"{key}-used")
+    st.caption("On bars that have closed. It needs at least 50 of them, and 7 times its period, before it decides.")
+    one, two, three, four, five = st.columns([3, 2, 2, 2, 2])
+    with one:
+        series = choice("On", SERIES, shown.series, f"{key}-series")
+    leg = two.number_input(
+        "Leg", value=shown.leg, step=1, key=f"{key}-leg", placeholder="none", help="By number, for “One leg” only"
+    )
+    with three:
+        interval = choice("Bars of", {name: name for name in INTERVALS}, shown.interval, f"{key}-interval")
+    period = four.number_input("Period", value=shown.period, step=1, key=f"{key}-period")
+    multiplier = five.number_input("Multiplier", value=shown.multiplier, step=0.1, format="%g", key=f"{key}-multiplier")
+    one, two = st.columns(2)
+    with one:
+        exit_on = choice("Leaves on", EXIT_ON, shown.exit_on, f"{key}-exit-on")
+    with two:
+        test = choice("Counts when", TESTS, shown.test, f"{key}-test")
+    if not used:
+        return None
+    return SupertrendDraft(
+        series=series,
+        leg=leg if series == "leg" else None,
+        interval=interval,
+        period=shown.period if period is None else period,
+        multiplier=shown.multiplier if multiplier is None else multiplier,
+        exit_on=exit_on,
+        test=test,
+    )
+
+
+def _times(limits: LimitsDraft, key: str) -> dict[str, Any]:
+    one, two = st.columns(2)
+    exit_time = one.time_input(
+        "Leave at (IST)",
+        value=clock_of(limits.exit_time),
+        step=300,
+        key=f"{key}-exit",
+        help="When you want to be out: the run leaves by itself at this time of its day. Empty: no such time",
+    )
+    square_off = two.time_input(
+        "Square off at (IST)",
+        value=clock_of(limits.square_off_time),
+        step=300,
+        key=f"{key}-square",
+        help="The latest time, before the broker squares off itself: whatever is still open is taken off. "
+        "Intraday (MIS) without one gets 15:10. The earlier of both times counts",
+    )
+    return {"exit_time": clock_text(exit_time), "square_off_time": clock_text(square_off)}
+
+
+def _amount(place: Any, label: str, value: float | None, key: str) -> float | None:
+    # no bounds here: the browser keeps an amount beyond them to itself, and Save would not say what is wrong
+    shown = None if value is None else min(value, MOST_RUPEES)  # what an earlier release stored may be beyond
+    amount: float | None = place.number_input(label, value=shown, step=1.0, key=key, placeholder="none")
+    return amount
+
+
+def clock_of(text: str | None) -> time | None:
+    """Return a time of day from HH:MM."""
+    return None if text is None else time.fromisoformat(text)
+
+
+def clock_text(moment: time | None) -> str | None:
+    """Return HH:MM of a time of day."""
+    return None if moment is None else f"{moment:%H:%M}"
