@@ -27,10 +27,11 @@ def cross(changes: Pass, world: World) -> None:
     """Book opposite quantities of runs that leave together against each other, key by key, where that is safe.
 
     Safe: no order of these runs in the key is under way, valid books are as young as for an exit, and every unit in
-    them is explained. Without a price nothing is crossed: the exits then go by themselves.
+    them is explained. Without a price nothing is crossed: the exits then go by themselves. What leaves an account in
+    part is not crossed: what stays there keeps its own price.
     """
     leaving: dict[Key, list[tuple[Run, ExitPlan]]] = {}
-    for run in changes.open_runs():
+    for run in changes.busy_runs():
         plans = [
             plan
             for plan in changes.plans_of(run.id)
@@ -40,7 +41,7 @@ def cross(changes: Pass, world: World) -> None:
             continue
         unwinding = {row.account_id for row in changes.accounts_of(run.id) if row.state is AccountState.UNWINDING}
         for key, held in changes.holdings(run.id).items():
-            plan = next((plan for plan in plans if plan.covers(key.account_id)), None)
+            plan = next((one for one in plans if one.covers(key.account_id) and one.leaves_whole(key.account_id)), None)
             if held.quantity and plan is not None and key.account_id in unwinding:
                 leaving.setdefault(key, []).append((run, plan))
     for key, runs in leaving.items():

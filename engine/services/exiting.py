@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from engine.domain.errors import DomainError
-from engine.domain.exit_scopes import side_of
 from engine.domain.exits import (
     BOOK_AGE,
     BOOK_PATIENCE,
     FIRST_BOOK_PATIENCE,
     LAST_BOOK_AGE,
     ExitDue,
-    OpenKey,
     exit_slices,
     exits_due,
     held_as_cover,
-    retry_delay,
 )
-from engine.domain.instruments import Action, Exchange, Key, Product
-from engine.domain.orders import IN_DOUBT, Order, OrderState, Purpose
+from engine.domain.instruments import Key
+from engine.domain.orders import OrderState, Purpose
 from engine.domain.runs import AccountState, ExitPlan, PlanState, Run
 from engine.services.drift import being_converted
-from engine.services.exit_alarms import BLOCKED_AFTER, failures, tell_blocked, tell_failures, tell_unverified
+from engine.services.exit_alarms import BLOCKED_AFTER, tell_blocked, tell_failures, tell_unverified
 from engine.services.exit_plans import NOT_OURS, TAKEN_BY_HAND, open_plan, reopen_late, settle
-from engine.services.exit_scopes import ENTERING, covers_key
+from engine.services.exit_scopes import covers_key
 from engine.services.ledger import Pass
+from engine.services.open_keys import open_keys
 from engine.services.owned import instrument_of, lot_and_freeze, owned_now
-from engine.services.repricing import may_be_replaced, reprice
+from engine.services.repricing import reprice
 from engine.services.settling import is_over
 from engine.services.sightings import named_another
 from engine.services.withdrawing import CANCEL_AGAIN, withdraw_all, withdraw_entries, withdraw_surplus
@@ -57,8 +53,8 @@ def drive(changes: Pass, world: World, run: Run) -> None:
 
 
 def _plan_exits(changes: Pass, world: World, run: Run, plan: ExitPlan, account: Account) -> None:
-    every = [order for order in changes.orders_of(run.id) if order.account_id == account.id]
-    orders = [order for order in every if covers_key(run, plan, order.key)]
+    mine = [order for order in changes.orders_of(run.id) if order.account_id == account.id]
+    orders = [order for order in mine if covers_key(run, plan, order.key)]
     for order in orders:
         if named_another(order) and owned_now(changes, account, run, order.key):
             what = f"a person to look at {order.symbol}: {order.words}"
@@ -67,7 +63,7 @@ def _plan_exits(changes: Pass, world: World, run: Run, plan: ExitPlan, account: 
         order.state is OrderState.PLANNED and order.purpose is Purpose.EXIT for order in orders
     ):
         tell_blocked(changes, world, run, plan, account=account, what=f"its server: {kept}")
-    keys = _open_keys(changes, world, run, plan, account, orders=every)
+    keys = open_keys(changes, world, run, plan, account)
     quiet = all(order.terminal and abs(changes.now - order.updated_at) >= BLOCKED_AFTER for order in orders)
     if orders and quiet and not any(one.leaving for one in keys):
         what = f"books that show every trade of it ({account.books_problem or 'they show less than filled'})"
@@ -83,64 +79,6 @@ def _plan_exits(changes: Pass, world: World, run: Run, plan: ExitPlan, account: 
             tell_blocked(changes, world, run, plan, account=account, what=what)
             continue
         _plan_slices(changes, world, run, plan, due)
-
-
-def _open_keys(
-    changes: Pass, world: World, run: Run, plan: ExitPlan, account: Account, *, orders: list[Order]
-) -> list[OpenKey]:
-    """Return every key of the run on an account: also those beside the plan say whether a bought leg may go."""
-    legs = {leg["symbol"]: leg for leg in run.resolved.get("legs", [])}
-    underlying = str(run.resolved.get("underlying", ""))
-    to_come = _sold_keys_to_come(changes, run, account, orders)
-    keys = dict.fromkeys(
-        [*(k for k in changes.holdings(run.id) if k.account_id == account.id), *(o.key for o in orders), *to_come]
-    )
-    found = []
-    for key in keys:
-        mine = [order for order in orders if order.key == key]
-        leg = legs.get(key.symbol, {})
-        entered = [order.leg_index for order in mine if order.purpose.enters]
-        failed = failures(mine)
-        found.append(
-            OpenKey(
-                key=key,
-                leg_index=entered[-1] if entered else leg.get("leg_index", 0),
-                underlying=underlying,
-                sold_leg=leg.get("action") == Action.SELL,
-                owned=owned_now(changes, account, run, key),
-                pending_exit=sum(o.pending_quantity for o in mine if o.purpose is Purpose.EXIT),
-                in_doubt=any(
-                    o.state in IN_DOUBT or named_another(o) or may_be_replaced(account, o, changes.now) for o in mine
-                ),
-                entry_alive=key in to_come or any(not o.terminal for o in mine if o.purpose.enters),
-                retry_at=_retry_at(changes, world, account, key, failed),
-                covered=covers_key(run, plan, key),
-                kept=plan.kept(key),
-                side=side_of(str(leg.get("instrument_type", ""))),
-            )
-        )
-    return found
-
-
-def _sold_keys_to_come(changes: Pass, run: Run, account: Account, orders: list[Order]) -> set[Key]:
-    """Return the keys of sold legs that an account which is still entering has no order for yet."""
-    if changes.account_of(run.id, account.id).state not in ENTERING:
-        return set()
-    product = Product(run.resolved["product"])
-    sold = [leg for leg in run.resolved.get("legs", []) if leg["action"] == Action.SELL]
-    keys = {Key(account.id, leg["symbol"], Exchange(leg["exchange"]), product) for leg in sold}
-    return keys - {order.key for order in orders}
-
-
-def _retry_at(
-    changes: Pass, world: World, account: Account, key: Key, failed: tuple[int, datetime] | None
-) -> datetime | None:
-    """Return when an exit that failed may be sent again; None: now. A clock set back since holds nothing up."""
-    if failed is None:
-        return None
-    in_session = world.in_session(account.facts.venue, key.exchange, changes.now)
-    delay = retry_delay(failed[0], in_session=in_session)
-    return None if failed[1] > changes.now else failed[1] + delay
 
 
 def _may_go(changes: Pass, world: World, run: Run, plan: ExitPlan, account: Account, *, key: Key) -> bool:

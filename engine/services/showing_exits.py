@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from engine.domain.exits import exits_due, held_as_cover
 from engine.domain.orders import IN_DOUBT, Order, OrderState, Purpose
 from engine.domain.runs import AccountState, ExitPlan, PlanState, Run
 from engine.services.amounts import count, grouped
 from engine.services.exit_alarms import failed
+from engine.services.exit_scopes import covers_key
 from engine.services.ledger import Pass
 from engine.services.messages import NEEDS_SESSION
+from engine.services.open_keys import open_keys
 from engine.services.views import ExitView
 from engine.services.world import Account, World
 
@@ -30,7 +33,8 @@ def exit_views(changes: Pass, world: World, run: Run) -> list[ExitView]:
 
 def _view(changes: Pass, world: World, run: Run, plan: ExitPlan, account_id: int) -> ExitView:
     account = world.accounts.get(account_id)
-    orders = [order for order in changes.orders_of(run.id) if order.account_id == account_id]
+    mine = [order for order in changes.orders_of(run.id) if order.account_id == account_id]
+    orders = [order for order in mine if covers_key(run, plan, order.key)]
     exits = [
         order
         for order in orders
@@ -42,17 +46,33 @@ def _view(changes: Pass, world: World, run: Run, plan: ExitPlan, account_id: int
         account=account.facts.name if account else f"account {account_id}",
         reason=plan.reason,
         begun_at=plan.created_at,
-        waits_for=_waits_for(changes, run, account, orders, exits),
+        waits_for=_waits_for(changes, world, run, plan, account, orders=orders, exits=exits),
         sent=sum(order.state not in _NEVER_LEFT for order in exits),
         filled=sum(order.state is OrderState.FILLED for order in exits),
         failed=sum(failed(order) and not order.filled_quantity for order in exits),
         reprices=sum(order.reprices for order in exits),
         blocked=world.told_lately(("exit_blocked", run.id, account_id), changes.now),
+        part=part_words(plan, account_id),
     )
 
 
+def part_words(plan: ExitPlan, account_id: int) -> str:
+    """Return in words what of an account leaves by a plan, and what of it stays; empty where all leaves."""
+    legs = ", ".join(str(index) for index in plan.leg_indexes)
+    words = [f"{'leg' if len(plan.leg_indexes) == 1 else 'legs'} {legs}"] if legs else []
+    stays = [f"{grouped(kept[4])} {kept[1]}" for kept in plan.keep if kept[0] == account_id]
+    return "; ".join([*words, *([f"{', '.join(stays)} stay"] if stays else [])])
+
+
 def _waits_for(
-    changes: Pass, run: Run, account: Account | None, orders: Sequence[Order], exits: Sequence[Order]
+    changes: Pass,
+    world: World,
+    run: Run,
+    plan: ExitPlan,
+    account: Account | None,
+    *,
+    orders: Sequence[Order],
+    exits: Sequence[Order],
 ) -> str:
     """Return in words what the exit of one account waits for, what is furthest from its end first."""
     if account is None:
@@ -75,9 +95,11 @@ def _waits_for(
         return f"valid books ({account.books_problem})"
     if planned := [order for order in exits if order.state is OrderState.PLANNED]:
         return f"{count(len(planned), 'order')} to have their turn at the send limit"
-    held = any(key.account_id == account.id and held.quantity for key, held in changes.holdings(run.id).items())
-    if not held:
-        return "books that show it flat"
+    keys = open_keys(changes, world, run, plan, account)
+    if not any(one.leaving for one in keys):
+        return "books that show it" if plan.partial else "books that show it flat"
+    if held_as_cover(keys) and not exits_due(keys, changes.now):
+        return f"sold legs that stay open: {held_as_cover(keys)[0].symbol} covers them"
     last = next((order for order in reversed(exits) if order.terminal and order.state is not OrderState.VOID), None)
     if last is not None and failed(last) and not last.filled_quantity:
         said = f" ({last.words})" if last.words else ""

@@ -106,7 +106,8 @@ class ExitView(View):
     """How far an active exit of a run is on one account.
 
     ``waits_for``: in words. ``sent``, ``filled``, ``failed`` count its orders, ``reprices`` the changes of limits.
-    ``blocked``: it cannot go on, and an alarm said so within the last minute.
+    ``blocked``: it cannot go on, and an alarm said so within the last minute. ``part``: which legs leave and what stays
+    of them, in words; empty where all leaves.
     """
 
     plan_id: int
@@ -120,6 +121,7 @@ class ExitView(View):
     failed: int
     reprices: int
     blocked: bool
+    part: str = ""
 
 
 class LimitView(View):
