@@ -11,17 +11,25 @@ FEED_TICK_AGE = timedelta(seconds=5)
 QUOTE_AGE = timedelta(seconds=5)
 QUIET_SYMBOL_AGE = timedelta(seconds=60)
 BLIND_AFTER = timedelta(seconds=15)
-"""An open leg without a confirmed price for this long in session makes its run blind."""
+"""An open leg without a price for this long in session makes its run blind."""
 
 
 @dataclass(frozen=True, slots=True)
 class PriceView:
-    """The last price of a symbol (₹), when its tick and its quote arrived (aware), and the day's band (low, high)."""
+    """The last good price of a symbol (₹), and when its tick arrived and its quote's read began (aware).
+
+    ``doubted_since``: since when newer looks say something that is not believed yet (``price_sense``).
+    """
 
     ltp: float | None
     tick_at: datetime | None = None
     quote_at: datetime | None = None
-    band: tuple[float, float] | None = None
+    doubted_since: datetime | None = None
+
+    @property
+    def looked_at(self) -> datetime | None:
+        """When the price was last told, by a tick or a quote."""
+        return max((at for at in (self.tick_at, self.quote_at) if at is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +40,15 @@ class FeedView:
     acknowledged: bool = False
 
 
-def is_price(value: float | None, band: tuple[float, float] | None = None) -> bool:
-    """Tell whether a number is a price: finite, above 0 and inside the day's band (RULES 6).
+def is_price(value: float | None) -> bool:
+    """Tell whether a number is a price: finite and above 0 (RULES 6).
 
-    >>> is_price(100.05), is_price(0.0), is_price(float("nan")), is_price(120.0, band=(80.0, 119.95))
+    No server tells a day's band; what jumps implausibly is doubted instead (``price_sense``).
+
+    >>> is_price(100.05), is_price(0.0), is_price(float("nan")), is_price(None)
     (True, False, False, False)
     """
-    if value is None or not math.isfinite(value) or value <= 0:
-        return False
-    return band is None or band[0] <= value <= band[1]
+    return value is not None and math.isfinite(value) and value > 0
 
 
 def confirmed(price: PriceView, feed: FeedView, now: datetime) -> bool:
@@ -48,12 +56,15 @@ def confirmed(price: PriceView, feed: FeedView, now: datetime) -> bool:
 
     One of: its own tick at most 5 s old; a live feed (a tick on the same exchange at most 5 s old, the subscription
     acknowledged) and the symbol's last tick or quote at most 60 s old; a quote at most 5 s old. A time that lies ahead
-    of ``now`` by more than these ages confirms nothing.
+    of ``now`` by more than these ages confirms nothing. While newer looks are doubted the symbol is not a quiet one:
+    only a tick or quote of the price itself, at most 5 s old, confirms it.
     """
-    if not is_price(price.ltp, price.band):
+    if not is_price(price.ltp):
         return False
     if _within(price.tick_at, now, OWN_TICK_AGE) or _within(price.quote_at, now, QUOTE_AGE):
         return True
+    if price.doubted_since is not None:
+        return False
     alive = feed.acknowledged and _within(feed.last_tick_on_exchange_at, now, FEED_TICK_AGE)
     return alive and (_within(price.tick_at, now, QUIET_SYMBOL_AGE) or _within(price.quote_at, now, QUIET_SYMBOL_AGE))
 

@@ -109,13 +109,12 @@ def limit_price(
     step: int,
     tick_size: float,
     before: float = 0.0,
-    band: tuple[float, float] | None = None,
 ) -> float:
     """Return the limit of the ``step``-th modification (from 1): beyond the reference, further each step.
 
     The distance is max(2 ticks, 0.5 %) · step, at most max(40 ticks, 10 %), rounded to a whole tick away from the
-    reference; never below one tick. It is never less ready to trade than the limit ``before`` (0: none), and stays in
-    the day's ``band`` (low, high) where that is known.
+    reference; never below one tick. It is never less ready to trade than the limit ``before`` (0: none). The band that
+    it must stay in is this distance: no server tells the exchange's.
 
     >>> [limit_price(Action.BUY, 100.0, step=step, tick_size=0.05) for step in (1, 2, 3, 99)]
     [100.5, 101.0, 101.5, 110.0]
@@ -130,10 +129,6 @@ def limit_price(
     price = _whole_ticks(start + action.sign * width, tick, up=action is Action.BUY)
     if before:
         price = (max if action is Action.BUY else min)(price, Decimal(str(before)))
-    if band is not None:
-        low = _whole_ticks(Decimal(str(band[0])), tick, up=True)
-        high = _whole_ticks(Decimal(str(band[1])), tick, up=False)
-        price = min(max(price, low), high)
     return float(max(price, tick))
 
 

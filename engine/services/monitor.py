@@ -12,7 +12,6 @@ from engine.domain.errors import DomainError
 from engine.domain.instruments import Exchange, Key, Product
 from engine.domain.money import rupees
 from engine.domain.pnl import profit_paise
-from engine.domain.prices import BLIND_AFTER
 from engine.domain.rules import (
     Breach,
     Decision,
@@ -28,7 +27,7 @@ from engine.domain.rules import (
 )
 from engine.domain.runs import Run, RunState
 from engine.domain.trailing import TrailingKind, TrailingRule, TrailingState
-from engine.services import amounts
+from engine.services import amounts, blindness
 from engine.services.drafts import LimitsDraft
 from engine.services.exiting import open_plan
 from engine.services.ledger import Pass
@@ -52,11 +51,10 @@ def watch_run(changes: Pass, world: World, run: Run, terms: StrategyTerms) -> No
     """Decide about one run; what a rule needs later (peak, stop, latches) is written before it is used."""
     holdings = changes.holdings(run.id)
     if run.state not in _WATCHED or not any(held.quantity for held in holdings.values()):
-        world.blind_since.pop(run.id, None)
-        world.blind_told.discard(run.id)
+        blindness.forget(world, run)
         return
     profit = run_profit(changes, world, run)
-    _watch_blindness(changes, world, run, profit)
+    blindness.watch(changes, world, run, sighted=profit is not None, knew=lambda: knowledge(changes, world, run))
     _tell_broken(changes, world, run, terms)
     decision = decide(
         run_limits(terms.limits, str(run.resolved.get("product", ""))),
@@ -180,27 +178,6 @@ def knowledge(changes: Pass, world: World, run: Run) -> dict[str, Any]:
 
 def _price(changes: Pass, world: World, run: Run, key: Key) -> float | None:
     return world.confirmed_price(run.owner_id, run.venue, (key.symbol, key.exchange), changes.now)
-
-
-def _watch_blindness(changes: Pass, world: World, run: Run, profit: int | None) -> None:
-    if profit is not None:
-        world.blind_since.pop(run.id, None)
-        world.blind_told.discard(run.id)
-        return
-    since = world.blind_since.setdefault(run.id, changes.now)
-    exchange = Exchange(run.resolved["legs"][0]["exchange"])
-    in_session = world.in_session(run.venue, exchange, changes.now)
-    if run.id in world.blind_told or changes.now - since < BLIND_AFTER or not in_session:
-        return
-    changes.after_commit.append(partial(world.blind_told.add, run.id))
-    changes.event(
-        owner_id=run.owner_id,
-        kind="blind",
-        action="alert_only",
-        message=f"no confirmed price for an open leg for {int(BLIND_AFTER.total_seconds())} s: only time rules decide",
-        knew=knowledge(changes, world, run),
-        run_id=run.id,
-    )
 
 
 def _tell_broken(changes: Pass, world: World, run: Run, terms: StrategyTerms) -> None:

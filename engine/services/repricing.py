@@ -122,14 +122,12 @@ def _modify(changes: Pass, world: World, run: Run, plan: ExitPlan, account: Acco
     if reference is None:
         tell_blocked(changes, world, run, plan, account=account, what=f"a price of {order.symbol}")
         return
-    view = world.prices.view(market, symbol)
     price = limit_price(
         order.action,
         reference,
         step=order.reprices + 1,
         tick_size=tick_size(run, order.symbol),
         before=order.price,
-        band=view.band if view else None,
     )
     last = account.modifications.get(order.id, UNKNOWN)
     if price == order.price and last.answer is Answer.TAKEN:

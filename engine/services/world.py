@@ -287,9 +287,15 @@ class World:
         return (not account.facts.is_primary, account.facts.priority, account_id)
 
     def of_venue(self, owner_id: int, venue: str) -> list[Account]:
-        """Return a user's accounts of a venue, the one for market data first."""
+        """Return a user's accounts of a venue, the one for market data first: who gives the prices, then by rank."""
         mine = [a for a in self.accounts.values() if a.facts.owner_id == owner_id and a.facts.venue == venue]
-        return sorted(mine, key=_data_rank)
+        leader = self.data.leader(market_of(owner_id, venue))
+        return sorted(mine, key=lambda account: (account.id != leader, *_data_rank(account)))
+
+    def reader_of(self, owner_id: int, venue: str) -> Account | None:
+        """Return the account whose server answers for market data: who gives the prices, else the first that can."""
+        accounts = self.of_venue(owner_id, venue)
+        return next((account for account in accounts if account.connected), accounts[0] if accounts else None)
 
     def confirmed_price(self, owner_id: int, venue: str, symbol: Symbol, now: datetime) -> float | None:
         """Return the price a rule may decide on, None when there is none (RULES 6)."""
@@ -307,8 +313,9 @@ class World:
         if self._acknowledged_at != now:
             self._acknowledged, self._acknowledged_at = {}, now
         if market not in self._acknowledged:
-            mine = (a.acknowledged for a in self.accounts.values() if a.acknowledged and a.facts.market == market)
-            self._acknowledged[market] = frozenset().union(*mine)
+            leader = self.data.leader(market)  # of another one no tick comes any more
+            mine = [a for a in self.accounts.values() if a.acknowledged and a.facts.market == market]
+            self._acknowledged[market] = frozenset().union(*(a.acknowledged for a in mine if leader in {None, a.id}))
         return self._acknowledged[market]
 
     def feed_changed(self) -> None:

@@ -724,7 +724,7 @@ def test_stale_price_decides_nothing_and_blindness_is_told_after_fifteen_seconds
     stage.quiet_market()
     stage.play(6, by=0.5)
     stage.price(CALL, 500.0)  # the put has no price any more: P is not known
-    stage.play(13, by=0.5)
+    stage.play(8, by=0.5)
     assert stage.events("blind") == []
     stage.play(5, by=0.5)
     assert len(stage.events("blind")) == 1

@@ -45,14 +45,6 @@ def test_a_number_that_is_no_price_is_never_confirmed(ltp):
     assert not confirmed(PriceView(ltp, tick_at=NOW, quote_at=NOW), FeedView(NOW, acknowledged=True), NOW)
 
 
-@pytest.mark.parametrize(
-    ("ltp", "expected"), [(80.0, True), (79.95, False), (120.0, True), (120.05, False), (100.0, True)]
-)
-def test_a_price_outside_the_days_band_is_no_price(ltp, expected):
-    assert is_price(ltp, band=(80.0, 120.0)) is expected
-    assert confirmed(PriceView(ltp, tick_at=NOW, band=(80.0, 120.0)), FeedView(), NOW) is expected
-
-
 @thorough
 @given(tick=st.floats(0, 120), feed=st.floats(0, 120), later=st.floats(0, 120))
 def test_a_price_that_is_not_confirmed_does_not_become_so_by_waiting(tick, feed, later):

@@ -74,14 +74,6 @@ def test_a_later_step_goes_at_least_as_far(action: Action, reference: float, tic
     assert (second - first) * action.sign >= 0
 
 
-@thorough
-@given(action=actions, reference=references, number=st.integers(min_value=1, max_value=60))
-def test_price_stays_inside_the_band(action: Action, reference: float, number: int) -> None:
-    band = (0.05 * round(reference * 0.98 / 0.05 + 1), 0.05 * round(reference * 1.02 / 0.05 + 2))
-    price = limit_price(action, reference, step=number, tick_size=0.05, band=band)
-    assert band[0] - 1e-6 <= price <= band[1] + 1e-6
-
-
 def test_steps_of_a_cheap_option_go_by_ticks_and_of_a_dear_one_by_percent() -> None:
     assert [limit_price(Action.BUY, 1.0, step=n, tick_size=0.05) for n in (1, 2, 20, 21)] == [1.1, 1.2, 3.0, 3.0]
     assert [limit_price(Action.SELL, 200.0, step=n, tick_size=0.05) for n in (1, 2, 20, 21)] == [199, 198, 180, 180]
