@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -10,6 +11,7 @@ from engine.domain.calendar import ist_day
 from engine.domain.instruments import Exchange, Product
 from engine.domain.prices import OWN_TICK_AGE
 from engine.domain.runs import AccountState, Run
+from engine.services import doubts
 from engine.services.ledger import Pass
 from engine.services.messages import Symbol
 from engine.services.price_board import market_of
@@ -23,6 +25,8 @@ QUIET = timedelta(seconds=5)
 FUNDS = timedelta(seconds=30)
 FUNDS_AFTER_FILL = timedelta(seconds=2)
 QUOTES = timedelta(seconds=2)
+ASKED_AT_ONCE = 3
+"""Servers asked together for quotes when two polls brought none."""
 CONNECT_AGAIN = timedelta(seconds=3)
 READ_LOST = timedelta(seconds=20)
 WANTED_APART = timedelta(seconds=0.05)
@@ -86,12 +90,15 @@ def _read_funds(account: Account, now: datetime) -> None:
 
 def _watch(world: World, account: Account, symbols: frozenset[Symbol]) -> None:
     world.watched[account.id] = symbols
+    world.data.asked_at[account.facts.market] = world.clock.now()
     account.hands.watch(symbols)
 
 
-def _read_quotes(world: World, account: Account, symbols: Collection[Symbol], now: datetime) -> None:
-    world.quotes_due[account.facts.market] = now + QUOTES
-    account.hands.read_quotes(account.facts.market, symbols)
+def _read_quotes(world: World, accounts: Collection[Account], symbols: Collection[Symbol], now: datetime) -> None:
+    for account in accounts:
+        world.data.polled(account.facts.market, now)
+        world.quotes_due[account.facts.market] = now + QUOTES
+        account.hands.read_quotes(account.facts.market, symbols)
 
 
 def _connect_now(account: Account, now: datetime) -> None:
@@ -127,24 +134,36 @@ def _poll_quotes(
     world: World,
     owner_id: int,
     venue: str,
-    symbols: Collection[Symbol],
+    symbols: AbstractSet[Symbol],
     *,
     resting: Collection[tuple[str, Symbol]],
 ) -> None:
     now, market = changes.now, market_of(owner_id, venue)
-    silent = []
+    accounts = [account for account in world.of_venue(owner_id, venue) if account.connected]
+    if not accounts:
+        return
+    if not symbols.isdisjoint(world.prices.doubts(market)):
+        doubts.tell(changes, world, owner_id, venue)
+        if world.data.may_hurry(market, now):
+            # a second look decides whether a jump is believed: now, and from two servers
+            changes.after_commit.append(partial(_read_quotes, world, accounts[:2], symbols, now))
+            return
+    silent, unanswered = [], False
     for symbol in symbols:
         view = world.prices.view(market, symbol)
         newest = max((at for at in (view.tick_at, view.quote_at) if at is not None), default=None) if view else None
         untouched = (market, symbol) in resting and _untouched(world, market, symbol, now)
         if newest is None or now - newest > OWN_TICK_AGE - QUOTES or untouched:
             silent.append(symbol)
-    accounts = [account for account in world.of_venue(owner_id, venue) if account.connected]
-    if silent and accounts and now >= world.quotes_due.get(market, now):
-        # every other poll asks the next account: one that hangs must not blind the venue
-        turn = int(now.timestamp() // QUOTES.total_seconds()) % min(2, len(accounts))
-        account = accounts[turn]
-        changes.after_commit.append(partial(_read_quotes, world, account, silent, now))
+            unanswered = unanswered or (newest is not None and now - newest > OWN_TICK_AGE)
+    if silent and now >= world.quotes_due.get(market, now):
+        asked = accounts[:ASKED_AT_ONCE] if unanswered else [_whose_turn(accounts, world.data.polls.get(market, 0))]
+        changes.after_commit.append(partial(_read_quotes, world, asked, silent, now))
+
+
+def _whose_turn(accounts: Sequence[Account], polls: int) -> Account:
+    """Return whom the next poll asks: every other one an account that is not the first, so that none blinds a venue."""
+    return accounts[0] if polls % 2 == 0 or len(accounts) == 1 else accounts[1 + polls // 2 % (len(accounts) - 1)]
 
 
 def _untouched(world: World, market: str, symbol: Symbol, now: datetime) -> bool:
