@@ -54,7 +54,9 @@ class Form:
         >>> Form(1_000, {"call": -65}).value({"call": 10.0})
         -64000.0
         """
-        return self.base + sum(quantity * in_paise(prices.get(place, math.nan)) for place, quantity in self.terms.items())
+        return self.base + sum(
+            quantity * in_paise(prices.get(place, math.nan)) for place, quantity in self.terms.items()
+        )
 
     def fires(self, prices: Mapping[Place, float]) -> bool:
         """Whether it fires at prices in ₹; without one of its prices it does not."""

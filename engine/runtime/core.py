@@ -11,7 +11,7 @@ from typing import assert_never
 from sqlalchemy.exc import OperationalError
 
 from engine.domain.orders import OrderState
-from engine.domain.runs import RUN_ENDED, Run, RunState
+from engine.domain.runs import Run, RunState
 from engine.runtime.inbox import Inbox
 from engine.services import (
     candle_watch,
@@ -34,6 +34,7 @@ from engine.services import (
     scheduling,
     settling,
 )
+from engine.services.guarding import Guarding, quoted
 from engine.services.intake import Intake
 from engine.services.journal import Journal, LeaseLostError
 from engine.services.ledger import Ledger, Pass
@@ -64,6 +65,10 @@ PASS_LIMIT_SECONDS = 3.0
 IDLE_SECONDS = 0.25
 HURRY_SECONDS = 0.02
 STOP_PATIENCE_SECONDS = 5.0
+BEHIND_SECONDS = 0.001
+"""How long the core waits for something new while runs wait for their turn."""
+HOUSEKEEPING_SECONDS = 0.05
+"""With many runs, reads and subscriptions are looked at this often, and with every message."""
 CAREFUL_SECONDS = 10.0
 """How long passes stay in pieces after one of them failed."""
 NO_DATABASE_SECONDS = 0.1
@@ -84,6 +89,7 @@ class Core:
         show: Callable[[Pass, World], None],
         watchdog: bool = True,
         give_up_reserve: Callable[[], bool] = bool,
+        guarding: Guarding | None = None,
     ) -> None:
         self._ledger = ledger
         self._world = world
@@ -93,6 +99,8 @@ class Core:
         self._show = show
         self._watchdog = watchdog
         self._give_up_reserve = give_up_reserve
+        self._guarding = guarding or Guarding()
+        self._kept_house_boot = float("-inf")
         self._disk_full = False
         self._recovered = False
         self._shown_boot = 0.0
@@ -117,10 +125,13 @@ class Core:
         A pass that fails changed nothing, and its messages are taken again: piece by piece, so that a message or a run
         that fails again holds up nothing but itself.
         """
-        messages, prices = self._inbox.drain(HURRY_SECONDS if self._hurry else IDLE_SECONDS)
+        messages, prices = self._inbox.drain(self._patience())
         world = self._world
         for (market, symbol), (ltp, at) in prices.items():
             world.prices.tick(market, symbol, ltp, at)
+            self._guarding.price(market, symbol)
+        self._inbox.keep(world.candles.kept)
+        world.candles.take(*self._inbox.ticks(), world.clock.now())
         careful = world.clock.boot() < self._careful_until_boot
         stop = self._piece_by_piece(messages) if careful else self._all_at_once(messages)
         if stop is None:
@@ -133,6 +144,12 @@ class Core:
                 self._log_at_times("show", "the live view could not be made")
         return self._ending(stop)
 
+    def _patience(self) -> float:
+        """Return for how long (seconds) the core may wait for something new."""
+        if self._guarding.behind:
+            return BEHIND_SECONDS
+        return HURRY_SECONDS if self._hurry else IDLE_SECONDS
+
     def _all_at_once(self, messages: list[Message]) -> str | None:
         """Take everything in one pass; return the reason to stop, empty if there is none, None if the pass failed."""
         stop = ""
@@ -144,7 +161,7 @@ class Core:
                 stop = self._take(changes, message) or stop
             if self._disk_full:
                 _tell_full(changes)
-            self._decide(changes)
+            self._decide(changes, messages)
             self._commit(changes)
         except LeaseLostError:
             raise
@@ -314,6 +331,8 @@ class Core:
                     world.prices.quote(market, symbol, ltp, at)
                 for symbol, (bid, ask) in message.touches.items():
                     world.prices.touch(market, symbol, bid, ask, at)
+                for place in quoted(message):
+                    self._guarding.price(*place)
             case FeedChanged(account_id=account_id, state=state):
                 account = world.accounts.get(account_id)
                 if account is not None:
@@ -321,8 +340,10 @@ class Core:
                     account.feed = state
                     account.acknowledged = message.acknowledged if state == "connected" else frozenset()
                     account.books_wanted = account.books_wanted or came_back
+                    candle_watch.on_feed(world, message, changes.now)
+                    world.feed_changed()
             case HistoryRead():
-                candle_watch.on_history(changes, world, message)
+                candle_watch.on_history(world, message)
             case Resolved():
                 self._resolved(changes, message)
             case CommandArrived():
@@ -341,7 +362,7 @@ class Core:
             preview = world.previews[message.command_id]
             preview.resolution, preview.problem = message.resolution, message.problem
             return
-        run = next((run for run in changes.open_runs() if run.id == message.run_id), None)
+        run = None if message.run_id is None else changes.open_run(message.run_id)
         if run is None:
             return
         if run.state is not RunState.RESOLVING:
@@ -349,22 +370,45 @@ class Core:
             return
         entry.on_resolved(changes, world, run, message)
 
-    def _decide(self, changes: Pass) -> None:
+    def _decide(self, changes: Pass, messages: list[Message]) -> None:
+        """Bring everything one step further; with many runs, what only a price concerns waits for nobody else."""
         world = self._world
+        few = self._guarding.few(changes)
         outcomes.on_silence(changes, world)
         exiting.reopen_late(changes)
-        failover.judge(changes, world)
-        scheduling.enter_due(changes, world)
-        candle_watch.progress(changes, world)
-        day_limits.watch(changes, world)
-        crossing.cross(changes, world)
-        for run in changes.open_runs():
-            for step in self._steps:
-                _of_run(step, run.id, changes)
+        boot = world.clock.boot()
+        keep_house = few or bool(messages) or boot - self._kept_house_boot >= HOUSEKEEPING_SECONDS
+        if keep_house:
+            self._kept_house_boot = boot
+            failover.judge(changes, world)
+            scheduling.enter_due(changes, world)
+            candle_watch.progress(changes, world)
+            day_limits.watch(changes, world)
+            crossing.cross(changes, world)
+        if few:
+            for run in changes.open_runs():
+                self._judge(changes, run.id)
+            self._guarding.all_judged()
+        else:
+            self._judge_some(changes, messages)
         previewing.progress(changes, world)
         self._hurry = placing.dispatch(changes, world)
-        polling.watch(changes, world)
-        polling.poll(changes, world)
+        if keep_house:
+            polling.watch(changes, world)
+            polling.poll(changes, world)
+
+    def _judge_some(self, changes: Pass, messages: list[Message]) -> None:
+        guarding, world = self._guarding, self._world
+        urgent = guarding.urgent(changes, world, messages)
+        for run_id in urgent:
+            self._judge(changes, run_id)
+        for run_id in guarding.routine(changes, world, set(urgent)):
+            self._judge(changes, run_id)
+        guarding.compile_soon()
+
+    def _judge(self, changes: Pass, run_id: int) -> None:
+        for step in self._steps:
+            _of_run(step, run_id, changes)
 
     def _enter(self, changes: Pass, run: Run) -> None:
         world = self._world
@@ -405,6 +449,7 @@ class Core:
         if renew:
             self._world.lease_renewed_boot = boot
         changes.become_memory()
+        self._guarding.committed(changes)
 
     def _ending(self, stop: str) -> str | None:
         world = self._world
@@ -427,8 +472,8 @@ def _with_world(work: Callable[[Pass, World], None], world: World, changes: Pass
 
 
 def _of_run(step: Callable[[Pass, Run], None], run_id: int, changes: Pass) -> None:
-    run = changes.run(run_id)
-    if run.state not in RUN_ENDED:
+    run = changes.open_run(run_id)
+    if run is not None:
         step(changes, run)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from engine.domain.instruments import Key
 from engine.domain.orders import OrderState
-from engine.domain.runs import RUN_ENDED, AccountState, PlanState, RunState
+from engine.domain.runs import RUN_ENDED, AccountState, PlanState, Run, RunState
 
 if TYPE_CHECKING:
     from engine.services.ledger import Ledger
@@ -102,8 +102,15 @@ class RunIndex:
 def _busy(ledger: Ledger, run_id: int) -> bool:
     if ledger.runs[run_id].state in _MOVING:
         return True
+    if _reenters(ledger.runs[run_id]):
+        return True
     if any(row.state not in _AT_REST for row in ledger.accounts.get(run_id, {}).values()):
         return True
     if any(plan.state is PlanState.ACTIVE for plan in ledger.plans.get(run_id, {}).values()):
         return True
     return any(not order.terminal for order in ledger.orders.get(run_id, {}).values())
+
+
+def _reenters(run: Run) -> bool:
+    legs = run.watch.get("legs") or {}
+    return any("reentry" in state or "closed_by" in state for state in legs.values() if isinstance(state, dict))
