@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import datetime
+from collections.abc import Sequence
 
 from engine.domain.errors import DomainError
 from engine.domain.instruments import Exchange, Key
 from engine.domain.orders import Order
 from engine.domain.pnl import Holding, average_price
-from engine.domain.rules import limit_paise, next_due
+from engine.domain.due_times import due_times
+from engine.domain.breaches import ExitRule
+from engine.domain.rules import limit_paise
 from engine.domain.runs import RUN_ENDED, PlanState, Run, RunState
 from engine.services.day_limits import day_limit_views
 from engine.services.day_profit import account_profit, day_profits
@@ -16,12 +20,14 @@ from engine.services.failover import feed_views
 from engine.services.gauges import run_gauges
 from engine.services.ledger import Pass
 from engine.services.messages import NEEDS_SESSION
-from engine.services.monitor import run_limits, run_profit
+from engine.services.knowledge import run_profit
+from engine.services.owned import owned_now
 from engine.services.price_board import market_of
 from engine.services.scheduling import schedule_views
 from engine.services.showing_exits import exit_views
 from engine.services.showing_orders import doubtful_by_owner, truth_view, unknown_view, working_views
 from engine.services.supertrend_exit import supertrend_view
+from engine.services.rule_terms import rule_terms
 from engine.services.terms import StrategyTerms
 from engine.services.views import AccountView, LimitView, LiveView, PositionView, RunAccountView, RunView
 from engine.services.world import Account, World
@@ -113,6 +119,11 @@ def _run(changes: Pass, world: World, run: Run, doubtful: int) -> RunView:
     ended = run.state in {RunState.CLOSED, RunState.REFUSED}
     profit = run.profit_paise if ended else run_profit(changes, world, run)
     plans = [plan for plan in changes.plans_of(run.id) if plan.state in {PlanState.ACTIVE, PlanState.DONE}]
+    positions = sorted(
+        (_position(changes, world, run, key, held) for key, held in changes.holdings(run.id).items()),
+        key=lambda row: (world.shown(row.account_id), row.leg_index, row.symbol),
+    )
+    blind_since = None if ended else world.blind_since.get(run.id)
     return RunView(
         id=run.id,
         strategy_id=run.strategy_id,
@@ -139,30 +150,46 @@ def _run(changes: Pass, world: World, run: Run, doubtful: int) -> RunView:
             )
             for row in sorted(changes.accounts_of(run.id), key=lambda row: world.shown(row.account_id))
         ],
-        positions=sorted(
-            (_position(changes, world, run, key, held) for key, held in changes.holdings(run.id).items()),
-            key=lambda row: (world.shown(row.account_id), row.leg_index, row.symbol),
-        ),
+        positions=positions,
         exit_reason=plans[-1].reason if plans else "",
         unknown_orders=doubtful,
         exits=exit_views(changes, world, run),
         gauges=[] if ended else run_gauges(changes, world, run, terms),
         supertrend=None if ended else supertrend_view(changes, world, run, terms),
+        price_age_seconds=oldest_price(positions),
+        blind_seconds=None if blind_since is None else max(0.0, (changes.now - blind_since).total_seconds()),
+        drift=[] if ended else _drift(changes, world, run),
     )
 
 
+def oldest_price(positions: Sequence[PositionView]) -> float | None:
+    """Return the age of the oldest price of an open leg (seconds); None where nothing is open or a leg has no price."""
+    ages = [row.ltp_age_seconds for row in positions if row.quantity]
+    known = [age for age in ages if age is not None]
+    return max(known) if known and len(known) == len(ages) else None
+
+
+def _drift(changes: Pass, world: World, run: Run) -> list[str]:
+    """Return the contracts that the broker's books show less of than the run owns, in words."""
+    said = []
+    for key, held in changes.holdings(run.id).items():
+        account = world.accounts.get(key.account_id)
+        left = held.quantity if account is None else owned_now(changes, account, run, key)
+        if left != held.quantity:
+            said.append(
+                f"{_name(world, key.account_id)} {key.symbol}: owns {held.quantity:+}, the books leave {left:+}"
+            )
+    return said
+
+
 def _limits(world: World, run: Run, terms: StrategyTerms) -> LimitView:
-    limits = run_limits(terms.limits, str(run.resolved.get("product", "")))
+    limits = rule_terms(terms, str(run.resolved.get("product", ""))).limits
     lots, premium = run.lots_filled or None, run.premium_value_paise
-    times = {}
+    times: dict[ExitRule, datetime] = {}
     if run.entered_at is not None and run.resolved.get("legs"):
         exchange = Exchange(run.resolved["legs"][0]["exchange"])
-        for name, limit in (("exit_at", limits.exit_time), ("square_off_at", limits.square_off_time)):
-            if limit is not None:
-                try:
-                    times[name] = next_due(limit.at, run.entered_at, world.calendar(run.venue), exchange)
-                except DomainError:
-                    continue  # a year without a holiday table has no date to show
+        dues = due_times(limits, run.entered_at, world.calendar(run.venue), exchange)
+        times = {rule: due for rule, _limit, due in dues}
     return LimitView(
         max_loss_paise=None
         if limits.max_loss is None
@@ -173,8 +200,8 @@ def _limits(world: World, run: Run, terms: StrategyTerms) -> LimitView:
         trailing=terms.limits.trailing_kind or "",
         peak_paise=run.peak_paise,
         stop_paise=run.stop_paise,
-        square_off_at=times.get("square_off_at"),
-        exit_at=times.get("exit_at"),
+        square_off_at=times.get(ExitRule.SQUARE_OFF),
+        exit_at=times.get(ExitRule.EXIT_TIME),
     )
 
 

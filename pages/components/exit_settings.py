@@ -34,8 +34,8 @@ def exit_settings(draft: StrategyDraft, accounts: Sequence[AccountView], key: st
         supertrend = _supertrend(limits.supertrend, key)
     with st.expander("What each rule does", expanded=bool(limits.rules), key=f"{key}-open-rules"):
         st.caption(
-            "Every rule is on and takes the whole run out, a leg's own rule its leg, unless you say otherwise here. "
-            "Rules that are not set above do nothing."
+            "A rule that is set above is on and takes out what it watches: the run, that account, or for a leg's own "
+            "rule that leg. Say here what shall be different."
         )
         rules = rule_settings(limits.rules, accounts, len(draft.legs), key)
     return LimitsDraft(**amounts, **times, **trailing, **account, supertrend=supertrend, rules=rules)

@@ -64,7 +64,11 @@ def _ruled(limits: LimitsDraft, rule: str, text: str) -> str:
     setting = limits.rules.get(rule, RuleDraft())
     if not text or not setting.enabled:
         return ""
-    return text + {"alert_only": " (alert only)", "close_partial": " (a part)"}.get(setting.action, "")
+    usual = not (setting.legs or setting.account_ids or setting.share) and rule in {"leg_sl", "leg_target"}
+    said = {"alert_only": " (alert only)", "close_partial": "" if usual else " (a part)"}
+    if setting.action == "close_all" and rule in limits.rules and rule in {"leg_sl", "leg_target"}:
+        return f"{text} (the whole run)"
+    return text + said.get(setting.action, "")
 
 
 def _money(value: float) -> str:

@@ -25,10 +25,13 @@ def latch_of(gauge: GaugeView) -> str:
 
     >>> latch_of(GaugeView(rule="leg_sl", scope="leg", account_id=3, leg_index=2)), latch_of(GaugeView(rule="max_loss"))
     ('leg_sl@3.2', 'max_loss')
+    >>> latch_of(GaugeView(rule="account_max_loss", scope="account", account_id=3))
+    'max_loss@3'
     """
     if gauge.account_id is None:
         return gauge.rule
-    return f"{gauge.rule}@{gauge.account_id}" + (f".{gauge.leg_index}" if gauge.leg_index is not None else "")
+    rule = gauge.rule.removeprefix("account_")
+    return f"{rule}@{gauge.account_id}" + (f".{gauge.leg_index}" if gauge.leg_index is not None else "")
 
 
 def nearness(run: RunView) -> float:

@@ -27,6 +27,7 @@ class AskedRearm:
     latch: str = ""
     account_id: int | None = None
     breached: bool | None = False
+    everyone: bool = False
 
 
 def ask_rearm(
@@ -36,9 +37,10 @@ def ask_rearm(
     latch: str = "",
     account_id: int | None = None,
     breached: bool | None = False,
+    everyone: bool = False,
 ) -> None:
     """Note that something shall be re-armed; the dialog confirms."""
-    ask(AskedRearm(uuid4().hex, name, run_id, latch, account_id, breached))
+    ask(AskedRearm(uuid4().hex, name, run_id, latch, account_id, breached, everyone))
 
 
 @st.dialog("Re-arm", icon=":material/lock_open:", width="medium")
@@ -63,6 +65,8 @@ def send_asked_rearm(asked: AskedRearm) -> None:
     if run_id is not None:
         title = f"Re-arm {asked.name.lower()} of run {run_id}"
         send(title, lambda desk: desk.rearm_rule(run_id, asked.latch, asked.key))
+    elif asked.everyone:
+        send("Re-arm everyone", lambda desk: desk.rearm(asked.key, everyone=True))
     elif account_id is not None:
         send(f"Re-arm {asked.name}", lambda desk: desk.rearm(asked.key, account_id=account_id))
     else:

@@ -14,8 +14,6 @@ from pages.components.leg_rules import number, text
 from pages.components.words import ACTIONS, RULES
 
 LEG_RULES = ("leg_sl", "leg_target")
-ITS_LEG = "Exit its leg"
-"""What a leg rule does that nobody set otherwise: it is not named in the draft then."""
 FEWEST_LEGS = 8
 """Leg numbers that may be chosen at least: legs may be added in the same form."""
 
@@ -30,7 +28,7 @@ def rule_settings(
     options = [str(leg) for leg in range(1, max(legs + 4, FEWEST_LEGS) + 1)]
     columns = st.column_config
     edited = st.data_editor(
-        pd.DataFrame([_row(name, rules.get(name), names) for name in RULES]),
+        pd.DataFrame([_row(name, rules.get(name, _usual(name)), names) for name in RULES]),
         key=f"{key}-rules",
         num_rows="fixed",
         hide_index=True,
@@ -39,8 +37,8 @@ def rule_settings(
             "rule": columns.TextColumn("Rule", disabled=True, width=180),
             "enabled": columns.CheckboxColumn("On", width=50),
             "action": columns.SelectboxColumn(
-                "Does", options=[*ACTIONS.values(), ITS_LEG], required=True, width=120,
-                help="“Exit its leg” is for leg rules; “Exit part” closes what the columns at the right say",
+                "Does", options=list(ACTIONS.values()), required=True, width=120,
+                help="“Exit part” closes what the columns at the right say; for a leg's rule with none, its leg",
             ),
             "legs": columns.MultiselectColumn(
                 "Part: legs", options=options, width=130, help="By number, from above. None: every leg"
@@ -56,12 +54,12 @@ def rule_settings(
     )  # fmt: skip
     ids = {label: account_id for account_id, label in names.items()}
     typed = {name: _typed(row, ids) for name, row in zip(RULES, edited.to_dict("records"), strict=True)}
-    return {name: rule for name, rule in typed.items() if rule is not None and rule != _usual(name)}
+    return {name: rule for name, rule in typed.items() if rule != _usual(name)}
 
 
-def _usual(name: str) -> RuleDraft | None:
-    """Return what a rule is that the draft does not name; None for a leg rule: it exits its leg, which has no draft."""
-    return None if name in LEG_RULES else RuleDraft()
+def _usual(name: str) -> RuleDraft:
+    """Return what a rule is that the draft does not name: on; one of a leg closes that leg, all others all."""
+    return RuleDraft(action="close_partial") if name in LEG_RULES else RuleDraft()
 
 
 def _names(accounts: Sequence[AccountView], rules: Mapping[str, RuleDraft]) -> dict[int, str]:
@@ -73,30 +71,23 @@ def _names(accounts: Sequence[AccountView], rules: Mapping[str, RuleDraft]) -> d
     return names
 
 
-def _row(name: str, rule: RuleDraft | None, names: Mapping[int, str]) -> dict[str, Any]:
-    shown = rule or RuleDraft()
-    action = ACTIONS.get(shown.action, shown.action)
-    if name in LEG_RULES and (rule is None or rule == RuleDraft(enabled=False)):
-        action = ITS_LEG
+def _row(name: str, rule: RuleDraft, names: Mapping[int, str]) -> dict[str, Any]:
     return {
         "rule": RULES[name],
-        "enabled": shown.enabled,
-        "action": action,
-        "legs": [str(leg) for leg in shown.legs],
-        "accounts": [names[account_id] for account_id in shown.account_ids],
-        "share": float("nan") if shown.share is None else shown.share,
+        "enabled": rule.enabled,
+        "action": ACTIONS.get(rule.action, rule.action),
+        "legs": [str(leg) for leg in rule.legs],
+        "accounts": [names[account_id] for account_id in rule.account_ids],
+        "share": float("nan") if rule.share is None else rule.share,
     }
 
 
-def _typed(row: Mapping[Any, Any], ids: Mapping[str, int]) -> RuleDraft | None:
-    """Return a rule as typed; None: a leg rule that exits its leg."""
-    action, enabled = text(row.get("action")), bool(row.get("enabled"))
-    if action == ITS_LEG:
-        return None if enabled else RuleDraft(enabled=False)
+def _typed(row: Mapping[Any, Any], ids: Mapping[str, int]) -> RuleDraft:
+    action = text(row.get("action"))
     share = number(row.get("share"), -1.0)
     part = _ACTION_KEYS.get(action) == "close_partial"
     return RuleDraft(
-        enabled=enabled,
+        enabled=bool(row.get("enabled")),
         action=_ACTION_KEYS.get(action, action or "close_all"),
         legs=sorted(int(leg) for leg in _list(row.get("legs"))) if part else [],
         account_ids=sorted(ids[name] for name in _list(row.get("accounts")) if name in ids) if part else [],
