@@ -11,7 +11,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from engine.cli import audit, doubt, drill, orders, questions, servers
+from engine.cli import audit, doubt, drill, limits, orders, questions, servers
 from engine.cli.door import FAILED, CommandLineError, say_error
 from engine.paper.command import add_options
 from engine.services.errors import ServiceError
@@ -75,8 +75,13 @@ def _parser() -> argparse.ArgumentParser:
 
     halt = commands.add_parser("halt", parents=[shared], help="kill switch: close all runs, no entries until re-armed")
     halt.set_defaults(do=orders.halt)
-    rearm = commands.add_parser("rearm", parents=[shared], help="allow entries again after a halt")
+    rearm = commands.add_parser("rearm", parents=[shared], help="allow entries again after a halt or a daily limit")
     rearm.set_defaults(do=orders.rearm)
+    for switch in (halt, rearm):
+        scope = switch.add_mutually_exclusive_group()
+        scope.add_argument("--account", metavar="NAME", help="this account only")
+        scope.add_argument("--everyone", action="store_true", help="every user (admin)")
+    limits.add_commands(commands, shared)
 
     fire_drill = commands.add_parser(
         "drill", parents=[shared], help="rehearse the kill switch, send nothing; exit code 1 if it misses an account"

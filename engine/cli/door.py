@@ -28,9 +28,10 @@ TAKE_SECONDS = 17.0
 NOTED = "It is noted and will be done as soon as an engine runs; until then close at the broker."
 REARM_NOTED = "It is noted: entries are allowed again as soon as an engine runs."
 WORD_NOTED = "It is noted and will be taken as soon as an engine runs; until then nobody trades."
-HALTED = "HALTED: the kill switch was pressed, no strategy starts; `python -m engine rearm` allows entries again."
+LIMITS_NOTED = "It is noted and holds as soon as an engine runs."
 LASTING = {
     "close_run": NOTED, "halt": NOTED, "rearm": REARM_NOTED, "declare_order": WORD_NOTED, "take_over": WORD_NOTED,
+    "set_limits": LIMITS_NOTED,
 }  # fmt: skip
 LAPSES = "It lapses 15 s after it was given."
 
@@ -78,6 +79,14 @@ def account_ids(desk: Desk, names: str) -> list[int]:
     if missing := [name for name in wanted if name not in known]:
         raise CommandLineError(f"there is no account {missing[0]!r}; there are {', '.join(known) or 'none'}")
     return [known[name] for name in wanted]
+
+
+def one_account(desk: Desk, name: str) -> int:
+    """Return the id of the account of this name; raises CommandLineError for a name nobody has."""
+    known = {account.name: account.id for account in desk.accounts()}
+    if name not in known:
+        raise CommandLineError(f"there is no account {name!r}; there are {', '.join(known) or 'none'}")
+    return known[name]
 
 
 def taken(desk: Desk, command: CommandView) -> CommandView:

@@ -16,6 +16,7 @@ from engine.cli.door import (
     CommandLineError,
     account_ids,
     desk_of,
+    one_account,
     show,
     taken,
 )
@@ -58,19 +59,23 @@ def exit_run(options: argparse.Namespace) -> int:
 
 
 def halt(options: argparse.Namespace) -> int:
-    """Press the kill switch."""
+    """Press the kill switch: for the user, for one account or for everyone."""
     desk = desk_of(options)
-    command = taken(desk, desk.halt(uuid4().hex))
+    command = taken(desk, desk.halt(uuid4().hex, _account(options, desk), everyone=options.everyone))
     show(options, command.model_dump(mode="json"), [command.message])
     return DONE
 
 
 def rearm(options: argparse.Namespace) -> int:
-    """Allow entries again."""
+    """Allow entries again: of the user, on one account or of everyone."""
     desk = desk_of(options)
-    command = taken(desk, desk.rearm(uuid4().hex))
+    command = taken(desk, desk.rearm(uuid4().hex, _account(options, desk), everyone=options.everyone))
     show(options, command.model_dump(mode="json"), [command.message])
     return DONE
+
+
+def _account(options: argparse.Namespace, desk: Desk) -> int | None:
+    return None if options.account is None else one_account(desk, options.account)
 
 
 def _finish(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from engine.cli.door import DONE, ENDED, FAILED, HALTED, NOT_TAKEN, CommandLineError, account_ids, desk_of, show
+from engine.cli.door import DONE, ENDED, FAILED, NOT_TAKEN, CommandLineError, account_ids, desk_of, show
+from engine.cli.limits import halted_lines
 from engine.cli.words import open_runs, run_line, where
 from engine.services.views import AccountDraft
 
@@ -16,7 +17,7 @@ def status(options: argparse.Namespace) -> int:
     engine, live = desk.engine(), desk.live()
     runs = [run for run in live.runs if run.state not in ENDED]
     document = {"engine": engine.model_dump(mode="json"), "live": live.model_dump(mode="json")}
-    lines = [HALTED] if live.halted else []
+    lines = halted_lines(live.day_limits)
     beat = "" if engine.lease_age_seconds is None else f", heartbeat {engine.lease_age_seconds:.0f} s ago"
     lines.append(f"engine: {f'running{beat}' if engine.alive else engine.problem}")
     lines += [

@@ -214,14 +214,64 @@ def close_run(
         return _view(row, now)
 
 
-def halt(database: Database, caller: Caller, *, key: str, now: datetime) -> CommandView:
-    """Kill switch of the caller: every run out, no entries until re-armed; it never expires."""
-    return submit(database, caller, kind="halt", payload={}, idempotency_key=key, valid_for=None, now=now)
+def halt(
+    database: Database,
+    caller: Caller,
+    *,
+    key: str,
+    now: datetime,
+    account_id: int | None = None,
+    everyone: bool = False,
+) -> CommandView:
+    """Kill switch of the caller, of one account, or (admin) of everyone: runs out, no entries until re-armed.
+
+    It never expires. Raises NotAllowed, NotFound for another's account, InvalidInput for both scopes at once.
+    """
+    return _scoped(database, caller, "halt", account_id, everyone=everyone, key=key, now=now)
 
 
-def rearm(database: Database, caller: Caller, *, key: str, now: datetime) -> CommandView:
-    """Allow entries again after a halt; it never expires."""
-    return submit(database, caller, kind="rearm", payload={}, idempotency_key=key, valid_for=None, now=now)
+def rearm(
+    database: Database,
+    caller: Caller,
+    *,
+    key: str,
+    now: datetime,
+    account_id: int | None = None,
+    everyone: bool = False,
+) -> CommandView:
+    """Allow entries of the same scopes again after a halt; its limits of the day may act again. It never expires."""
+    return _scoped(database, caller, "rearm", account_id, everyone=everyone, key=key, now=now)
+
+
+def owned_account(session: Session, caller: Caller, account_id: int) -> TradingAccount:
+    """Return an active account of the caller; raises NotFound for anybody else's, InvalidInput for one not active."""
+    account = session.get(TradingAccount, account_id)
+    if account is None or account.owner_id != caller.user_id:
+        raise NotFound(f"There is no account {account_id}.")
+    if not account.active:
+        raise InvalidInput("account", f"{account.name} is not active")
+    return account
+
+
+def _scoped(
+    database: Database,
+    caller: Caller,
+    kind: str,
+    account_id: int | None,
+    *,
+    everyone: bool,
+    key: str,
+    now: datetime,
+) -> CommandView:
+    """Write a halt or a re-arm of a scope; the engine looks at the role once more when it takes it."""
+    require(caller, Role.ADMIN if everyone else Role.TRADER)
+    if everyone and account_id is not None:
+        raise InvalidInput("account", "say one account or everyone, not both")
+    payload: dict[str, Any] = {"everyone": True} if everyone else {}
+    with database.write() as session:
+        if account_id is not None:
+            payload["account_id"] = owned_account(session, caller, account_id).id
+        return _view(enqueue(session, caller, kind=kind, payload=payload, key=key, valid_for=None, now=now), now)
 
 
 def drill(database: Database, caller: Caller, *, key: str, now: datetime) -> CommandView:

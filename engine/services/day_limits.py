@@ -17,10 +17,11 @@ from engine.domain.money import rupees
 from engine.domain.rules import ExitAction
 from engine.domain.runs import AccountState, Run
 from engine.services import amounts
+from engine.services.day_limit_rows import limit_view
 from engine.services.day_profit import DayProfit, by_account, day_figures, day_of, keep_marks, total
 from engine.services.exit_plans import open_plan
+from engine.services.knowledge import knowledge
 from engine.services.ledger import Pass
-from engine.services.monitor import knowledge
 from engine.services.risk_views import DayLimitView
 from engine.services.world import World
 
@@ -114,26 +115,6 @@ def day_limit_views(changes: Pass, world: World, owner_id: int, profits: dict[in
             for account in mine
         ),
     ]
-
-
-def limit_view(limits: DayLimits, *, name: str, profit_paise: int | None, day: date, today: date) -> DayLimitView:
-    """Return limits as people see them: latches and halts only while they hold."""
-    halts = limits.halts(today)
-    return DayLimitView(
-        account_id=limits.account_id,
-        account=name,
-        profit_paise=profit_paise,
-        max_loss_paise=limits.max_loss_paise,
-        max_loss_enabled=limits.max_loss_enabled,
-        max_loss_action=limits.max_loss_action,
-        max_profit_paise=limits.max_profit_paise,
-        max_profit_enabled=limits.max_profit_enabled,
-        max_profit_action=limits.max_profit_action,
-        latched=sorted(limits.latches(day)),
-        halted_at=limits.halted_at if halts else None,
-        halted_until=limits.halted_until if halts else None,
-        reason=limits.reason if halts else "",
-    )
 
 
 def _act(changes: Pass, world: World, limits: DayLimits, breach: DayBreach, *, counted: list[DayProfit]) -> None:

@@ -13,16 +13,16 @@ from functools import cache
 from pathlib import Path
 
 from pydantic import ValidationError
-from sqlmodel import col, select
 
 from engine.services.accounts import list_accounts
 from engine.services.identity import Caller
+from engine.services.limit_commands import day_limits
 from engine.services.order_views import open_orders
 from engine.services.runs import count_open_runs, open_runs
 from engine.services.views import AccountView, EngineView, LiveView
 from engine.store.database import Database
 from engine.store.live import LiveStore
-from engine.store.tables import EngineLease, RiskLimit
+from engine.store.tables import EngineLease
 
 LEASE_STALE_SECONDS = 5.0
 """A lease older than this is a dead engine on the same host (DESIGN 1)."""
@@ -74,21 +74,27 @@ def live_view(database: Database, live: LiveStore, caller: Caller, *, now: datet
         runs = open_runs(database, caller)
         unknown, working = open_orders(database, caller, now=now)
         missing = "The engine has written no live figures yet." if accounts or runs else ""
+        limits = day_limits(database, caller, accounts, now=now)
         return LiveView(
             as_of=now,
             accounts=accounts,
             runs=runs,
             profit_paise=None,
-            halted=_halted(database, caller),
+            halted=limits[0].halted,
             problem=engine.problem or missing,
             unknown=unknown,
             working=working,
+            day_limits=limits,
         )
     problem = engine.problem
     if not problem and (now - written.as_of).total_seconds() > VIEW_STALE_SECONDS:
         problem = "The engine runs but writes no live figures."
     merged = _merge(accounts, written.accounts, trading=not problem)
-    return written.model_copy(update={"accounts": merged, "problem": problem, "halted": _halted(database, caller)})
+    stored = day_limits(database, caller, accounts, now=now)
+    profits = {limit.account_id: limit.profit_paise for limit in written.day_limits}
+    limits = [limit.model_copy(update={"profit_paise": profits.get(limit.account_id)}) for limit in stored]
+    fields = {"accounts": merged, "problem": problem, "halted": stored[0].halted, "day_limits": limits}
+    return written.model_copy(update=fields)
 
 
 def accounts_view(database: Database, live: LiveStore, caller: Caller, *, now: datetime) -> list[AccountView]:
@@ -123,14 +129,6 @@ def _read(live: LiveStore, user_id: int) -> LiveView | None:
         return None if body is None else LiveView.model_validate_json(body)
     except (sqlite3.Error, ValidationError):
         return None  # another release wrote it, or the file is being made: the database answers instead
-
-
-def _halted(database: Database, caller: Caller) -> bool:
-    with database.read() as session:
-        row = session.exec(
-            select(RiskLimit).where(RiskLimit.owner_id == caller.user_id, col(RiskLimit.account_id).is_(None))
-        ).first()
-    return row is not None and row.halted_at is not None
 
 
 def _not_running(runs: int) -> str:

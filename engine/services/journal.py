@@ -20,7 +20,6 @@ from engine.domain.day_limits import DayLimits
 from engine.domain.instruments import Action, Exchange, Key, PriceType, Product
 from engine.domain.orders import IN_DOUBT, Order, OrderState, Purpose
 from engine.domain.pnl import Holding
-from engine.domain.rules import ExitAction
 from engine.domain.runs import (
     RUN_ENDED,
     AccountMemory,
@@ -34,6 +33,7 @@ from engine.domain.runs import (
     RunState,
     ScheduledEntry,
 )
+from engine.services.day_limit_rows import limits_of_row
 from engine.services.ledger import Counters, EventRow, FillRow, Ledger, Pass, holdings_of
 from engine.store import tables
 from engine.store.database import Database
@@ -95,7 +95,7 @@ class Journal:
                 )
             ledger.memories = {row.account_id: _memory(row) for row in session.exec(select(tables.AccountMemory)).all()}
             for limit in session.exec(select(tables.RiskLimit)).all():
-                ledger.limits[limit.owner_id, limit.account_id] = _limits(limit)
+                ledger.limits[limit.owner_id, limit.account_id] = limits_of_row(limit)
             since = (now - RECENT_SCHEDULES).date()
             for entry in session.exec(select(tables.ScheduledEntry).where(col(tables.ScheduledEntry.day) >= since)):
                 ledger.scheduled[entry.strategy_id, entry.day] = ScheduledEntry(**entry.model_dump())
@@ -276,16 +276,6 @@ def _plan(row: tables.ExitPlan) -> ExitPlan:
         leg_indexes=tuple(row.leg_indexes),
         keep=keep,
         state=PlanState(row.state),
-    )
-
-
-def _limits(row: tables.RiskLimit) -> DayLimits:
-    plain = row.model_dump(exclude={"id", "latched", "max_loss_action", "max_profit_action"})
-    return DayLimits(
-        **plain,
-        latched=tuple(row.latched),
-        max_loss_action=ExitAction(row.max_loss_action),
-        max_profit_action=ExitAction(row.max_profit_action),
     )
 
 

@@ -197,6 +197,7 @@ CALLS: dict[str, Callable[[Desk], object]] = {
     "close_run": lambda desk: desk.close_run(1, None, "key"),
     "halt": lambda desk: desk.halt("key"),
     "rearm": lambda desk: desk.rearm("key"),
+    "set_limits": lambda desk: desk.set_limits("key", max_loss=1_000.0),
     "declare_order": lambda desk: desk.declare_order(1, "rejected", "key"),
     "take_over": lambda desk: desk.take_over(1, 1, "key"),
     "adopt": lambda desk: desk.adopt(1, 1, "key", symbol="X", exchange="NFO", product="NRML", quantity=65, price=1.0),
