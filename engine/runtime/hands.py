@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 
 from engine.broker.answers import ChangeOutcome, NothingToDo, NotSent, PlacementOutcome, Refused, Unclear
@@ -61,6 +61,12 @@ CHANGERS = 32
 CANCELS_AT_ONCE = 3
 """Cancellations of one order that may wait for answers: one that hangs must not stop the next, nor fill the pool."""
 
+TIMES_AHEAD = timedelta(seconds=5)
+"""A trade stamped further ahead of its receipt than this has a wrong time."""
+
+LATEST_STAMP = 32_503_680_000_000
+"""Epoch milliseconds of the year 3000: a larger time is none."""
+
 MOST_WORKERS = 32
 """Threads of an account at most: 4 that work, and those set aside that still listen."""
 
@@ -95,6 +101,7 @@ class AccountHands:
         self._changers = ThreadPoolExecutor(CHANGERS, thread_name_prefix=f"changes {label}")
         self._reader = ThreadPoolExecutor(1, thread_name_prefix=f"books {label}")
         self._asker = ThreadPoolExecutor(2, thread_name_prefix=f"data {label}")
+        self._historian = ThreadPoolExecutor(2, thread_name_prefix=f"history {label}")
         self._asked: set[object] = set()
         self._asked_lock = threading.Lock()
         self._placing: set[int] = set()
@@ -263,7 +270,10 @@ class AccountHands:
         self._read("quotes", self._asker, work, lambda why: QuotesRead(market, {}, steady_now(), why))
 
     def read_history(self, symbol: Symbol, interval: Interval, first_day: date, last_day: date) -> None:
-        """Read the broker's bars of one symbol; what it lists is judged by who asked."""
+        """Read the broker's bars of one symbol; what it lists is judged by who asked.
+
+        In threads of its own: a history that hangs must not keep quotes and funds waiting.
+        """
         begun = steady_now()
 
         def work() -> HistoryRead:
@@ -273,7 +283,7 @@ class AccountHands:
         def failed(why: str) -> HistoryRead:
             return HistoryRead(self._market, symbol, interval, None, begun, why)
 
-        self._read(("history", symbol, interval), self._asker, work, failed)
+        self._read(("history", symbol, interval, first_day, last_day), self._historian, work, failed)
 
     def resolve(self, legs: tuple[Leg, ...], *, run_id: int | None, command_id: int | None) -> None:
         """Resolve legs to contracts."""
@@ -292,7 +302,7 @@ class AccountHands:
         """End stream, threads and connections; a placement in flight is left to end by itself."""
         self._closed = True
         self._stream.stop()
-        for pool in (self._workers, self._changers, self._reader, self._asker):
+        for pool in (self._workers, self._changers, self._reader, self._asker, self._historian):
             pool.shutdown(wait=False, cancel_futures=True)
         self._client.close()
 
@@ -367,7 +377,9 @@ class AccountHands:
             pool.submit(work)
 
     def _tick(self, tick: Tick) -> None:
-        self._inbox.price(self._market, (tick.symbol, tick.exchange), tick.ltp, tick.received_utc)
+        symbol = (tick.symbol, tick.exchange)
+        traded_at = _traded_at(tick) if (self._market, symbol) in self._inbox.kept else None
+        self._inbox.price(self._market, symbol, tick.ltp, tick.received_utc, traded_at)
 
     def _push(self, push: OrderPush) -> None:
         if self._closed:
@@ -390,6 +402,16 @@ class AccountHands:
                 self._inbox.put(FeedChanged(self._account_id, "connecting"))
             case _:
                 pass
+
+
+def _traded_at(tick: Tick) -> datetime | None:
+    """Return when a price was traded by the exchange's clock, None where no believable time is sent."""
+    for stamp in (tick.last_trade_time, tick.exchange_time):
+        if stamp is not None and 0 < stamp < LATEST_STAMP:
+            at = datetime.fromtimestamp(stamp / 1000, UTC)
+            if at <= tick.received_utc + TIMES_AHEAD:
+                return at
+    return None
 
 
 def _request(order: Order) -> OrderRequest:

@@ -1,4 +1,4 @@
-"""The core's inbox: messages in the order they came, and of each symbol only the newest price."""
+"""The core's inbox: messages in the order they came, of each symbol only the newest price, of few of them all."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import threading
 from collections import deque
 from datetime import datetime
 
+from engine.services.candle_board import KeptTick
 from engine.services.messages import Message, Symbol
 
 PriceKey = tuple[str, Symbol]
+
+TICKS_KEPT = 100_000
+"""Ticks that may wait for the core: beyond, they are dropped, and their symbols are told of."""
 
 
 class Inbox:
@@ -18,6 +22,9 @@ class Inbox:
         self._condition = threading.Condition()
         self._messages: deque[Message] = deque()
         self._prices: dict[PriceKey, tuple[float, datetime]] = {}
+        self.kept: frozenset[PriceKey] = frozenset()
+        self._ticks: list[KeptTick] = []
+        self._missed: set[PriceKey] = set()
 
     def put(self, message: Message) -> None:
         """Add a message and wake the core."""
@@ -25,11 +32,30 @@ class Inbox:
             self._messages.append(message)
             self._condition.notify()
 
-    def price(self, market: str, symbol: Symbol, ltp: float, at: datetime) -> None:
-        """Note a symbol's newest price in a market and wake the core."""
+    def price(self, market: str, symbol: Symbol, ltp: float, at: datetime, traded_at: datetime | None = None) -> None:
+        """Note a symbol's newest price in a market and wake the core. ``traded_at``: the exchange's time, if sent."""
+        key = (market, symbol)
         with self._condition:
-            self._prices[market, symbol] = (ltp, at)
+            self._prices[key] = (ltp, at)
+            if key in self.kept:
+                if len(self._ticks) < TICKS_KEPT:
+                    self._ticks.append(KeptTick(market, symbol, ltp, traded_at or at, at))
+                else:
+                    self._missed.add(key)
             self._condition.notify()
+
+    def keep(self, symbols: frozenset[PriceKey]) -> None:
+        """Keep every tick of these symbols from now on, not only the newest: candles are made of them."""
+        self.kept = symbols
+
+    def ticks(self) -> tuple[list[KeptTick], set[PriceKey]]:
+        """Take the kept ticks in the order they came, and the symbols of which some were dropped."""
+        if not self._ticks:
+            return [], set()
+        with self._condition:
+            ticks, missed = self._ticks, self._missed
+            self._ticks, self._missed = [], set()
+        return ticks, missed
 
     def back(self, messages: list[Message]) -> None:
         """Put messages of a pass that could not be committed back in front."""
