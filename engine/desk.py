@@ -22,6 +22,7 @@ from engine.services import (
     commands,
     desk_live,
     events,
+    limit_commands,
     order_commands,
     order_views,
     paper_family,
@@ -42,7 +43,8 @@ from engine.services.errors import (
 )
 from engine.services.identity import Caller, NotAllowed
 from engine.services.quota import Quota
-from engine.services.risk_views import DrillView
+from engine.services.risk_views import DrillView, SeriesView
+from engine.services.series_views import read_series
 from engine.services.templates import TEMPLATES
 from engine.services.views import (
     AccountDraft,
@@ -174,6 +176,10 @@ class Desk:
         """Return accounts, open runs and P; ``problem`` says when the figures do not move."""
         return desk_live.live_view(self._database, self._live, self.caller, now=self.now)
 
+    def supertrend_series(self, run_id: int) -> SeriesView | None:
+        """Return the bars that the Supertrend exit of one of the caller's runs runs on, None where there are none."""
+        return read_series(self._live, self.caller, run_id)
+
     # Accounts
 
     def accounts(self) -> list[AccountView]:
@@ -284,19 +290,64 @@ class Desk:
             now=self.now,
         )
 
-    def close_run(self, run_id: int, account_ids: list[int] | None, key: str) -> CommandView:
-        """Order the exit of a run, on all its accounts (None) or on some."""
+    def close_run(
+        self,
+        run_id: int,
+        account_ids: list[int] | None,
+        key: str,
+        leg_indexes: list[int] | None = None,
+        share: float | None = None,
+    ) -> CommandView:
+        """Order the exit of a run, on all its accounts (None) or some, of all its legs or some, or a share in %."""
         return commands.close_run(
-            self._database, self.caller, run_id=run_id, account_ids=account_ids, key=key, now=self.now
+            self._database,
+            self.caller,
+            run_id=run_id,
+            account_ids=account_ids,
+            leg_indexes=leg_indexes,
+            share=share,
+            key=key,
+            now=self.now,
         )
 
-    def halt(self, key: str) -> CommandView:
-        """Kill switch: every run of the caller out, no entries until re-armed."""
-        return commands.halt(self._database, self.caller, key=key, now=self.now)
+    def halt(self, key: str, account_id: int | None = None, *, everyone: bool = False) -> CommandView:
+        """Kill switch of the caller, of one account or (admin) of everyone: runs out, no entries until re-armed."""
+        return commands.halt(
+            self._database, self.caller, account_id=account_id, everyone=everyone, key=key, now=self.now
+        )
 
-    def rearm(self, key: str) -> CommandView:
-        """Allow entries again after the kill switch."""
-        return commands.rearm(self._database, self.caller, key=key, now=self.now)
+    def rearm(self, key: str, account_id: int | None = None, *, everyone: bool = False) -> CommandView:
+        """Allow entries of the same scopes again after the kill switch or a limit of the day."""
+        return commands.rearm(
+            self._database, self.caller, account_id=account_id, everyone=everyone, key=key, now=self.now
+        )
+
+    def set_limits(
+        self,
+        key: str,
+        *,
+        account_id: int | None = None,
+        max_loss: float | None = None,
+        max_loss_enabled: bool = True,
+        max_loss_action: str = "close_all",
+        max_profit: float | None = None,
+        max_profit_enabled: bool = True,
+        max_profit_action: str = "close_all",
+    ) -> CommandView:
+        """Set the limits of the caller's day (None) or of one account's, in ₹; None: no limit. ``live`` shows them."""
+        return limit_commands.set_limits(
+            self._database,
+            self.caller,
+            account_id=account_id,
+            max_loss=max_loss,
+            max_loss_enabled=max_loss_enabled,
+            max_loss_action=max_loss_action,
+            max_profit=max_profit,
+            max_profit_enabled=max_profit_enabled,
+            max_profit_action=max_profit_action,
+            key=key,
+            now=self.now,
+        )
 
     def drill(self, key: str) -> CommandView:
         """Rehearse the kill switch: nothing is sent; when the command is done, ``drill_result`` has the figures."""

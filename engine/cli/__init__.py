@@ -68,9 +68,12 @@ def _parser() -> argparse.ArgumentParser:
     execute.add_argument("--again", action="store_true", help="although a run of it is open")
     execute.set_defaults(do=orders.execute)
 
-    leave = commands.add_parser("exit", parents=[shared], help="close a run")
+    leave = commands.add_parser("exit", parents=[shared], help="close a run, or a part of it")
     leave.add_argument("run", type=_run_number, metavar="RUN", help="its number, as `status` shows it")
-    leave.add_argument("--wait", type=float, nargs="?", const=60.0, metavar="SECONDS", help="until flat")
+    leave.add_argument("--accounts", help="names, separated by commas (default: all of the run)")
+    leave.add_argument("--legs", type=_leg_numbers, help="numbers of legs, separated by commas (default: all)")
+    leave.add_argument("--share", type=float, metavar="PERCENT", help="of each leg, in whole lots (default: all)")
+    leave.add_argument("--wait", type=float, nargs="?", const=60.0, metavar="SECONDS", help="until it is out")
     leave.set_defaults(do=orders.exit_run)
 
     halt = commands.add_parser("halt", parents=[shared], help="kill switch: close all runs, no entries until re-armed")
@@ -103,6 +106,13 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument("name")
     test.set_defaults(do=questions.accounts_test)
     return parser
+
+
+def _leg_numbers(text: str) -> list[int]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} are no legs: say their numbers, as 1,2")
+    return [int(part) for part in parts]
 
 
 def _run_number(text: str) -> int:

@@ -52,10 +52,18 @@ def execute(options: argparse.Namespace) -> int:
 
 
 def exit_run(options: argparse.Namespace) -> int:
-    """Close a run."""
+    """Close a run, or a part of it: accounts, legs, a share."""
     desk = desk_of(options)
-    command = taken(desk, desk.close_run(options.run, None, uuid4().hex))
-    return _finish(options, desk, command, options.run, lambda run: run.state in ENDED)
+    accounts = None if options.accounts is None else account_ids(desk, options.accounts)
+    order = desk.close_run(options.run, accounts, uuid4().hex, leg_indexes=options.legs, share=options.share)
+    command = taken(desk, order)
+    part = accounts or options.legs or options.share
+    return _finish(options, desk, command, options.run, _no_exit_left if part else lambda run: run.state in ENDED)
+
+
+def _no_exit_left(run: RunView) -> bool:
+    """Whether what was ordered of a run is out: no exit of it is under way."""
+    return run.state in ENDED or not run.exits
 
 
 def halt(options: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ from sqlmodel import Session, col, select
 from engine.domain.runs import RUN_ENDED
 from engine.services.activity import log_activity
 from engine.services.errors import InvalidInput, NotFound, Refused
+from engine.services.exit_parts import ids_of, share_of
 from engine.services.identity import Caller, require
 from engine.services.risk_views import DrillView
 from engine.services.views import CommandView
@@ -199,17 +200,34 @@ def execute(
 
 
 def close_run(
-    database: Database, caller: Caller, *, run_id: int, account_ids: list[int] | None, key: str, now: datetime
+    database: Database,
+    caller: Caller,
+    *,
+    run_id: int,
+    account_ids: list[int] | None,
+    key: str,
+    now: datetime,
+    leg_indexes: list[int] | None = None,
+    share: float | None = None,
 ) -> CommandView:
-    """Order the exit of a run, on all its accounts (None) or on some; it never expires."""
+    """Order the exit of a run: on all its accounts (None) or on some, all its legs or some, or a share of each in %.
+
+    It never expires. Raises InvalidInput naming the field, NotFound for another's run.
+    """
     require(caller, Role.TRADER)
+    accounts, legs = ids_of("accounts", "account", account_ids), ids_of("legs", "leg", leg_indexes)
+    share = share_of(share)
     with database.write() as session:
         run = session.get(StrategyExecution, run_id)
         if run is None or run.owner_id != caller.user_id:
             raise NotFound(f"There is no run {run_id}.")
-        if account_ids is not None and not account_ids:
-            raise InvalidInput("accounts", "choose at least one account")
-        payload = {"run_id": run_id, "account_ids": account_ids}
+        if unknown := set(legs) - {int(leg["leg_index"]) for leg in run.resolved.get("legs", [])}:
+            raise InvalidInput("legs", f"run {run_id} has no leg {min(unknown)}")
+        payload: dict[str, Any] = {"run_id": run_id, "account_ids": list(accounts) or None}
+        if legs:
+            payload["leg_indexes"] = list(legs)
+        if share is not None:
+            payload["share"] = share
         row = enqueue(session, caller, kind="close_run", payload=payload, key=key, valid_for=None, now=now)
         return _view(row, now)
 
