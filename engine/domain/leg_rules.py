@@ -159,9 +159,9 @@ def moved_to_cost(rules: LegRules, acted: Iterable[Breach], legs: Iterable[LegFi
     """
     if not rules.move_to_cost:
         return []
-    acted = list(acted)
-    leaving = {(one.account_id, one.leg_index) for one in acted}
-    stopped = {one.account_id for one in acted if one.rule is ExitRule.LEG_SL and one.exits}
+    acted = [one for one in acted if one.exits]
+    leaving = {(one.account_id, leg) for one in acted for leg in (one.leg_index, *one.leaving.legs)}
+    stopped = {one.account_id for one in acted if one.rule is ExitRule.LEG_SL}
     return [
         (leg.account_id, leg.leg_index)
         for leg in legs

@@ -31,8 +31,10 @@ from engine.domain.trailing import LARGEST_FIGURE, TrailingKind, TrailingRule, T
 __all__ = [
     "Breach", "Decision", "ExitAction", "ExitRule", "Limit", "LimitUnit", "Part", "RunFigures", "RunLimits",
     "ScopeFigures", "Switch", "TimeLimit", "TrailingLimit", "advanced", "decide", "due_times", "latch", "limit_paise",
-    "next_due", "profit_breaches", "rearm",
+    "next_due", "profit_breaches", "rearm", "unmeasured",
 ]  # fmt: skip
+
+_NO_PREMIUM = "the entry gave no premium to take a percentage of"
 
 
 class LimitUnit(StrEnum):
@@ -238,6 +240,26 @@ def decide(
     return Decision(breaches, exits, trailing, run.latches | acted)
 
 
+def unmeasured(limits: RunLimits, run: RunFigures) -> list[tuple[str, str]]:
+    """Return (latch, why) of the rules on P that cannot decide because the entry gave nothing to measure them by."""
+    scopes: list[tuple[int | None, Limit | None, Limit | None, RunFigures | ScopeFigures]] = [
+        (None, limits.max_loss, limits.max_profit, run),
+        *((one.account_id, limits.account_max_loss, limits.account_max_profit, one) for one in run.accounts),
+    ]
+    found = [
+        (latch(rule, account_id), "no lots are filled" if limit.unit is LimitUnit.PER_LOT else _NO_PREMIUM)
+        for account_id, loss, profit, one in scopes
+        for rule, limit in ((ExitRule.MAX_LOSS, loss), (ExitRule.MAX_PROFIT, profit))
+        if limit is not None
+        and limit.enabled
+        and limit_paise(limit, lots_filled=one.lots_filled, premium_paise=one.premium_paise) is None
+    ]
+    if limits.trailing is not None and limits.trailing.enabled and not _measured(limits.trailing.rule, run):
+        percent = limits.trailing.rule.kind is TrailingKind.PERCENT_OF_PREMIUM
+        found.append((ExitRule.TRAILING_SL.value, _NO_PREMIUM if percent else "no units are filled"))
+    return found
+
+
 def rearm(run: RunFigures, name: str) -> RunFigures:
     """Return the run with a rule re-armed: it may act again. A trailing stop keeps its peak and its stop."""
     return replace(run, latches=run.latches - {name})
@@ -245,10 +267,14 @@ def rearm(run: RunFigures, name: str) -> RunFigures:
 
 def advanced(rule: TrailingRule, run: RunFigures, profit_paise: int) -> TrailingState:
     """Return the trailing state of a run after P; as it was while the entry has not given what it is measured by."""
-    measured_by = {TrailingKind.PERCENT_OF_PREMIUM: run.premium_paise, TrailingKind.POINTS: run.units}
-    if rule.kind in measured_by and not measured_by[rule.kind]:
+    if not _measured(rule, run):
         return run.trailing
     return advance(rule, run.trailing, profit_paise, premium_paise=run.premium_paise, units=run.units)
+
+
+def _measured(rule: TrailingRule, run: RunFigures) -> bool:
+    measured_by = {TrailingKind.PERCENT_OF_PREMIUM: run.premium_paise, TrailingKind.POINTS: run.units}
+    return rule.kind not in measured_by or bool(measured_by[rule.kind])
 
 
 def _order(breach: Breach) -> tuple[int, int, int]:

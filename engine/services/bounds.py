@@ -11,8 +11,9 @@ from engine.domain.pnl import Holding
 from engine.domain.rule_bounds import Bounds, profit_bounds
 from engine.domain.runs import Run, RunState
 from engine.services.ledger import Pass
-from engine.services.monitor import figures, run_limits
 from engine.services.price_board import market_of
+from engine.services.rule_figures import run_figures
+from engine.services.rule_terms import rule_terms
 from engine.services.world import World
 
 _WATCHED = frozenset({RunState.ENTERING, RunState.OPEN})
@@ -26,8 +27,8 @@ def forms_of(changes: Pass, world: World, run: Run) -> list[Form]:
     holdings = changes.holdings(run.id)
     if run.state not in _WATCHED or not any(held.quantity for held in holdings.values()):
         return []
-    limits = run_limits(world.terms_of(run.version_id).limits, str(run.resolved.get("product", "")))
-    return _profit_form(run, holdings, profit_bounds(limits, figures(run, None)))
+    limits = rule_terms(world.terms_of(run.version_id), str(run.resolved.get("product", ""))).limits
+    return _profit_form(run, holdings, profit_bounds(limits, run_figures(changes, run, {})))
 
 
 def _profit_form(run: Run, holdings: Mapping[Key, Holding], bounds: Bounds) -> list[Form]:

@@ -46,8 +46,25 @@ def end_entry(changes: Pass, run: Run) -> None:
             premium_value_paise=_premium_value(held, legs),
             units=max(per_leg.values()),
             lots_filled=_lots(per_leg, legs),
+            watch=run.watch | {"accounts": _by_account(held, run.resolved["legs"])},
         )
     )
+
+
+def measures_of(orders: list[Order], legs: list[dict[str, Any]]) -> dict[str, int | None]:
+    """Return the lots that entry orders of one account filled, and V there in paise (None: refused), RULES 7."""
+    by_index = {leg["leg_index"]: leg for leg in legs}
+    if not orders:
+        return {"lots": 0, "premium_paise": None}
+    return {"lots": _lots(_per_leg(orders), by_index), "premium_paise": _premium_value(orders, by_index)}
+
+
+def _by_account(orders: list[Order], legs: list[dict[str, Any]]) -> dict[str, dict[str, int | None]]:
+    """Return the measures of each account as the run keeps them: what limits there count in never changes again."""
+    found: dict[int, list[Order]] = {}
+    for order in orders:
+        found.setdefault(order.account_id, []).append(order)
+    return {str(account_id): measures_of(mine, legs) for account_id, mine in found.items()}
 
 
 def _per_leg(orders: list[Order]) -> dict[int, int]:

@@ -1,188 +1,206 @@
-"""Every open run against its rules, on every price and every second; blindness is an event too (RULES 6, 7)."""
+"""Every open run against its rules: decided, written, and only then acted on (RULES 7)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import replace
-from datetime import time
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
-from engine.domain.errors import DomainError
-from engine.domain.instruments import Exchange, Key, Product
-from engine.domain.money import rupees
-from engine.domain.pnl import profit_paise
-from engine.domain.rules import (
-    Breach,
-    Decision,
-    ExitAction,
-    ExitRule,
-    Limit,
-    LimitUnit,
-    RunFigures,
-    RunLimits,
-    TimeLimit,
-    TrailingLimit,
-    decide,
-)
+from engine.domain.breaches import Breach, ExitAction, ExitRule
+from engine.domain.instruments import Exchange
+from engine.domain.leg_rules import LegFigures, LegRules, moved_to_cost
+from engine.domain.money import paise
+from engine.domain.rules import Decision, RunFigures, RunLimits, decide, unmeasured
 from engine.domain.runs import Run, RunState
-from engine.domain.trailing import TrailingKind, TrailingRule, TrailingState
-from engine.services import amounts, blindness
-from engine.services.drafts import LimitsDraft
+from engine.services import amounts, blindness, supertrend_exit
 from engine.services.exiting import open_plan
+from engine.services.knowledge import confirmed_prices, knowledge
 from engine.services.ledger import Pass
-from engine.services.price_board import market_of
+from engine.services.rule_figures import leg_memory, run_figures
+from engine.services.rule_terms import RuleTerms, rule_terms
 from engine.services.terms import StrategyTerms
 from engine.services.world import World
 
-Rule = TypeVar("Rule")
-
-MIS_SQUARE_OFF = time(15, 10)
-_WATCHED = frozenset({RunState.ENTERING, RunState.OPEN})
-_TRAILING = {
-    "percent_of_premium": TrailingKind.PERCENT_OF_PREMIUM,
-    "amount": TrailingKind.AMOUNT,
-    "points": TrailingKind.POINTS,
-    "percent_of_profit": TrailingKind.PERCENTAGE_OF_PROFIT,
-}
+WATCHED = frozenset({RunState.ENTERING, RunState.OPEN})
+"""States of runs whose rules decide; in the others there is nothing yet, or it is leaving already."""
 
 
 def watch_run(changes: Pass, world: World, run: Run, terms: StrategyTerms) -> None:
-    """Decide about one run; what a rule needs later (peak, stop, latches) is written before it is used."""
-    holdings = changes.holdings(run.id)
-    if run.state not in _WATCHED or not any(held.quantity for held in holdings.values()):
+    """Decide about one run; what a rule needs later (peak, stop, latches, costs) is written before it is used."""
+    if run.state not in WATCHED or not any(held.quantity for held in changes.holdings(run.id).values()):
         blindness.forget(world, run)
         return
-    profit = run_profit(changes, world, run)
-    blindness.watch(changes, world, run, sighted=profit is not None, knew=lambda: knowledge(changes, world, run))
-    _tell_broken(changes, world, run, terms)
+    figures = run_figures(changes, run, confirmed_prices(changes, world, run))
+    sighted = figures.profit_paise is not None
+    blindness.watch(changes, world, run, sighted=sighted, knew=lambda: knowledge(changes, world, run))
+    rules = rule_terms(terms, str(run.resolved.get("product", "")))
+    _tell_broken(changes, world, run, rules, figures)
     decision = decide(
-        run_limits(terms.limits, str(run.resolved.get("product", ""))),
-        figures(run, profit),
+        rules.limits,
+        figures,
         changes.now,
         calendar=world.calendar(run.venue),
         exchange=Exchange(run.resolved["legs"][0]["exchange"]),
+        others=_others(changes, world, run, terms, rules),
     )
     _keep(changes, run, decision)
     for breach in decision.breaches:
-        if breach.action is ExitAction.ALERT_ONLY:
+        if not breach.exits:
             _alert(changes, world, run, breach)
-    if decision.exit is not None:
-        also = [str(breach.rule) for breach in decision.breaches if breach is not decision.exit]
-        open_plan(
-            changes,
-            changes.run(run.id),
-            kind=decision.exit.rule.risk_event,
-            message=_words(decision.exit),
-            knew=knowledge(changes, world, run) | ({"also_breached": also} if also else {}),
-            threshold_paise=decision.exit.threshold_paise,
-            value_paise=decision.exit.value_paise,
+    for breach in decision.exits:
+        _act(changes, world, run, decision, breach, rules=rules.limits.legs, legs=figures.legs)
+
+
+def _others(changes: Pass, world: World, run: Run, terms: StrategyTerms, rules: RuleTerms) -> list[Breach]:
+    """Return what is breached beside P, prices and times; its switch is that of the run's rules."""
+    switch = rules.supertrend
+    breach = supertrend_exit.judge(changes, world, run, terms) if switch.enabled else None
+    return [] if breach is None else [replace(breach, action=switch.action, part=switch.part)]
+
+
+def _keep(changes: Pass, run: Run, decision: Decision) -> None:
+    trailing = decision.trailing
+    latches = tuple(sorted(decision.latches))
+    before = (run.trailing_active, run.stop_paise, tuple(sorted(run.latches)))
+    moved_peak = trailing.active and trailing.peak_paise != run.peak_paise
+    if moved_peak or before != (trailing.active, trailing.stop_paise, latches):
+        changes.put_run(
+            replace(
+                run,
+                trailing_active=trailing.active,
+                peak_paise=trailing.peak_paise if trailing.active else run.peak_paise,
+                stop_paise=trailing.stop_paise,
+                latches=latches,
+            )
         )
 
 
-def run_profit(changes: Pass, world: World, run: Run, *, account_id: int | None = None) -> int | None:
-    """Return P of a run (paise), or of one account of it; None if an open leg has no confirmed price."""
-    holdings = {
-        key: held
-        for key, held in changes.holdings(run.id).items()
-        if account_id is None or key.account_id == account_id
-    }
-    prices = {key: _price(changes, world, run, key) for key, held in holdings.items() if held.quantity}
-    return profit_paise(holdings, prices)
+def _act(
+    changes: Pass,
+    world: World,
+    run: Run,
+    decision: Decision,
+    breach: Breach,
+    *,
+    rules: LegRules,
+    legs: Iterable[LegFigures],
+) -> None:
+    """Open the exit of a breach, and note with the run what it means for the legs.
 
-
-def figures(run: Run, profit: int | None) -> RunFigures:
-    """Return what decides about a run; what is held of an entry that is not complete has its time too."""
-    return RunFigures(
-        entered_at=run.entered_at or run.created_at,
-        profit_paise=profit,
-        trailing=TrailingState(run.trailing_active, run.peak_paise or 0, run.stop_paise),
-        latches=frozenset(ExitRule(name) for name in run.latches),
-        lots_filled=run.lots_filled or None,
-        premium_paise=run.premium_value_paise,
-        units=run.units or None,
-    )
-
-
-def run_limits(draft: LimitsDraft, product: str) -> RunLimits:
-    """Return the domain's limits of what a person set; MIS leaves at 15:10 unless told otherwise.
-
-    A rule whose figures make no sense is left out (``broken_rules`` names it): it must not switch off the others.
+    A rule that finds all it would take leaving already has not acted: it is not latched.
     """
-    return _built(draft, product)[0]
-
-
-def broken_rules(draft: LimitsDraft, product: str) -> tuple[str, ...]:
-    """Return why rules were left out, in words."""
-    return _built(draft, product)[1]
-
-
-def _built(draft: LimitsDraft, product: str) -> tuple[RunLimits, tuple[str, ...]]:
-    problems: list[str] = []
-
-    def rule(name: str, make: Callable[[], Rule | None]) -> Rule | None:
-        try:
-            return make()
-        except (DomainError, ValueError, ArithmeticError, KeyError) as error:
-            problems.append(f"{name}: {error}")
-            return None
-
-    square_off = rule("square-off time", lambda: _time(draft.square_off_time))
-    if square_off is None and product == Product.MIS:
-        square_off = TimeLimit(MIS_SQUARE_OFF)
-    limits = RunLimits(
-        max_loss=rule("max loss", lambda: _limit(draft.max_loss, draft.max_loss_unit)),
-        max_profit=rule("max profit", lambda: _limit(draft.max_profit, draft.max_profit_unit)),
-        trailing=rule("trailing stop", lambda: _trailing(draft)),
-        exit_time=rule("exit time", lambda: _time(draft.exit_time)),
-        square_off_time=square_off,
+    leaving, legs = breach.leaving, list(legs)
+    there = {row.account_id for row in changes.accounts_of(run.id)}
+    accounts = tuple(account_id for account_id in leaving.account_ids if account_id in there)
+    if leaving.account_ids and not accounts:
+        _alert(changes, world, run, breach, note="none of the accounts it closes is in this run")
+        return
+    costs = moved_to_cost(rules, [breach], legs)
+    plan = open_plan(
+        changes,
+        changes.run(run.id),
+        kind=breach.rule.risk_event,
+        message=_words(run, breach),
+        knew=_knew(changes, world, run, decision, breach, costs=costs),
+        account_ids=accounts,
+        leg_indexes=leaving.legs,
+        share=leaving.share,
+        threshold_paise=_threshold(breach),
+        value_paise=_value(breach),
     )
-    return limits, tuple(problems)
+    if plan is None:
+        kept = tuple(latch for latch in changes.run(run.id).latches if latch != breach.latch)
+        changes.put_run(replace(changes.run(run.id), latches=kept))
+        return
+    noted: dict[str, dict[str, Any]] = {}
+    for account_id, leg_index in costs:
+        noted[f"{account_id}:{leg_index}"] = {**leg_memory(run, account_id, leg_index), "at_cost": True}
+    noted |= _closed(changes, run, breach, legs)
+    if noted:
+        run = changes.run(run.id)
+        changes.put_run(replace(run, watch=run.watch | {"legs": {**run.watch.get("legs", {}), **noted}}))
 
 
-def knowledge(changes: Pass, world: World, run: Run) -> dict[str, Any]:
-    """Return what the engine knows about a run now: P, peak, stop, and each open leg's price with its age."""
-    now = changes.now
-    legs = []
-    for key, held in changes.holdings(run.id).items():
-        view = world.prices.view(market_of(run.owner_id, run.venue), (key.symbol, key.exchange))
-        legs.append(
-            {
-                "account": world.accounts[key.account_id].facts.name if key.account_id in world.accounts else "",
-                "account_id": key.account_id,
-                "symbol": key.symbol,
-                "quantity": held.quantity,
-                "open_value": rupees(held.open_value_paise),
-                "realised": rupees(held.realised_paise),
-                "ltp": view.ltp if view else None,
-                "tick_age_seconds": (now - view.tick_at).total_seconds() if view and view.tick_at else None,
-                "quote_age_seconds": (now - view.quote_at).total_seconds() if view and view.quote_at else None,
-                "confirmed": _price(changes, world, run, key) is not None,
-            }
-        )
-    books = {
-        account.facts.name: (now - account.books.begun_at).total_seconds() if account.books else None
-        for row in changes.accounts_of(run.id)
-        if (account := world.accounts.get(row.account_id)) is not None
-    }
-    profit = run_profit(changes, world, run)
+def _closed(changes: Pass, run: Run, breach: Breach, legs: Iterable[LegFigures]) -> dict[str, dict[str, Any]]:
+    """Return what is remembered of a leg that its own rule takes out by itself, whole: it may enter again."""
+    account_id, leg_index, leaving = breach.account_id, breach.leg_index, breach.leaving
+    if account_id is None or leg_index is None or leg_index not in leaving.legs or leaving.share is not None:
+        return {}
+    averages = [leg.average for leg in legs if (leg.account_id, leg.leg_index) == (account_id, leg_index)]
+    memory = {name: value for name, value in leg_memory(run, account_id, leg_index).items() if name != "at_cost"}
     return {
-        "profit": None if profit is None else rupees(profit),
-        "peak": None if run.peak_paise is None else rupees(run.peak_paise),
-        "stop": None if run.stop_paise is None else rupees(run.stop_paise),
-        "premium_value": None if run.premium_value_paise is None else rupees(run.premium_value_paise),
-        "legs": legs,
-        "books_age_seconds": books,
+        f"{account_id}:{leg_index}": {
+            **memory,
+            "closed_by": str(breach.rule),
+            "closed_at": changes.now.isoformat(),
+            "entry_price": averages[-1],
+        }
     }
 
 
-def _price(changes: Pass, world: World, run: Run, key: Key) -> float | None:
-    return world.confirmed_price(run.owner_id, run.venue, (key.symbol, key.exchange), changes.now)
+def _knew(
+    changes: Pass, world: World, run: Run, decision: Decision, breach: Breach, *, costs: Iterable[tuple[int, int]] = ()
+) -> dict[str, Any]:
+    """Return what an event of a breach keeps: what the engine knew, the rule's scope, what was breached with it."""
+    knew = knowledge(changes, world, changes.run(run.id)) | _scope(breach)
+    if also := [one.latch for one in decision.breaches if one is not breach]:
+        knew["also_breached"] = also
+    if moved := [{"account_id": account_id, "leg": leg_index} for account_id, leg_index in costs]:
+        knew["moved_to_cost"] = moved
+    return knew | (supertrend_exit.knowledge(run) if breach.rule is ExitRule.SUPERTREND else {})
 
 
-def _tell_broken(changes: Pass, world: World, run: Run, terms: StrategyTerms) -> None:
-    """Alarm once a minute while a rule of the run is out of order; the other rules decide."""
-    broken = broken_rules(terms.limits, str(run.resolved.get("product", "")))
+def _scope(breach: Breach) -> dict[str, Any]:
+    scope = {
+        "rule": breach.latch,
+        "account_id": breach.account_id,
+        "leg": breach.leg_index,
+        "threshold_price": breach.threshold_price,
+        "price": breach.price,
+        "due_at": breach.due_at.isoformat() if breach.due_at else None,
+    }
+    return {name: value for name, value in scope.items() if value is not None}
+
+
+def _alert(changes: Pass, world: World, run: Run, breach: Breach, *, note: str = "") -> None:
+    changes.event(
+        owner_id=run.owner_id,
+        kind=breach.rule.risk_event,
+        action=str(ExitAction.ALERT_ONLY),
+        message=f"{_words(run, breach)}{f'; {note}' if note else ''}",
+        knew=knowledge(changes, world, run) | _scope(breach),
+        run_id=run.id,
+        account_id=breach.account_id,
+        threshold_paise=_threshold(breach),
+        value_paise=_value(breach),
+    )
+
+
+def _words(run: Run, breach: Breach) -> str:
+    if breach.rule is ExitRule.SUPERTREND:
+        return supertrend_exit.words(run)
+    name = breach.rule.value.replace("_", " ")
+    if breach.price is not None and breach.threshold_price is not None:
+        return f"{name} of leg {breach.leg_index}: ₹{breach.price:,.2f} reached ₹{breach.threshold_price:,.2f}"
+    if breach.value_paise is not None and breach.threshold_paise is not None:
+        where = "" if breach.account_id is None else " on one account"
+        reached = f"P {amounts.profit(breach.value_paise)} reached {amounts.profit(breach.threshold_paise)}"
+        return f"{name}{where}: {reached}"
+    return f"{name} was due" + (f" at {breach.due_at:%H:%M} UTC" if breach.due_at else "")
+
+
+def _threshold(breach: Breach) -> int | None:
+    return breach.threshold_paise if breach.threshold_price is None else paise(breach.threshold_price)
+
+
+def _value(breach: Breach) -> int | None:
+    return breach.value_paise if breach.price is None else paise(breach.price)
+
+
+def _tell_broken(changes: Pass, world: World, run: Run, rules: RuleTerms, figures: RunFigures) -> None:
+    """Alarm once a minute while a rule of the run is out of order, or measured by what the entry did not give."""
+    broken = [*rules.problems, *(_unmeasured(rules.limits, figures) if run.state is RunState.OPEN else ())]
     told = ("broken_rule", run.id, 0)
     if not broken or world.told_lately(told, changes.now):
         return
@@ -197,52 +215,7 @@ def _tell_broken(changes: Pass, world: World, run: Run, terms: StrategyTerms) ->
     changes.after_commit.append(partial(world.note_told, told, changes.now))
 
 
-def _keep(changes: Pass, run: Run, decision: Decision) -> None:
-    trailing = decision.trailing
-    latches = tuple(sorted(decision.latches))
-    before = (run.trailing_active, run.stop_paise, run.latches)
-    moved_peak = trailing.active and trailing.peak_paise != run.peak_paise
-    if moved_peak or before != (trailing.active, trailing.stop_paise, latches):
-        changes.put_run(
-            replace(
-                run,
-                trailing_active=trailing.active,
-                peak_paise=trailing.peak_paise if trailing.active else run.peak_paise,
-                stop_paise=trailing.stop_paise,
-                latches=latches,
-            )
-        )
-
-
-def _alert(changes: Pass, world: World, run: Run, breach: Breach) -> None:
-    changes.event(
-        owner_id=run.owner_id,
-        kind=breach.rule.risk_event,
-        action=str(ExitAction.ALERT_ONLY),
-        message=_words(breach),
-        knew=knowledge(changes, world, run),
-        run_id=run.id,
-        threshold_paise=breach.threshold_paise,
-        value_paise=breach.value_paise,
-    )
-
-
-def _words(breach: Breach) -> str:
-    name = breach.rule.value.replace("_", " ")
-    if breach.value_paise is not None and breach.threshold_paise is not None:
-        return f"{name}: P {amounts.profit(breach.value_paise)} reached {amounts.profit(breach.threshold_paise)}"
-    return f"{name} was due" + (f" at {breach.due_at:%H:%M} UTC" if breach.due_at else "")
-
-
-def _limit(amount: float | None, unit: str) -> Limit | None:
-    return None if amount is None else Limit(amount, LimitUnit(unit))
-
-
-def _trailing(draft: LimitsDraft) -> TrailingLimit | None:
-    if draft.trailing_kind is None or draft.trailing_value is None:
-        return None
-    return TrailingLimit(TrailingRule(_TRAILING[draft.trailing_kind], draft.trailing_value, draft.trailing_activate_at))
-
-
-def _time(text: str | None) -> TimeLimit | None:
-    return None if text is None else TimeLimit(time.fromisoformat(text))
+def _unmeasured(limits: RunLimits, figures: RunFigures) -> list[str]:
+    return [
+        f"{name.replace('@', ' on account ').replace('_', ' ')}: {why}" for name, why in unmeasured(limits, figures)
+    ]

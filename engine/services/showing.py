@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import datetime
 from collections.abc import Sequence
+from datetime import datetime
 
-from engine.domain.errors import DomainError
+from engine.domain.breaches import ExitRule
+from engine.domain.due_times import due_times
 from engine.domain.instruments import Exchange, Key
 from engine.domain.orders import Order
 from engine.domain.pnl import Holding, average_price
-from engine.domain.due_times import due_times
-from engine.domain.breaches import ExitRule
 from engine.domain.rules import limit_paise
 from engine.domain.runs import RUN_ENDED, PlanState, Run, RunState
 from engine.services.day_limits import day_limit_views
 from engine.services.day_profit import account_profit, day_profits
 from engine.services.failover import feed_views
 from engine.services.gauges import run_gauges
+from engine.services.knowledge import run_profit
 from engine.services.ledger import Pass
 from engine.services.messages import NEEDS_SESSION
-from engine.services.knowledge import run_profit
 from engine.services.owned import owned_now
 from engine.services.price_board import market_of
+from engine.services.rule_terms import rule_terms
 from engine.services.scheduling import schedule_views
 from engine.services.showing_exits import exit_views
 from engine.services.showing_orders import doubtful_by_owner, truth_view, unknown_view, working_views
 from engine.services.supertrend_exit import supertrend_view
-from engine.services.rule_terms import rule_terms
 from engine.services.terms import StrategyTerms
 from engine.services.views import AccountView, LimitView, LiveView, PositionView, RunAccountView, RunView
 from engine.services.world import Account, World
