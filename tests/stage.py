@@ -30,7 +30,7 @@ from engine.domain.instruments import Action, Contract, Exchange, InstrumentType
 from engine.domain.intervals import Interval
 from engine.domain.legs import Leg, ResolvedLeg
 from engine.domain.orders import Order
-from engine.runtime.bootstrap import _terms_finder, _terms_reader
+from engine.runtime.bootstrap import _terms_finder, _terms_reader, load_schedules
 from engine.runtime.core import Core
 from engine.runtime.inbox import Inbox
 from engine.runtime.lease import Lease
@@ -78,12 +78,13 @@ _SYMBOLS = {("CE", "atm"): CALL, ("PE", "atm"): PUT, ("CE", "otm"): HEDGE}
 class StageClock:
     """Time that goes when it is told to. ``skew``: how far the wall is off."""
 
-    def __init__(self) -> None:
+    def __init__(self, begin: datetime = BEGIN) -> None:
+        self.begin = begin
         self.seconds = 1_000.0
         self.skew = timedelta(0)
 
     def now(self) -> datetime:
-        return BEGIN + timedelta(seconds=self.seconds - 1_000.0) + self.skew
+        return self.begin + timedelta(seconds=self.seconds - 1_000.0) + self.skew
 
     def boot(self) -> float:
         return self.seconds
@@ -368,10 +369,12 @@ class Stage:
         quiet_answered: float = 10.0,
         quiet_unanswered: float = 180.0,
         offsets: dict[int, float] | None = None,
+        on_legs: dict[int, dict[str, Any]] | None = None,
+        begin: datetime = BEGIN,
         **policy: Any,
     ) -> None:
         self.folder = folder
-        self.clock = StageClock()
+        self.clock = StageClock(begin)
         self.venue = venue
         self.market = market_of(1, venue)
         self.quiet = (timedelta(seconds=quiet_answered), timedelta(seconds=quiet_unanswered))
@@ -397,6 +400,7 @@ class Stage:
                     strike_value=value,
                     price_type="LIMIT" if number in (offsets or {}) else "MARKET",
                     limit_offset=(offsets or {}).get(number, 0.0),
+                    **(on_legs or {}).get(number, {}),
                 )
                 for number, (action, kind, strike, value) in enumerate(legs, start=1)
             ],
@@ -404,7 +408,7 @@ class Stage:
             **policy,
         )
         caller = Caller(1, "asha", tables.Role.ADMIN)
-        self.strategy = save_strategy(self.database, caller, draft, now=BEGIN).id
+        self.strategy = save_strategy(self.database, caller, draft, now=begin).id
         self.hands: dict[int, FakeHands] = {}
         self._commands = itertools.count(1)
         self.restart()
@@ -440,11 +444,12 @@ class Stage:
                 hands = self.hands_for(int(row.id or 0), old.get(int(row.id or 0)))
                 self.hands[int(row.id or 0)] = hands
                 self.world.accounts[int(row.id or 0)] = Account(facts_of(session, row), hands)
+        load_schedules(self.database, self.world)
         self.core = Core(
             ledger=self.ledger,
             world=self.world,
             journal=self.journal,
-            intake=Intake(_terms_finder(self.database), lambda: None),
+            intake=Intake(_terms_finder(self.database), lambda: load_schedules(self.database, self.world)),
             inbox=self.inbox,
             show=lambda _changes, _world: None,
             watchdog=False,
@@ -474,16 +479,16 @@ class Stage:
 
     def command(self, kind: str, payload: dict[str, Any] | None = None, *, valid: float | None = None) -> int:
         """Put a command before the core and return its id."""
-        number = next(self._commands)
         now = self.clock.now()
         until = None if valid is None else now + timedelta(seconds=valid)
         with self.database.write() as session:
-            session.add(
-                tables.Command(
-                    id=number, user_id=1, kind=kind, payload=payload or {}, idempotency_key=str(number),
-                    created_at=now, valid_until=until,
-                )
+            row = tables.Command(
+                user_id=1, kind=kind, payload=payload or {}, idempotency_key=f"stage {next(self._commands)}",
+                created_at=now, valid_until=until,
             )  # fmt: skip
+            session.add(row)
+            session.flush()
+            number = int(row.id or 0)
         self.inbox.put(CommandArrived(number, 1, kind, payload or {}, now, until))
         return number
 

@@ -8,23 +8,22 @@ from datetime import timedelta
 from functools import partial
 
 from engine.domain.errors import DomainError
-from engine.domain.runs import AccountState, Run, RunAccount, RunState
+from engine.domain.schedule import may_enter
 from engine.services import previewing
-from engine.services.connection import venue_name
+from engine.services.beginning import accounts_for, begin_run, reader_of
+from engine.services.closing import close_run
 from engine.services.declaring import declare_order
 from engine.services.drill import drill
 from engine.services.errors import Refused, ServiceError
-from engine.services.exiting import open_plan
 from engine.services.halting import halt, rearm
 from engine.services.ledger import Pass
 from engine.services.limit_setting import set_limits
 from engine.services.messages import CommandArrived
-from engine.services.monitor import knowledge
 from engine.services.outside import adopt
 from engine.services.rearming import rearm_rule
 from engine.services.taking_over import take_over
 from engine.services.terms import StrategyTerms
-from engine.services.world import Account, Preview, World, chosen
+from engine.services.world import Account, Preview, World
 
 TermsOf = Callable[[int, int], StrategyTerms | None]
 """(strategy id, version number) → terms, None if there is none."""
@@ -35,7 +34,7 @@ TOO_LATE = "The engine did not take this in time; nothing was sent."
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """Takes commands. ``terms_of`` reads strategies, ``reload`` reads the accounts anew."""
+    """Takes commands. ``terms_of`` reads strategies, ``reload`` reads accounts and schedules anew."""
 
     terms_of: TermsOf
     reload: Callable[[], None]
@@ -58,7 +57,7 @@ class Intake:
             case "preview":
                 self._preview(changes, world, command)
             case "close_run":
-                _close_run(changes, world, command)
+                close_run(changes, world, command)
             case "take_over":
                 take_over(changes, world, command)
             case "adopt":
@@ -96,32 +95,10 @@ class Intake:
             raise Refused(
                 f"Entries are halted until they are re-armed or the next session: {why[0]}. Nothing was sent."
             )
-        run = changes.put_run(
-            Run(
-                id=next(changes.ledger.counters.run),
-                owner_id=command.user_id,
-                strategy_id=terms.strategy_id,
-                version_id=terms.version_id,
-                command_id=command.id,
-                venue=accounts[0].facts.venue,
-                state=RunState.RESOLVING,
-                reason="",
-                created_at=changes.now,
-            )
-        )
-        for account in accounts:
-            changes.put_account(
-                RunAccount(
-                    id=next(changes.ledger.counters.run_account),
-                    execution_id=run.id,
-                    account_id=account.id,
-                    state=AccountState.SIZING,
-                )
-            )
-        if previewed := command.payload.get("contracts"):
-            world.previewed[run.id] = tuple(str(symbol) for symbol in previewed)
-        reader = _reader(world, accounts[0])
-        changes.after_commit.append(partial(reader.hands.resolve, terms.legs, run_id=run.id, command_id=None))
+        if too_late := may_enter(terms.schedule.last_entry_time, changes.now):
+            raise Refused(f"{terms.name}: {too_late}.")
+        previewed = command.payload.get("contracts") or ()
+        run = begin_run(changes, world, terms, accounts, command_id=command.id, previewed=previewed)
         changes.answer_command(
             command.id, "done", {"run_id": run.id, "message": f"Run {run.id} of {terms.name} has begun."}
         )
@@ -136,7 +113,7 @@ class Intake:
             account_ids=tuple(account.id for account in accounts),
             deadline=changes.now + PREVIEW_PATIENCE,
         )
-        reader = _reader(world, accounts[0])
+        reader = reader_of(world, accounts[0])
         changes.after_commit.append(partial(reader.hands.resolve, terms.legs, run_id=None, command_id=command.id))
         previewing.ask_for_funds(changes, accounts)
 
@@ -150,43 +127,4 @@ class Intake:
 
 
 def _accounts(world: World, command: CommandArrived, terms: StrategyTerms) -> list[Account]:
-    wanted: list[int] = command.payload.get("account_ids") or list(terms.account_ids)
-    accounts = [a for a in chosen(world.accounts.values(), wanted) if a.facts.owner_id == command.user_id]
-    if not accounts or len(accounts) < len(wanted):
-        raise Refused("Some of the chosen accounts are not active or not yours.")
-    venues = {account.facts.venue for account in accounts}
-    if len(venues) > 1:
-        places = ", ".join(sorted(venue_name(venue) for venue in venues))
-        raise Refused(
-            f"These accounts are at {len(venues)} exchanges ({places}). The prices of one must not decide about orders "
-            "at another: choose accounts of one of them, and start the strategy once for each."
-        )
-    return accounts
-
-
-def _reader(world: World, account: Account) -> Account:
-    """Return the account whose server answers for the venue's market data."""
-    return world.of_venue(account.facts.owner_id, account.facts.venue)[0]
-
-
-def _close_run(changes: Pass, world: World, command: CommandArrived) -> None:
-    run_id = int(command.payload["run_id"])
-    run = next((one for one in changes.open_runs() if one.id == run_id), None)
-    if run is None or run.owner_id != command.user_id:
-        raise Refused(f"Run {run_id} is not open.")
-    accounts = tuple(int(one) for one in command.payload.get("account_ids") or ())
-    if unknown := set(accounts) - {row.account_id for row in changes.accounts_of(run_id)}:
-        raise Refused(f"Run {run_id} has no account {min(unknown)}.")
-    plan = open_plan(
-        changes,
-        run,
-        kind="by_hand",
-        message=f"run {run_id} closed by hand",
-        knew=knowledge(changes, world, run),
-        account_ids=accounts,
-        requested_by=command.user_id,
-    )
-    names = [one.facts.name for number in accounts if (one := world.accounts.get(number)) is not None]
-    where = f" on {', '.join(names)}" if names else ""
-    words = f"Run {run_id} is being closed{where}." if plan else f"An exit of run {run_id} is already under way."
-    changes.answer_command(command.id, "done", {"run_id": run_id, "message": words})
+    return accounts_for(world, command.user_id, command.payload.get("account_ids") or terms.account_ids)

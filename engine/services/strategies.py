@@ -8,7 +8,7 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from engine.services.activity import log_activity
-from engine.services.commands import open_run_ids
+from engine.services.commands import enqueue_reload, open_run_ids
 from engine.services.drafts import LegDraft, LimitsDraft, ScheduleDraft, StrategyDraft
 from engine.services.errors import InvalidInput, NotFound, Refused
 from engine.services.identity import Caller, require
@@ -46,6 +46,7 @@ def save_strategy(
             session.add(strategy)
             session.flush()
             _add_version(session, strategy, draft, now=now)
+            _tell_engine(session, caller, draft.schedule, now=now)
             log_activity(session, caller, action="strategy.create", target=draft.name, now=now)
             return _view(session, caller, strategy)
         strategy = _own(session, caller, strategy_id)
@@ -63,6 +64,7 @@ def save_strategy(
         strategy.name = draft.name
         session.add(strategy)
         session.flush()
+        _tell_engine(session, caller, stored.schedule, draft.schedule, now=now)
         log_activity(
             session, caller, action="strategy.save", target=draft.name, now=now, detail={"version": strategy.version}
         )
@@ -107,6 +109,7 @@ def archive_strategy(database: Database, caller: Caller, *, strategy_id: int, no
         runs = open_run_ids(session, caller, strategy_id)
         if runs:
             raise Refused(f"{strategy.name} has an open run ({', '.join(map(str, runs))}). Close it first.")
+        _tell_engine(session, caller, _view(session, caller, strategy).draft.schedule, now=now)
         strategy.archived = True
         strategy.name = f"{strategy.name[:60]} (archived {strategy.id})"
         session.add(strategy)
@@ -128,6 +131,12 @@ def draft_of(name: str, version: StrategyVersion, legs: list[StrategyLeg]) -> St
         limits=LimitsDraft.model_validate(version.limits),
         schedule=ScheduleDraft.model_validate(version.schedule),
     )
+
+
+def _tell_engine(session: Session, caller: Caller, *schedules: ScheduleDraft, now: datetime) -> None:
+    """Have the engine read schedules anew, in the transaction that changes one that is or was on."""
+    if any(schedule.enabled for schedule in schedules):
+        enqueue_reload(session, caller, now=now)
 
 
 def _add_version(session: Session, strategy: Strategy, draft: StrategyDraft, *, now: datetime) -> None:
