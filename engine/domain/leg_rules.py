@@ -56,7 +56,7 @@ class LegLimits:
 class LegFigures:
     """An open leg on one account: ``average`` entry price of what is open (₹), ``price`` None: not confirmed.
 
-    ``at_cost``: its stop was moved to its cost and is never worse than that.
+    ``at_cost``: its stop was moved to its cost and is never worse than that; ``symbol``: its contract.
     """
 
     account_id: int
@@ -65,6 +65,7 @@ class LegFigures:
     average: float
     price: float | None
     at_cost: bool = False
+    symbol: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,6 +95,7 @@ def _legs(changes: Pass, run: Run, key: Key, price: float | None) -> list[LegFig
             average=average,
             price=price,
             at_cost=bool(leg_memory(run, key.account_id, leg_index).get("at_cost")),
+            symbol=key.symbol,
         )
         for leg_index in sorted(legs_of(run).get(key.symbol, ()))
     ]
