@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import assert_never
 
+from engine.domain.breaches import ExitRule
 from engine.domain.calendar import ist_day
 from engine.domain.instruments import Action
 from engine.domain.prices import is_price
-from engine.domain.rules import ExitRule
 
 BETWEEN_TRIES = timedelta(seconds=60)
 """Pause after a try that filled nothing: a price that stands at the cost must not use all of them in a second."""

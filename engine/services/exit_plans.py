@@ -14,6 +14,7 @@ from engine.domain.exit_scopes import staying
 from engine.domain.instruments import Key
 from engine.domain.orders import Order, OrderState, moved
 from engine.domain.runs import RUN_ENDED, AccountState, ExitPlan, PlanState, Run, RunAccount, RunState
+from engine.services import reentry
 from engine.services.exit_scopes import ENTERING, covering, covers_key, held_keys, wanted_of, with_narrower
 from engine.services.ledger import Pass, with_reason
 from engine.services.world import Account, World, trading_day
@@ -161,7 +162,9 @@ def settle(changes: Pass, world: World, run: Run) -> None:
     """Call accounts flat, plans done and the run closed where valid books show it (RULES 6, "flat")."""
     for row in changes.accounts_of(run.id):
         account = world.accounts.get(row.account_id)
-        if row.state in _MAY_BE_FLAT and account is not None and _flat(changes, run, account):
+        if row.state not in _MAY_BE_FLAT or account is None or not _flat(changes, run, account):
+            continue
+        if row.state is not AccountState.ENTERED or not reentry.waits(changes, world, run, row.account_id):
             changes.put_account(replace(row, state=AccountState.FLAT))
     rows = changes.accounts_of(run.id)
     for plan in changes.plans_of(run.id):

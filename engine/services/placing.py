@@ -12,7 +12,7 @@ from engine.domain.evidence import Instrument
 from engine.domain.instruments import Action, Key
 from engine.domain.movement import unexplained, unlisted_trades, visible_ids
 from engine.domain.orders import Order, OrderState, Purpose, moved
-from engine.domain.runs import AccountState, RunState
+from engine.domain.runs import AccountState, PlanState, RunState
 from engine.services.exit_scopes import kept_now, plan_over
 from engine.services.exiting import owned_now
 from engine.services.ledger import Pass
@@ -107,6 +107,9 @@ def _unexplained(changes: Pass, account: Account, instrument: Instrument) -> int
 def _still_right(changes: Pass, account: Account, order: Order) -> bool:
     """Whether a planned order is still what should be sent: exits never exceed what shall leave (law 4)."""
     run = changes.run(order.execution_id)
+    if order.purpose is Purpose.REENTRY:
+        leaving = any(plan.state is PlanState.ACTIVE for plan in changes.plans_of(run.id))
+        return run.state is RunState.OPEN and not leaving
     if order.purpose.enters:
         return run.state is RunState.ENTERING and plan_over(changes, run, order.key) is None
     if changes.account_of(run.id, account.id).state is AccountState.TAKEN_OVER:

@@ -1,16 +1,289 @@
-"""Legs that enter again after their stop or target, at most n times (RULES 7)."""
+"""Legs that enter again after their stop or target, at most n times, on each account by itself (RULES 7).
+
+A try is counted, with its orders, in the commit before anything leaves; what a crash leaves is counted too. It goes at
+market, for as many lots as the leg had entered with. A sold leg enters only beside every bought leg of its run and
+account: nothing is sold naked. A re-entry re-arms the stop and target of its leg, reckoned from the new average.
+"""
 
 from __future__ import annotations
 
-from engine.domain.runs import Run
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from engine.domain.breaches import ExitRule, latch
+from engine.domain.errors import DomainError
+from engine.domain.instruments import Action, Exchange, Key, Product
+from engine.domain.orders import Order, OrderState, Purpose
+from engine.domain.reentry import ClosedLeg, Reentry, is_over, may_try
+from engine.domain.rules import due_times
+from engine.domain.runs import AccountState, PlanState, Run
+from engine.domain.schedule import may_enter
+from engine.domain.slicing import slice_quantity
+from engine.services.entry_slices import take_back, turn_missed, void_planned
 from engine.services.ledger import Pass
 from engine.services.messages import Resolved
-from engine.services.world import World
+from engine.services.owned import lot_and_freeze
+from engine.services.rule_terms import rule_terms
+from engine.services.terms import StrategyTerms
+from engine.services.world import World, trading_day
+
+READ_PATIENCE = timedelta(seconds=15)
+"""How long a fresh contract may take to be read."""
 
 
 def progress(changes: Pass, world: World, run: Run) -> None:
-    """Bring every re-entry of the run one step further."""
+    """Bring every re-entry of an open run one step further."""
+    terms = world.terms_of(run.version_id)
+    for place, state in _places(run).items():
+        if (begun := state.get("reentry")) is None:
+            if "closed_by" in state:
+                _try(changes, world, changes.run(run.id), terms, place)
+        elif begun["state"] == "resolving":
+            if abs(changes.now - _moment(begun["since"])) > READ_PATIENCE:
+                _failed(changes, changes.run(run.id), place, "no contract was read in time; nothing was sent")
+        else:
+            _after_sending(changes, world, changes.run(run.id), terms, place)
 
 
 def on_resolved(changes: Pass, world: World, run: Run, message: Resolved) -> None:
-    """Take the fresh contract of a leg that enters again."""
+    """Send the leg that waits for its fresh contract; what does not wait any more ignores it."""
+    place = next((place for place, state in _places(run).items() if _is_resolving(state)), None)
+    if place is None:
+        return
+    resolution, account_id = message.resolution, _account_and_leg(place)[0]
+    if resolution is None or message.problem:
+        _failed(changes, run, place, f"{message.problem or 'no contract was read'}; nothing was sent")
+        return
+    if why := _may_not(changes, world, run, world.terms_of(run.version_id), account_id):
+        _failed(changes, run, place, f"{why}; nothing was sent")
+        return
+    row = resolution.as_json()["legs"][0]
+    # the last contract of a leg is the one it has now
+    others = [
+        leg for leg in run.resolved["legs"] if (leg["leg_index"], leg["symbol"]) != (row["leg_index"], row["symbol"])
+    ]
+    run = changes.put_run(replace(run, resolved=run.resolved | {"legs": [*others, row]}))
+    _send(changes, run, place, row)
+
+
+def waits(changes: Pass, world: World, run: Run, account_id: int) -> bool:
+    """Whether an account of a run may still enter again: until then it is not over, although nothing is held."""
+    terms = world.terms_of(run.version_id)
+    for place, state in _places(run).items():
+        if _account_and_leg(place)[0] != account_id:
+            continue
+        if "reentry" in state:
+            return True
+        if "closed_by" in state and not _given_up(changes, world, run, terms, place):
+            return True
+    return False
+
+
+def _try(changes: Pass, world: World, run: Run, terms: StrategyTerms, place: str) -> None:
+    account_id, leg_index = _account_and_leg(place)
+    if _given_up(changes, world, run, terms, place):
+        return
+    if any(plan.state is PlanState.ACTIVE for plan in changes.plans_of(run.id)):
+        return  # not while an exit of the run is active (RULES 7)
+    if _alive(changes, run, account_id, leg_index) or _may_not(changes, world, run, terms, account_id):
+        return
+    draft, closed = terms.leg_drafts[leg_index - 1], _closed(run, place)
+    leg = _leg_rows(run, leg_index)[-1]
+    symbol = (str(leg["symbol"]), Exchange(leg["exchange"]))
+    price = world.confirmed_price(run.owner_id, run.venue, symbol, changes.now)
+    if not may_try(Reentry(draft.reentry), draft.reentry_most, closed, price, changes.now):
+        return
+    if closed.action is Action.SELL and not _hedged(changes, run, account_id):
+        return
+    if Reentry(draft.reentry) is Reentry.AT_COST:
+        _note(changes, run, place, _counted(changes, run, place))
+        _send(changes, changes.run(run.id), place, leg)
+    elif not any(_is_resolving(state) for state in _places(run).values()):
+        begun = {"state": "resolving", "since": changes.now.isoformat()}
+        _note(changes, run, place, _counted(changes, run, place) | {"reentry": begun})
+        reader = world.of_venue(run.owner_id, run.venue)[0]
+        legs = (terms.legs[leg_index - 1],)
+        changes.after_commit.append(partial(reader.hands.resolve, legs, run_id=run.id, command_id=None))
+
+
+def _given_up(changes: Pass, world: World, run: Run, terms: StrategyTerms, place: str) -> bool:
+    """Whether a closed leg will never enter again: no try left, too late in the day, or the run's time has come."""
+    draft = terms.leg_drafts[_account_and_leg(place)[1] - 1]
+    closed = _closed(run, place)
+    if is_over(Reentry(draft.reentry), draft.reentry_most, closed, changes.now):
+        return True
+    if may_enter(terms.schedule.last_entry_time, changes.now):
+        return True
+    if changes.halted(run.owner_id, _account_and_leg(place)[0]):
+        return True
+    exchange = Exchange(run.resolved["legs"][0]["exchange"])
+    limits = rule_terms(terms, str(run.resolved.get("product", ""))).limits
+    times = due_times(limits, run.entered_at or run.created_at, world.calendar(run.venue), exchange)
+    return any(limit.enabled and changes.now >= due for _rule, limit, due in times)
+
+
+def _may_not(changes: Pass, world: World, run: Run, terms: StrategyTerms, account_id: int) -> str:
+    """Return why nothing may enter on an account now, empty when it may."""
+    account = world.accounts.get(account_id)
+    if account is None or not account.armed:
+        return "the account may not enter"
+    if changes.account_of(run.id, account_id).state is not AccountState.ENTERED:
+        return "the account is not in the run any more"
+    if any(plan.state is PlanState.ACTIVE for plan in changes.plans_of(run.id)):
+        return "an exit of the run is active"
+    return changes.halted(run.owner_id, account_id) or may_enter(terms.schedule.last_entry_time, changes.now)
+
+
+def _hedged(changes: Pass, run: Run, account_id: int) -> bool:
+    """Whether every bought leg of the run is open on the account."""
+    bought = {leg["leg_index"] for leg in run.resolved["legs"] if leg["action"] == Action.BUY}
+    held = {
+        leg["leg_index"]
+        for leg in run.resolved["legs"]
+        for key, holding in changes.holdings(run.id).items()
+        if key.account_id == account_id and key.symbol == leg["symbol"] and holding.quantity > 0
+    }
+    return bought <= held
+
+
+def _alive(changes: Pass, run: Run, account_id: int, leg_index: int) -> bool:
+    """Whether the leg still holds something on the account, or an order of it may still fill."""
+    symbols = {leg["symbol"] for leg in _leg_rows(run, leg_index)}
+    if any(
+        key.account_id == account_id and key.symbol in symbols and holding.quantity
+        for key, holding in changes.holdings(run.id).items()
+    ):
+        return True
+    return any(
+        order.account_id == account_id and order.symbol in symbols and not order.terminal
+        for order in changes.orders_of(run.id)
+    )
+
+
+def _send(changes: Pass, run: Run, place: str, leg: Mapping[str, Any]) -> None:
+    """Plan the orders of a try; they go after the commit that counts it."""
+    account_id, leg_index = _account_and_leg(place)
+    entered = [
+        order
+        for order in changes.orders_of(run.id)
+        if order.purpose is Purpose.ENTRY and order.account_id == account_id and order.leg_index == leg_index
+    ]
+    lot = int(leg["lot_size"])
+    try:
+        lots = sum(order.filled_quantity // lot_and_freeze(run, order.symbol)[0] for order in entered)
+        slices = slice_quantity(lots * lot, lot_size=lot, freeze_quantity=leg["freeze_quantity"])
+    except DomainError as error:
+        _failed(changes, run, place, f"{error}; nothing was sent")
+        return
+    key = Key(account_id, str(leg["symbol"]), Exchange(leg["exchange"]), Product(run.resolved["product"]))
+    orders = [
+        changes.plan_order(
+            run=run,
+            purpose=Purpose.REENTRY,
+            key=key,
+            leg_index=leg_index,
+            slice_index=index,
+            action=Action(leg["action"]),
+            quantity=quantity,
+            trading_day=trading_day(changes.now),
+        )
+        for index, quantity in enumerate(slices)
+    ]
+    begun = {"state": "entering", "since": changes.now.isoformat(), "orders": [order.id for order in orders]}
+    rearmed = {latch(rule, account_id, leg_index) for rule in (ExitRule.LEG_SL, ExitRule.LEG_TARGET)}
+    run = changes.put_run(replace(run, latches=tuple(one for one in run.latches if one not in rearmed)))
+    _note(changes, run, place, _places(run)[place] | {"reentry": begun})
+
+
+def _after_sending(changes: Pass, world: World, run: Run, terms: StrategyTerms, place: str) -> None:
+    account_id, begun = _account_and_leg(place)[0], _places(run)[place]["reentry"]
+    orders = [order for number in begun["orders"] if (order := changes.order(int(number))) is not None]
+    if stuck := turn_missed(changes, world, changes.account_of(run.id, account_id), orders):
+        void_planned(changes, orders, stuck)
+    for order in orders:
+        late = order.sent_at is not None and changes.now - order.sent_at > timedelta(seconds=terms.entry.limit_seconds)
+        if order.state is OrderState.WORKING and late:
+            take_back(changes, world, order)
+    orders = [changes.order(order.id) or order for order in orders]
+    if any(not order.terminal for order in orders):
+        return
+    filled = sum(order.filled_quantity for order in orders)
+    if not filled:
+        words = next((order.words for order in reversed(orders) if order.words), "nothing filled")
+        _failed(changes, run, place, words)
+        return
+    state = {key: value for key, value in _places(run)[place].items() if key in {"reentries", "tried_at"}}
+    _note(changes, run, place, state)
+    _tell(changes, run, place, f"entered again: {filled} {orders[0].symbol}", orders)
+
+
+def _failed(changes: Pass, run: Run, place: str, why: str) -> None:
+    """End a try that sent or filled nothing; it stays counted."""
+    state = _places(changes.run(run.id))[place]
+    _note(changes, changes.run(run.id), place, {key: value for key, value in state.items() if key != "reentry"})
+    _tell(changes, run, place, f"did not enter again: {why}", [])
+
+
+def _tell(changes: Pass, run: Run, place: str, words: str, orders: Sequence[Order]) -> None:
+    account_id, leg_index = _account_and_leg(place)
+    changes.event(
+        owner_id=run.owner_id,
+        kind="reentry",
+        action="alert_only",
+        message=f"leg {leg_index} {words}",
+        knew={
+            "tries": _places(changes.run(run.id))[place].get("reentries", 0),
+            "orders": [{"id": o.id, "symbol": o.symbol, "state": str(o.state), "words": o.words} for o in orders],
+        },
+        run_id=run.id,
+        account_id=account_id,
+    )
+
+
+def _counted(changes: Pass, run: Run, place: str) -> dict[str, Any]:
+    state = _places(run)[place]
+    return state | {"reentries": int(state.get("reentries", 0)) + 1, "tried_at": changes.now.isoformat()}
+
+
+def _note(changes: Pass, run: Run, place: str, state: Mapping[str, Any]) -> None:
+    legs = _places(run) | {place: dict(state)}
+    changes.put_run(replace(changes.run(run.id), watch=run.watch | {"legs": legs}))
+
+
+def _closed(run: Run, place: str) -> ClosedLeg:
+    state = _places(run)[place]
+    return ClosedLeg(
+        action=Action(_leg_rows(run, _account_and_leg(place)[1])[0]["action"]),
+        closed_by=ExitRule(state["closed_by"]),
+        closed_at=_moment(state["closed_at"]),
+        entry_price=float(state["entry_price"]),
+        done=int(state.get("reentries", 0)),
+        tried_at=_moment(state["tried_at"]) if "tried_at" in state else None,
+    )
+
+
+def _places(run: Run) -> dict[str, dict[str, Any]]:
+    """Return what the run remembers of its legs, by ``ACCOUNT:LEG``."""
+    legs: dict[str, dict[str, Any]] = run.watch.get("legs", {})
+    return legs
+
+
+def _leg_rows(run: Run, leg_index: int) -> list[dict[str, Any]]:
+    """Return the contracts a leg had, the one it entered with first."""
+    return [leg for leg in run.resolved["legs"] if leg["leg_index"] == leg_index]
+
+
+def _is_resolving(state: Mapping[str, Any]) -> bool:
+    return bool((state.get("reentry") or {}).get("state") == "resolving")
+
+
+def _account_and_leg(place: str) -> tuple[int, int]:
+    account, leg = place.split(":")
+    return int(account), int(leg)
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)

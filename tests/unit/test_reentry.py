@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.domain.breaches import ExitRule
 from engine.domain.instruments import Action
 from engine.domain.reentry import BETWEEN_TRIES, ClosedLeg, Reentry, is_back_at_cost, is_over, may_try
-from engine.domain.rules import ExitRule
 
 AT = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)  # 11:30 in India
 SL, TARGET = ExitRule.LEG_SL, ExitRule.LEG_TARGET
