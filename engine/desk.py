@@ -310,6 +310,10 @@ class Desk:
             now=self.now,
         )
 
+    def rearm_rule(self, run_id: int, latch: str, key: str) -> CommandView:
+        """Re-arm a rule of a run that acted; what is breached now acts again at once."""
+        return commands.rearm_rule(self._database, self.caller, run_id=run_id, latch=latch, key=key, now=self.now)
+
     def halt(self, key: str, account_id: int | None = None, *, everyone: bool = False) -> CommandView:
         """Kill switch of the caller, of one account or (admin) of everyone: runs out, no entries until re-armed."""
         return commands.halt(

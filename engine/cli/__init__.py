@@ -80,6 +80,10 @@ def _parser() -> argparse.ArgumentParser:
     halt.set_defaults(do=orders.halt)
     rearm = commands.add_parser("rearm", parents=[shared], help="allow entries again after a halt or a daily limit")
     rearm.set_defaults(do=orders.rearm)
+    rearm_rule = commands.add_parser("rearm-rule", parents=[shared], help="let a rule of a run that acted act again")
+    rearm_rule.add_argument("run", type=_run_number, metavar="RUN", help="its number, as `status` shows it")
+    rearm_rule.add_argument("latch", metavar="LATCH", help="rule, rule@ACCOUNT or rule@ACCOUNT.LEG, by ids")
+    rearm_rule.set_defaults(do=orders.rearm_rule)
     for switch in (halt, rearm):
         scope = switch.add_mutually_exclusive_group()
         scope.add_argument("--account", metavar="NAME", help="this account only")

@@ -31,7 +31,7 @@ WORD_NOTED = "It is noted and will be taken as soon as an engine runs; until the
 LIMITS_NOTED = "It is noted and holds as soon as an engine runs."
 LASTING = {
     "close_run": NOTED, "halt": NOTED, "rearm": REARM_NOTED, "declare_order": WORD_NOTED, "take_over": WORD_NOTED,
-    "set_limits": LIMITS_NOTED,
+    "set_limits": LIMITS_NOTED, "rearm_rule": LIMITS_NOTED,
 }  # fmt: skip
 LAPSES = "It lapses 15 s after it was given."
 

@@ -82,6 +82,14 @@ def rearm(options: argparse.Namespace) -> int:
     return DONE
 
 
+def rearm_rule(options: argparse.Namespace) -> int:
+    """Re-arm a rule of a run that acted; what is breached now acts at once."""
+    desk = desk_of(options)
+    command = taken(desk, desk.rearm_rule(options.run, options.latch, uuid4().hex))
+    show(options, command.model_dump(mode="json"), [command.message])
+    return DONE
+
+
 def _account(options: argparse.Namespace, desk: Desk) -> int | None:
     return None if options.account is None else one_account(desk, options.account)
 

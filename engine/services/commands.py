@@ -232,6 +232,21 @@ def close_run(
         return _view(row, now)
 
 
+def rearm_rule(database: Database, caller: Caller, *, run_id: int, latch: str, key: str, now: datetime) -> CommandView:
+    """Re-arm a rule of a run that acted (``latch``, as its gauge and its run name it); it never expires.
+
+    Raises NotFound for another's run; the engine refuses a latch that the run does not have.
+    """
+    require(caller, Role.TRADER)
+    with database.write() as session:
+        run = session.get(StrategyExecution, run_id)
+        if run is None or run.owner_id != caller.user_id:
+            raise NotFound(f"There is no run {run_id}.")
+        payload = {"run_id": run_id, "latch": latch}
+        row = enqueue(session, caller, kind="rearm_rule", payload=payload, key=key, valid_for=None, now=now)
+        return _view(row, now)
+
+
 def halt(
     database: Database,
     caller: Caller,
