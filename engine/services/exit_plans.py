@@ -66,7 +66,7 @@ def open_plan(
         return None
     wanted = wanted_of(changes, run, accounts=asked, account_ids=account_ids, legs=leg_indexes, share=share)
     active = [plan for plan in changes.plans_of(run.id) if plan.state is PlanState.ACTIVE]
-    held = held_keys(changes, run) if active else []
+    held = held_keys(changes, run) if active or wanted.scope.keep else []
     there = covering(active, wanted, held)
     if there is not None and not back:
         return None
