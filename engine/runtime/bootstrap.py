@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -27,6 +28,9 @@ from engine.services.intake import Intake
 from engine.services.journal import Journal, LeaseLostError
 from engine.services.ledger import Pass
 from engine.services.messages import Beat
+from engine.services.risk_views import SeriesView
+from engine.services.schedule_book import read_schedules
+from engine.services.series_views import changed_series, note_written
 from engine.services.showing import live_views
 from engine.services.terms import StrategyTerms, read_terms, version_id_of
 from engine.services.world import World
@@ -81,8 +85,9 @@ def run_engine(
         reserve.make()
         journal = Journal(own_database, token)
         ledger = journal.load(clock.now())
-        roster.refresh(world)
-        intake = Intake(_terms_finder(database), lambda: roster.refresh(world))
+        reload = _reloader(database, roster, world)
+        reload()
+        intake = Intake(_terms_finder(database), reload)
         core = Core(
             ledger=ledger,
             world=world,
@@ -121,6 +126,25 @@ def run_engine(
         say(note)
 
 
+def _reloader(database: Database, roster: Roster, world: World) -> Callable[[], None]:
+    """Return what reads accounts and schedules anew."""
+
+    def reload() -> None:
+        roster.refresh(world)
+        load_schedules(database, world)
+
+    return reload
+
+
+def load_schedules(database: Database, world: World) -> None:
+    """Read the strategies that enter by the clock, with their terms: a pass must not wait for the database."""
+    with database.read() as session:
+        found = read_schedules(session)
+    world.terms.update({one.terms.version_id: one.terms for one in found.values()})
+    world.schedules.replace(found)
+    world.schedules.reload = partial(load_schedules, database, world)
+
+
 def _terms_reader(database: Database) -> Callable[[int], StrategyTerms]:
     def read(version_id: int) -> StrategyTerms:
         with database.read() as session:
@@ -146,16 +170,19 @@ class _Show:
 
     def __init__(self, settings: Settings) -> None:
         self._path = settings.data_dir / "live.db"
-        self._rows: queue.Queue[dict[int, str] | None] = queue.Queue(maxsize=1)
+        self._rows: queue.Queue[tuple[dict[int, str], list[tuple[int, SeriesView]]] | None] = queue.Queue(maxsize=1)
         self._thread = threading.Thread(target=self._run, name="live view", daemon=True)
 
     def __call__(self, changes: Pass, world: World) -> None:
         views = live_views(Pass(changes.ledger, changes.now), world)
         rows = {owner: view.model_dump_json() for owner, view in views.items()}
+        series = changed_series(changes, world)
         try:
-            self._rows.put_nowait(rows)
+            self._rows.put_nowait((rows, series))
         except queue.Full:
             _log.warning("the live view is behind: one second is not shown")
+        else:
+            note_written(world, [view for _owner, view in series])
 
     def start(self) -> None:
         """Start writing."""
@@ -169,9 +196,10 @@ class _Show:
 
     def _run(self) -> None:
         store = LiveStore(self._path)
-        while (rows := self._rows.get()) is not None:
+        while (shown := self._rows.get()) is not None:
+            rows, series = shown
             try:
-                store.write(rows)
+                store.write(rows, {(owner, view.run_id): view.model_dump_json() for owner, view in series})
             except Exception:  # noqa: BLE001 - the edge of this thread: the next second is written again
                 _log.exception("the live view could not be written")
         store.close()
