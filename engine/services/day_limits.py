@@ -18,6 +18,7 @@ from engine.domain.rules import ExitAction
 from engine.domain.runs import AccountState, Run
 from engine.services import amounts
 from engine.services.day_limit_rows import limit_view
+from engine.services.day_marks import Judged
 from engine.services.day_profit import DayProfit, by_account, day_figures, day_of, keep_marks, total
 from engine.services.exit_plans import open_plan
 from engine.services.knowledge import knowledge
@@ -26,20 +27,22 @@ from engine.services.risk_views import DayLimitView
 from engine.services.world import World
 
 JUDGE_EVERY = timedelta(seconds=0.25)
-"""How often the days of users are judged without being asked for: P of hundreds of runs is not reckoned every pass."""
+"""How often the day of a user with many runs is judged: P of hundreds of them is not reckoned in every pass."""
+FEW = 40
+"""Up to so many runs on accounts are reckoned in every pass: their limits of the day act before the runs' own."""
 LIVE = "live"
 
 _ENDED = frozenset({AccountState.FLAT, AccountState.SKIPPED})
 
 
 def watch(changes: Pass, world: World) -> None:
-    """Judge the day of every user with limits, at most four times a second, and keep the marks of P of the day."""
+    """Judge the day of every user with limits, with many runs four times a second; keep the marks of P of the day."""
     day = day_of(changes, world)
     judged = world.day_marks.judged
     for owner_id in sorted({one.owner_id for one in all_limits(changes) if one.watched(day)}):
         last = judged.get(owner_id)
         just_set = any(owner == owner_id for owner, _account in changes.limits)
-        if last is None or just_set or abs(changes.now - last) >= JUDGE_EVERY:
+        if last is None or just_set or last.places <= FEW or abs(changes.now - last.at) >= JUDGE_EVERY:
             watch_user(changes, world, owner_id)
     keep_marks(changes, world)
 
@@ -51,7 +54,8 @@ def watch_user(changes: Pass, world: World, owner_id: int) -> None:
     if not mine:
         return
     figures = day_figures(changes, world, owner_id)
-    changes.after_commit.append(partial(world.day_marks.judged.__setitem__, owner_id, changes.now))
+    judged = Judged(changes.now, len(figures))
+    changes.after_commit.append(partial(world.day_marks.judged.__setitem__, owner_id, judged))
     _tell_unmarked(changes, world, owner_id, figures)
     for limits in sorted(mine, key=lambda one: (one.account_id is not None, one.account_id or 0)):
         counted = counted_for(changes, world, limits, figures)

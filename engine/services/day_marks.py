@@ -20,6 +20,14 @@ Place = tuple[int, int]
 """(run, account)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """When the limits of a user's day were judged, and over how many runs on accounts."""
+
+    at: datetime
+    places: int
+
+
 @dataclass(slots=True)
 class DayMarks:
     """P by (run, account) in paise: ``marks`` before ``day``, ``last`` as last known on it.
@@ -33,7 +41,7 @@ class DayMarks:
     marks: dict[Place, int] = field(default_factory=dict)
     last: dict[Place, int] = field(default_factory=dict)
     noted: dict[int, datetime] = field(default_factory=dict)
-    judged: dict[int, datetime] = field(default_factory=dict)
+    judged: dict[int, Judged] = field(default_factory=dict)
     unmarked_told: dict[int, date] = field(default_factory=dict)
     written: dict[Place, DayMark] = field(default_factory=dict)
     waiting: list[Place] = field(default_factory=list)

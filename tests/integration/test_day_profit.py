@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from engine.runtime.bootstrap import _Show
+from sqlmodel import select
+
 from engine.services.ledger import Pass
 from engine.services.showing import live_views
 from engine.services.views import LiveView
 from engine.services.world import trading_day
-from engine.settings import Settings
-from engine.store.live import LiveStore
+from engine.store import tables
 from tests.stage import CALL, LOT, Stage
 
 SECONDS_TO_MIDNIGHT = 13.5 * 3600
@@ -90,22 +90,27 @@ def test_a_run_begun_today_counts_from_zero(tmp_path: Path) -> None:
 def test_marks_of_the_evening_reach_the_engine_of_the_morning(tmp_path: Path) -> None:
     stage = evening(tmp_path, accounts=1)
     stage.enter()
-    live = LiveStore(tmp_path / "live.db")
-    live.write({OWNER: priced(stage, 160.0).model_dump_json()})
-    live.close()
+    priced(stage, 160.0)
+    stage.play(60, by=1.0)  # P is written once a minute
     stage.restart()
-    _Show(Settings(_env_file=None, database_url=f"sqlite:///{tmp_path}/stage.db")).recall(stage.world)
     past_midnight(stage)
     stage.arm()
     assert columns(priced(stage, 158.0)) == [2 * LOT * 100]
 
 
-def test_an_open_run_without_a_mark_has_no_figure_of_the_day(tmp_path: Path) -> None:
+def test_an_open_run_that_was_never_confirmed_has_no_figure_of_the_day(tmp_path: Path) -> None:
     stage = evening(tmp_path, accounts=1)
     stage.enter()
-    priced(stage, 160.0)
-    stage.restart()  # and the live view was lost
+    forget_marks(stage)
+    stage.restart()
     past_midnight(stage)
     stage.arm()
     view = priced(stage, 158.0)
     assert (columns(view), view.profit_paise) == ([None], None)
+
+
+def forget_marks(stage: Stage) -> None:
+    """As if no P of any run had ever been confirmed before the engine died."""
+    with stage.database.write() as session:
+        for row in session.exec(select(tables.DayMark)).all():
+            session.delete(row)
