@@ -111,7 +111,7 @@ def watch(changes: Pass, world: World) -> None:
     wanted: dict[tuple[int, str], set[Symbol]] = {}
     resting: set[tuple[str, Symbol]] = set()
     for run in changes.open_runs():
-        symbols = symbols_of(run) | indices_wanted(changes, world, run)
+        symbols = symbols_of(run) | indices_wanted(changes, world, run) | world.candles.followed(run.id)
         wanted.setdefault((run.owner_id, run.venue), set()).update(symbols)
         resting.update((market_of(run.owner_id, run.venue), symbol) for symbol in resting_symbols(changes, run))
     for account in world.accounts.values():
