@@ -7,7 +7,7 @@ import logging.handlers
 import queue
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
 
@@ -31,8 +31,9 @@ from engine.services.messages import Beat
 from engine.services.risk_views import SeriesView
 from engine.services.schedule_book import read_schedules
 from engine.services.series_views import changed_series, note_written
-from engine.services.showing import live_views
+from engine.services.showing import as_json, views_in_turn
 from engine.services.terms import StrategyTerms, read_terms, version_id_of
+from engine.services.views import LiveView
 from engine.services.world import World
 from engine.settings import Settings
 from engine.store.database import Database
@@ -170,15 +171,14 @@ class _Show:
 
     def __init__(self, settings: Settings) -> None:
         self._path = settings.data_dir / "live.db"
-        self._rows: queue.Queue[tuple[dict[int, str], list[tuple[int, SeriesView]]] | None] = queue.Queue(maxsize=1)
+        self._rows: queue.Queue[tuple[dict[int, LiveView], list[tuple[int, SeriesView]]] | None] = queue.Queue(1)
         self._thread = threading.Thread(target=self._run, name="live view", daemon=True)
 
-    def __call__(self, changes: Pass, world: World) -> None:
-        views = live_views(Pass(changes.ledger, changes.now), world)
-        rows = {owner: view.model_dump_json() for owner, view in views.items()}
-        series = changed_series(changes, world)
+    def __call__(self, changes: Pass, world: World) -> Iterator[None]:
+        views = yield from views_in_turn(lambda: Pass(changes.ledger, world.clock.now()), world)
+        series = changed_series(Pass(changes.ledger, world.clock.now()), world)
         try:
-            self._rows.put_nowait((rows, series))
+            self._rows.put_nowait((views, series))
         except queue.Full:
             _log.warning("the live view is behind: one second is not shown")
         else:
@@ -197,8 +197,9 @@ class _Show:
     def _run(self) -> None:
         store = LiveStore(self._path)
         while (shown := self._rows.get()) is not None:
-            rows, series = shown
+            views, series = shown
             try:
+                rows = {owner: as_json(view) for owner, view in views.items()}
                 store.write(rows, {(owner, view.run_id): view.model_dump_json() for owner, view in series})
             except Exception:  # noqa: BLE001 - the edge of this thread: the next second is written again
                 _log.exception("the live view could not be written")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import assert_never
 
@@ -67,6 +67,9 @@ HURRY_SECONDS = 0.02
 STOP_PATIENCE_SECONDS = 5.0
 BEHIND_SECONDS = 0.001
 """How long the core waits for something new while runs wait for their turn."""
+SHOW_BOX_SECONDS = 0.003
+"""How long one pass makes the live view before prices are looked at again."""
+_SHOWN = object()
 HOUSEKEEPING_SECONDS = 0.05
 """With many runs, reads and subscriptions are looked at this often, and with every message."""
 CAREFUL_SECONDS = 10.0
@@ -76,7 +79,10 @@ LOG_AGAIN_SECONDS = 5.0
 
 
 class Core:
-    """Runs passes until told to stop. ``show`` is called after a pass, about once a second."""
+    """Runs passes until told to stop.
+
+    ``show`` is called after a pass, about once a second; where it gives something to go on with, passes do so.
+    """
 
     def __init__(
         self,
@@ -86,7 +92,7 @@ class Core:
         journal: Journal,
         intake: Intake,
         inbox: Inbox,
-        show: Callable[[Pass, World], None],
+        show: Callable[[Pass, World], Iterator[None] | None],
         watchdog: bool = True,
         give_up_reserve: Callable[[], bool] = bool,
         guarding: Guarding | None = None,
@@ -104,6 +110,7 @@ class Core:
         self._disk_full = False
         self._recovered = False
         self._shown_boot = 0.0
+        self._showing: Iterator[None] | None = None
         self._hurry = False
         self._careful_until_boot = float("-inf")
         self._logged: dict[str, float] = {}
@@ -136,17 +143,27 @@ class Core:
         stop = self._piece_by_piece(messages) if careful else self._all_at_once(messages)
         if stop is None:
             return None
-        if world.clock.boot() - self._shown_boot >= RENEW_SECONDS:
-            self._shown_boot = world.clock.boot()
-            try:
-                self._show(Pass(self._ledger, world.clock.now()), world)
-            except Exception:  # noqa: BLE001 - what pages show never ends the engine
-                self._log_at_times("show", "the live view could not be made")
+        self._show_some()
         return self._ending(stop)
+
+    def _show_some(self) -> None:
+        """Have the live view made, once a second; what it takes longer than a price may wait goes on in later passes."""
+        clock = self._world.clock.boot
+        try:
+            if self._showing is None and clock() - self._shown_boot >= RENEW_SECONDS:
+                self._shown_boot = clock()
+                self._showing = self._show(Pass(self._ledger, self._world.clock.now()), self._world)
+            until = clock() + SHOW_BOX_SECONDS
+            while self._showing is not None and clock() < until:
+                if next(self._showing, _SHOWN) is _SHOWN:
+                    self._showing = None
+        except Exception:  # noqa: BLE001 - what pages show never ends the engine
+            self._showing = None
+            self._log_at_times("show", "the live view could not be made")
 
     def _patience(self) -> float:
         """Return for how long (seconds) the core may wait for something new."""
-        if self._guarding.behind:
+        if self._guarding.behind or self._showing is not None:
             return BEHIND_SECONDS
         return HURRY_SECONDS if self._hurry else IDLE_SECONDS
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -15,6 +15,7 @@ from engine.services.world import World, trading_day
 
 ROWS_A_PASS = 500
 """Marks written in one pass at most: the core must not stop for a long transaction (DESIGN 4)."""
+RUNS_A_TURN = 50
 FRESH_SECONDS = 2.0
 """P that was noted so lately need not be reckoned anew before it is written."""
 
@@ -46,21 +47,39 @@ def day_figures(changes: Pass, world: World, owner_id: int) -> list[DayProfit]:
 
     A run begun today has mark 0; a run that ended on an earlier day counts no more.
     """
-    day, marks, worth = day_of(changes, world), world.day_marks, worth_at(changes, world)
-    found = []
-    for run in _counting(changes, day):
-        if run.owner_id != owner_id:
-            continue
-        profits = _profits_or_none(changes, run, worth)
-        begun_today = trading_day(run.created_at) >= day
-        for row in changes.accounts_of(run.id):
-            place = (run.id, row.account_id)
-            known = 0 if row.state in _NOTHING_YET else profits.get(row.account_id, 0) if profits is not None else None
-            if known is not None:
-                marks.last[place] = known
-            mark = 0 if begun_today else marks.marks.get(place)
-            found.append(DayProfit(run.id, row.account_id, run.venue, known, mark))
+    found: list[DayProfit] = []
+    for some in figures_in_turn(lambda: changes, world, owner_id):
+        found += some
+    return found
+
+
+def figures_in_turn(look: Callable[[], Pass], world: World, owner_id: int) -> Iterator[list[DayProfit]]:
+    """Give what ``day_figures`` returns, some runs at a time; ``look`` gives memory as it is at each turn."""
+    changes, marks = look(), world.day_marks
+    day = day_of(changes, world)
+    runs = [run.id for run in _counting(changes, day) if run.owner_id == owner_id]
+    for begin in range(0, len(runs), RUNS_A_TURN):
+        changes = look()
+        worth = worth_at(changes, world)
+        yield [
+            one
+            for run_id in runs[begin : begin + RUNS_A_TURN]
+            for one in _of_run(changes, world, changes.run(run_id), day, worth)
+        ]
     marks.noted[owner_id] = changes.now
+
+
+def _of_run(changes: Pass, world: World, run: Run, day: date, worth: Worth) -> list[DayProfit]:
+    found, marks = [], world.day_marks
+    profits = _profits_or_none(changes, run, worth)
+    begun_today = trading_day(run.created_at) >= day
+    for row in changes.accounts_of(run.id):
+        place = (run.id, row.account_id)
+        known = 0 if row.state in _NOTHING_YET else profits.get(row.account_id, 0) if profits is not None else None
+        if known is not None:
+            marks.last[place] = known
+        mark = 0 if begun_today else marks.marks.get(place)
+        found.append(DayProfit(run.id, row.account_id, run.venue, known, mark))
     return found
 
 

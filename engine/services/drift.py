@@ -42,9 +42,8 @@ def book_charges(changes: Pass, world: World, account: Account, books: AccountBo
 def _owned_instruments(changes: Pass, account: Account) -> list[Instrument]:
     owned = {
         Instrument(key.symbol, key.exchange, key.product)
-        for run in changes.open_runs()
-        for key, held in changes.holdings(run.id).items()
-        if key.account_id == account.id and held.quantity
+        for key in changes.owned_keys()
+        if key.account_id == account.id
     }
     return sorted(owned)
 

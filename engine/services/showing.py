@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from datetime import datetime
 
 from engine.domain.breaches import ExitRule
@@ -14,7 +14,7 @@ from engine.domain.pnl import Holding, average_price
 from engine.domain.rules import limit_paise
 from engine.domain.runs import RUN_ENDED, PlanState, Run, RunState
 from engine.services.day_limits import day_limit_views
-from engine.services.day_profit import account_profit, day_profits
+from engine.services.day_profit import DayProfit, account_profit, by_account, figures_in_turn
 from engine.services.failover import feed_views
 from engine.services.gauges import run_gauges
 from engine.services.knowledge import run_profit
@@ -37,47 +37,78 @@ ENDED_RUNS_SHOWN = 20
 
 def live_views(changes: Pass, world: World) -> dict[int, LiveView]:
     """Return the live view of every user who owns an account or a run."""
+    making = views_in_turn(lambda: changes, world)
+    while True:
+        try:
+            next(making)
+        except StopIteration as made:
+            views: dict[int, LiveView] = made.value
+            return views
+
+
+def views_in_turn(look: Callable[[], Pass], world: World) -> Generator[None, None, dict[int, LiveView]]:
+    """Make the live views piece by piece and return them at the end; ``look`` gives memory as it is at each piece.
+
+    Between two pieces the core may look at prices: with hundreds of runs a view takes longer than a price may wait.
+    """
     owners = {account.facts.owner_id for account in world.accounts.values()}
-    owners |= {run.owner_id for run in changes.ledger.runs.values()}
-    doubtful = doubtful_by_owner(changes, world)
-    return {owner: _view(changes, world, owner, doubtful.get(owner, [])) for owner in sorted(owners)}
+    owners |= {run.owner_id for run in look().ledger.runs.values()}
+    doubtful = doubtful_by_owner(look(), world)
+    views = {}
+    for owner in sorted(owners):
+        views[owner] = yield from _view(look, world, owner, doubtful.get(owner, []))
+    return views
 
 
-def _view(changes: Pass, world: World, owner_id: int, doubtful: list[Order]) -> LiveView:
+def as_json(view: LiveView) -> str:
+    """Return a live view as JSON, made run by run: one long call would hold the interpreter, and the core with it."""
+    runs = ",".join(run.model_dump_json() for run in view.runs)
+    return f'{view.model_dump_json(exclude={"runs"})[:-1]},"runs":[{runs}]}}'
+
+
+def _view(
+    look: Callable[[], Pass], world: World, owner_id: int, doubtful: list[Order]
+) -> Generator[None, None, LiveView]:
+    changes = look()
     mine = [run for run in changes.ledger.runs.values() if run.owner_id == owner_id]
     ended = [run for run in mine if run.state in RUN_ENDED and _still_shown(changes, run)]
     shown = {run.id for run in ended[-ENDED_RUNS_SHOWN:]}
     in_doubt = {order.id for order in doubtful}
     per_run = Counter(order.execution_id for order in doubtful)
-    runs = [
-        _run_or_fault(changes, world, run, per_run[run.id])
-        for run in mine
-        if run.state not in RUN_ENDED or run.id in shown
-    ]
-    profits = day_profits(changes, world, owner_id)
+    ids = [run.id for run in mine if run.state not in RUN_ENDED or run.id in shown]
+    runs, working = [], []
+    for run_id in ids:
+        changes = look()
+        run = changes.run(run_id)
+        runs.append(_run_or_fault(changes, world, run, per_run[run_id]))
+        if run.state not in RUN_ENDED:
+            working += working_views(changes, world, run_id, _strategy(world, run), without=in_doubt)
+        yield
+    figures: list[DayProfit] = []
+    for some in figures_in_turn(look, world, owner_id):
+        figures += some
+        yield
+    profits = by_account(figures)
+    known = [profit for profit in profits.values() if profit is not None]
+    truth = []
+    for account in sorted(world.accounts.values(), key=lambda account: world.shown(account.id)):
+        if account.facts.owner_id == owner_id:
+            truth.append(truth_view(look(), world, account))
+            yield
+    changes = look()
     accounts = [
         _account(account, profits.get(account.id, 0), sum(order.account_id == account.id for order in doubtful))
         for account in sorted(world.accounts.values(), key=lambda account: world.shown(account.id))
         if account.facts.owner_id == owner_id
     ]
-    known = [profit for profit in profits.values() if profit is not None]
     return LiveView(
         as_of=changes.now,
         accounts=accounts,
         runs=runs,
         profit_paise=sum(known) if len(known) == len(profits) else None,
         unknown=[unknown_view(changes, world, order) for order in doubtful],
-        working=[
-            order
-            for run in mine
-            if run.state not in RUN_ENDED
-            for order in working_views(changes, world, run.id, _strategy(world, run), without=in_doubt)
-        ],
-        truth=[
-            truth_view(changes, world, account)
-            for account in sorted(world.accounts.values(), key=lambda account: world.shown(account.id))
-            if account.facts.owner_id == owner_id
-        ],
+        working=working,
+        truth=truth,
         day_limits=day_limit_views(changes, world, owner_id, profits),
         feeds=feed_views(changes, world, owner_id),
         schedules=schedule_views(changes, world, owner_id),

@@ -51,12 +51,7 @@ def account_truth(changes: Pass, _world: World, account: Account) -> AccountTrut
 
 def _ledger_side(changes: Pass, account: Account) -> dict[Instrument, _Ours]:
     found: dict[Instrument, _Ours] = {}
-    for run in changes.open_runs():
-        if (
-            account.id not in changes.ledger.accounts.get(run.id, {})
-            and (run.id, account.id) not in changes.run_accounts
-        ):
-            continue  # many runs stand on few of many accounts
+    for run in changes.open_on(account.id):
         mine: set[Instrument] = set()
         for key, held in changes.holdings(run.id).items():
             if key.account_id == account.id and held.quantity:
