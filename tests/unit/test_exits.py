@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.domain.errors import ContractError
-from engine.domain.exits import RETRY_SECONDS, OpenKey, exit_slices, exits_due, retry_delay
+from engine.domain.exits import RETRY_SECONDS, OpenKey, exit_slices, exits_due, held_as_cover, retry_delay
 from engine.domain.instruments import Action, Exchange, Key, Product
 from tests.unit.strategies import lot_sizes, thorough
 
@@ -82,6 +83,56 @@ def test_back_off_grows_and_ends_at_its_last_step() -> None:
     assert delays[-1] == timedelta(seconds=15)
 
 
+# ── parts ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_part_takes_what_is_beyond_what_it_keeps() -> None:
+    assert due(held(-195, kept=-65)) == {"CE": 130}
+    assert due(held(-195, kept=-65, pending_exit=65)) == {"CE": 65}
+    assert due(held(195, kept=65)) == {"CE": -130}
+    assert due(held(-65, kept=-65), held(-65, "PE")) == {"PE": 65}
+
+
+def test_what_was_closed_otherwise_counts_in_the_part() -> None:
+    assert due(held(-65, kept=-130)) == {}
+    assert due(held(-130, kept=-65, pending_exit=130)) == {}
+    assert due(held(65, kept=-65)) == {"CE": -65}
+
+
+def test_leg_beside_the_part_stays() -> None:
+    assert due(held(-65, "CE"), held(-65, "PE", covered=False)) == {"CE": 65}
+
+
+def test_bought_leg_is_held_while_a_sold_one_beside_the_part_is_open() -> None:
+    bought, sold = held(65, "CE"), held(-65, "PE", covered=False)
+    assert due(bought, sold) == {}
+    assert held_as_cover([bought, sold]) == [bought.key]
+    still_entering = held(0, "PE", covered=False, sold_leg=True, entry_alive=True)
+    assert held_as_cover([bought, still_entering]) == [bought.key]
+    assert held_as_cover([bought, held(-65, "PE", account=2, covered=False)]) == []
+
+
+def test_share_of_a_bought_leg_goes_after_the_share_of_the_sold_one() -> None:
+    bought = held(130, "PE", kept=65, side="up")
+    assert due(held(-130, "CE", kept=-65, side="up"), bought) == {"CE": 65}
+    assert due(held(-65, "CE", kept=-65, side="up"), bought) == {"PE": -65}
+
+
+def test_bought_leg_goes_only_as_far_as_the_rest_covers_what_stays_sold() -> None:
+    sold, bought = held(-65, "CE", kept=-65, side="up"), held(130, "PE", side="up")
+    assert due(sold, bought) == {"PE": -65}
+    assert held_as_cover([sold, bought]) == [bought.key]
+    assert due(sold, held(130, "PE", side="up", pending_exit=65)) == {}
+
+
+def test_whole_exit_holds_no_bought_leg_as_cover() -> None:
+    assert held_as_cover([held(-65, "CE"), held(65, "PE")]) == []
+
+
+def part(key: OpenKey, *, covered: bool, kept: int, side: str) -> OpenKey:
+    return replace(key, covered=covered, kept=kept, side=side)
+
+
 open_keys = st.lists(
     st.builds(
         held,
@@ -132,6 +183,50 @@ def test_sold_legs_are_never_held_up_by_others(keys: list[OpenKey]) -> None:
         alone, among = exits_due([item], NOW), exits_due(keys, NOW)
         if item.owned < 0:
             assert all(one in among for one in alone)
+
+
+parts = open_keys.flatmap(
+    lambda keys: st.tuples(
+        *(
+            st.builds(
+                part,
+                st.just(one),
+                covered=st.booleans(),
+                kept=st.integers(-10, 10).map(lambda lots: lots * 65),
+                side=st.sampled_from(["up", "down"]),
+            )
+            for one in keys
+        )
+    ).map(list)
+)
+
+
+@thorough
+@given(parts)
+def test_a_part_never_takes_more_than_is_beyond_what_it_keeps(keys: list[OpenKey]) -> None:
+    left = {(one.key, one.leg_index): 0 for one in keys}
+    for one in keys:
+        kept = min(abs(one.kept), abs(one.owned)) if one.kept * one.owned > 0 else 0
+        if one.covered:
+            left[one.key, one.leg_index] += max(0, abs(one.owned) - kept - one.pending_exit)
+    for one in exits_due(keys, NOW):
+        left[one.key, one.leg_index] -= one.quantity
+        assert one.quantity > 0
+    assert min(left.values(), default=0) >= 0
+
+
+@thorough
+@given(parts)
+def test_a_part_leaves_no_sold_leg_naked_that_was_covered(keys: list[OpenKey]) -> None:
+    sold = [one for one in exits_due(keys, NOW) if one.action is Action.SELL]
+    for place in {(one.key.account_id, one.underlying, one.side) for one in keys}:
+        there = [one for one in keys if (one.key.account_id, one.underlying, one.side) == place]
+        short = sum(-one.owned for one in there if one.owned < 0)
+        spare = sum(max(0, one.owned - one.pending_exit) for one in there)
+        names = {(one.key, one.leg_index, one.owned - one.pending_exit) for one in there if one.owned > 0}
+        going = sum(one.quantity for one in sold if any((one.key, one.leg_index) == name[:2] for name in names))
+        if len({one.key for one in keys}) == len(keys) and spare >= short:
+            assert spare - going >= short
 
 
 @thorough
