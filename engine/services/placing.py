@@ -120,5 +120,5 @@ def _still_right(changes: Pass, account: Account, order: Order) -> bool:
         for other in changes.orders_of(run.id)
         if other.key == order.key and other.purpose is Purpose.EXIT and other.state is not OrderState.PLANNED
     )
-    leaving = abs(owned) - abs(kept_now(changes, run, order.key, owned))
-    return owned * order.action.sign < 0 and order.quantity <= leaving - in_flight
+    left = abs(owned) - abs(kept_now(changes, run, order.key, owned)) - in_flight
+    return owned * order.action.sign < 0 and order.quantity <= left
