@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from uuid import uuid4
 
 from engine.cli.door import (
@@ -100,11 +101,11 @@ def _finish(
     if options.wait is None:
         show(options, command.model_dump(mode="json"), [command.message])
         return DONE
-    until = time.monotonic() + options.wait
+    until, taken_by = time.monotonic() + options.wait, datetime.now(UTC)
     while time.monotonic() < until:
         live = desk.live()
         run = next((run for run in [*live.runs, *desk.run_history()] if run.id == run_id), None)
-        if run is not None and done(run) and (live.as_of >= command.created_at):
+        if run is not None and done(run) and live.as_of >= taken_by:
             show(options, run.model_dump(mode="json"), [run_line(run), *account_lines(run)])
             return FAILED if run.state == "refused" else DONE
         time.sleep(0.2)

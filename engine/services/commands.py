@@ -15,7 +15,7 @@ from sqlmodel import Session, col, select
 from engine.domain.runs import RUN_ENDED
 from engine.services.activity import log_activity
 from engine.services.errors import InvalidInput, NotFound, Refused
-from engine.services.exit_parts import id_of, ids_of, share_of
+from engine.services.exit_parts import ids_of, share_of, whole_of
 from engine.services.identity import Caller, require
 from engine.services.risk_views import DrillView
 from engine.services.views import CommandView
@@ -215,7 +215,7 @@ def close_run(
     It never expires. Raises InvalidInput naming the field, NotFound for another's run.
     """
     require(caller, Role.TRADER)
-    id_of("run", run_id)
+    whole_of("run", run_id)
     accounts, legs = ids_of("accounts", "account", account_ids), ids_of("legs", "leg", leg_indexes)
     share = share_of(share)
     with database.write() as session:

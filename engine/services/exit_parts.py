@@ -9,13 +9,19 @@ from engine.services.errors import InvalidInput
 WHOLE = 100.0
 
 
-def id_of(field: str, value: object) -> int:
-    """Return a whole number above 0; raises InvalidInput naming the field for anything else, also for True and "1"."""
+def whole_of(field: str, value: object) -> int:
+    """Return a whole number; raises InvalidInput naming the field for anything else, also for True and "1"."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidInput(field, f"{value!r} is not a whole number")
-    if value < 1:
-        raise InvalidInput(field, f"{value} is not above 0")
     return value
+
+
+def id_of(field: str, value: object) -> int:
+    """Return a whole number above 0; raises InvalidInput naming the field for anything else."""
+    number = whole_of(field, value)
+    if number < 1:
+        raise InvalidInput(field, f"{number} is not above 0")
+    return number
 
 
 def ids_of(field: str, what: str, value: object) -> tuple[int, ...]:
