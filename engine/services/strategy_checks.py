@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import math
 import re
 import unicodedata
-from datetime import time
 from typing import assert_never
 
 from engine.domain.entries import LimitTimeout
 from engine.domain.expiries import WEEK_CHOICES, ExpiryChoice, has_weekly_expiries
 from engine.domain.instruments import Action, InstrumentType, PriceType, Product
-from engine.domain.money import paise
 from engine.domain.strikes import LARGEST_OFFSET, StrikeKind
-from engine.services.drafts import LegDraft, LimitsDraft, StrategyDraft
+from engine.services.drafts import LegDraft, StrategyDraft
 from engine.services.errors import InvalidInput
+from engine.services.field_checks import LEAST, figure, one_of, whole
+from engine.services.limit_checks import (
+    MOST_PRICE,
+    check_intraday,
+    check_leg_rules,
+    check_limits,
+    check_told_apart,
+)
+from engine.services.schedule_checks import check_schedule
 
 MARKET_CONDITIONS = ("any", "expiry", "non_expiry")
 EXPIRY_CHOICES = tuple(str(choice) for choice in ExpiryChoice)
 STRIKE_KINDS = tuple(str(kind) for kind in StrikeKind)
-LIMIT_UNITS = ("rupees", "per_lot", "percent_of_premium")
-TRAILING_KINDS = ("percent_of_premium", "amount", "points", "percent_of_profit")
 FAILURE_POLICIES = ("unwind", "hold")
 LIMIT_TIMEOUTS = tuple(str(item) for item in LimitTimeout)
 PRICE_TYPES = (str(PriceType.MARKET), str(PriceType.LIMIT))
@@ -30,24 +34,11 @@ MOST_OFFSET = 10_000.0
 MOST_LEGS = 20
 MOST_RATIO = 1_000
 MOST_LOTS = 10_000
-MOST_PRICE = 10_000_000.0
-"""Of a strike and of a premium, in ₹."""
-MOST_RUPEES = 1_000_000_000.0
-MOST_PERCENT = 1_000.0
-MOST_POINTS = 100_000.0
-LEAST = 0.01
 TRADED_TYPES = (InstrumentType.CE, InstrumentType.PE)
 """What the engine can size, enter and leave today."""
-SESSION_OPENS, SESSION_CLOSES = time(9, 15), time(15, 40)
 MIS_SQUARE_OFF = "15:10"
 
 _UNDERLYING = re.compile(r"[A-Z][A-Z0-9&-]{0,29}")
-_MOST_OF_TRAILING = {
-    "percent_of_premium": (MOST_PERCENT, "%"),
-    "amount": (MOST_RUPEES, "₹"),
-    "points": (MOST_POINTS, "points"),
-    "percent_of_profit": (MOST_PERCENT, "%"),
-}
 _UNSEEN = frozenset("\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Marks that turn the direction of text or break its line without being seen."""
 
@@ -63,25 +54,33 @@ def checked(draft: StrategyDraft) -> StrategyDraft:
     description = plain_text("description", draft.description)
     if len(description) > 500:
         raise InvalidInput("description", "at most 500 characters")
-    _one_of("product", draft.product, [str(item) for item in Product])
-    _one_of("market condition", draft.market_condition, MARKET_CONDITIONS)
-    _one_of("hedge failure", draft.hedge_failure, FAILURE_POLICIES)
-    _one_of("sold leg failure", draft.sold_leg_failure, FAILURE_POLICIES)
-    _one_of("limit time-out", draft.limit_timeout, LIMIT_TIMEOUTS)
+    one_of("product", draft.product, [str(item) for item in Product])
+    one_of("market condition", draft.market_condition, MARKET_CONDITIONS)
+    one_of("hedge failure", draft.hedge_failure, FAILURE_POLICIES)
+    one_of("sold leg failure", draft.sold_leg_failure, FAILURE_POLICIES)
+    one_of("limit time-out", draft.limit_timeout, LIMIT_TIMEOUTS)
     for field, seconds in (("hedge seconds", draft.hedge_seconds), ("limit seconds", draft.limit_seconds)):
-        if not 1 <= seconds <= MOST_SECONDS:
-            raise InvalidInput(field, f"1 to {MOST_SECONDS:,} seconds")
-    if draft.sizing_percentage is not None and not LEAST <= draft.sizing_percentage <= 100:
-        raise InvalidInput("percentage of funds", "0.01 to 100, or empty for each account's grade")
-    if draft.fixed_lots is not None and not 1 <= draft.fixed_lots <= MOST_LOTS:
-        raise InvalidInput("fixed lots", f"1 to {MOST_LOTS:,}, or empty to size from margin")
+        words = f"1 to {MOST_SECONDS:,} seconds"
+        if not 1 <= figure(field, seconds, words) <= MOST_SECONDS:
+            raise InvalidInput(field, words)
+    if draft.sizing_percentage is not None:
+        field, words = "percentage of funds", "0.01 to 100, or empty for each account's grade"
+        if not LEAST <= figure(field, draft.sizing_percentage, words) <= 100:
+            raise InvalidInput(field, words)
+    if draft.fixed_lots is not None:
+        whole("fixed lots", draft.fixed_lots, 1, MOST_LOTS, ", or empty to size from margin")
     if not 1 <= len(draft.legs) <= MOST_LEGS:
         raise InvalidInput("legs", f"1 to {MOST_LEGS} legs")
     legs = [_leg(f"leg {number}", leg, draft.product) for number, leg in enumerate(draft.legs, start=1)]
     _together(legs)
-    limits = _limits(draft.limits)
+    check_told_apart(legs)
+    limits = draft.limits
+    check_limits(limits, legs=len(legs), account_ids=draft.account_ids)
     if draft.product == Product.MIS and limits.square_off_time is None:
         limits = limits.model_copy(update={"square_off_time": MIS_SQUARE_OFF})
+    check_schedule(draft.schedule, limits)
+    if draft.product == Product.MIS:
+        check_intraday(draft.schedule, limits)
     return draft.model_copy(
         update={
             "name": name, "description": description, "legs": legs, "limits": limits,
@@ -108,24 +107,25 @@ def _leg(place: str, leg: LegDraft, product: str) -> LegDraft:
     underlying = leg.underlying.strip().upper()
     if not _UNDERLYING.fullmatch(underlying):
         raise InvalidInput(f"{place}, underlying", "an index or share by its exchange symbol, like NIFTY")
-    _one_of(f"{place}, action", leg.action, [str(item) for item in Action])
+    one_of(f"{place}, action", leg.action, [str(item) for item in Action])
     if leg.instrument_type not in TRADED_TYPES:
         raise InvalidInput(
             f"{place}, type", f"{leg.instrument_type!r}: the engine trades options only so far, choose CE or PE"
         )
-    _one_of(f"{place}, price type", leg.price_type, PRICE_TYPES)
+    one_of(f"{place}, price type", leg.price_type, PRICE_TYPES)
     if leg.price_type == PriceType.MARKET and leg.limit_offset != 0:
         raise InvalidInput(f"{place}, limit offset", "0 for a leg that enters at market, or choose LIMIT")
-    if not 0 <= leg.limit_offset <= MOST_OFFSET:
-        raise InvalidInput(f"{place}, limit offset", f"₹ better than the mid of bid and ask, 0 to {MOST_OFFSET:,.0f}")
-    if not 1 <= leg.ratio <= MOST_RATIO:
-        raise InvalidInput(f"{place}, ratio", f"1 to {MOST_RATIO:,}")
+    field, words = f"{place}, limit offset", f"₹ better than the mid of bid and ask, 0 to {MOST_OFFSET:,.0f}"
+    if not 0 <= figure(field, leg.limit_offset, words) <= MOST_OFFSET:
+        raise InvalidInput(field, words)
+    whole(f"{place}, ratio", leg.ratio, 1, MOST_RATIO)
     if product == Product.CNC:
         raise InvalidInput(f"{place}, type", "delivery (CNC) is for shares; options take NRML or MIS")
-    _one_of(f"{place}, expiry", leg.expiry_choice, EXPIRY_CHOICES)
+    one_of(f"{place}, expiry", leg.expiry_choice, EXPIRY_CHOICES)
     if leg.expiry_choice in WEEK_CHOICES and not has_weekly_expiries(underlying):
         raise InvalidInput(f"{place}, expiry", f"{underlying} has no weekly options: choose current or next month")
     _strike(place, leg)
+    check_leg_rules(place, leg)
     return leg.model_copy(update={"underlying": underlying})
 
 
@@ -147,11 +147,9 @@ def _together(legs: list[LegDraft]) -> None:
 
 
 def _strike(place: str, leg: LegDraft) -> None:
-    _one_of(f"{place}, strike", leg.strike_kind, STRIKE_KINDS)
-    value = leg.strike_value
-    if not math.isfinite(value):
-        raise InvalidInput(f"{place}, strike value", "a number")
+    one_of(f"{place}, strike", leg.strike_kind, STRIKE_KINDS)
     field = f"{place}, strike value"
+    value = figure(field, leg.strike_value)
     match StrikeKind(leg.strike_kind):
         case StrikeKind.OTM | StrikeKind.ITM:
             if value != int(value) or not 1 <= value <= LARGEST_OFFSET:
@@ -167,65 +165,3 @@ def _strike(place: str, leg: LegDraft) -> None:
                 raise InvalidInput(field, "empty or 0 for a leg at the money")
         case never:
             assert_never(never)
-
-
-def _limits(limits: LimitsDraft) -> LimitsDraft:
-    for field, amount, unit in (
-        ("max loss", limits.max_loss, limits.max_loss_unit),
-        ("max profit", limits.max_profit, limits.max_profit_unit),
-    ):
-        _one_of(f"{field}, unit", unit, LIMIT_UNITS)
-        if amount is not None:
-            percent = unit == "percent_of_premium"
-            most, of = (MOST_PERCENT, "% of the premium") if percent else (MOST_RUPEES, "₹")
-            _within(field, amount, most, f"{of}, or empty")
-    _trailing(limits)
-    for field, text in (("exit time", limits.exit_time), ("square-off time", limits.square_off_time)):
-        if text is not None:
-            _clock(field, text)
-    return limits
-
-
-def _trailing(limits: LimitsDraft) -> None:
-    value, activate = limits.trailing_value, limits.trailing_activate_at
-    if limits.trailing_kind is None:
-        if value is not None or activate is not None:
-            raise InvalidInput("trailing stop", "choose its kind, or empty its value")
-        return
-    _one_of("trailing stop, kind", limits.trailing_kind, TRAILING_KINDS)
-    if value is None:
-        raise InvalidInput("trailing stop, value", "more than 0")
-    _within("trailing stop, value", value, *_MOST_OF_TRAILING[limits.trailing_kind])
-    if activate is not None:
-        _within("trailing stop, activate at", activate, MOST_RUPEES, "₹ of profit, or empty")
-    if limits.trailing_kind == "percent_of_profit":
-        if activate is None:
-            raise InvalidInput(
-                "trailing stop, activate at", "a percentage of profit needs the profit from which it counts"
-            )
-        if value >= 100:
-            raise InvalidInput("trailing stop, value", "less than 100 % of the profit")
-
-
-def _within(field: str, amount: float, most: float, of: str) -> None:
-    """Refuse what is no figure, what rounds to nothing and what is beyond every real one."""
-    if amount <= 0:
-        raise InvalidInput(field, "more than 0")
-    if not math.isfinite(amount) or not LEAST <= amount <= most or paise(amount) <= 0:
-        raise InvalidInput(field, f"{LEAST} to {most:,.0f} {of}")
-
-
-def _clock(field: str, text: str) -> None:
-    try:
-        moment = time.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or not re.fullmatch(r"[0-9][0-9]:[0-9][0-9]", text):
-        raise InvalidInput(field, "HH:MM in Indian time, like 15:10")
-    if not SESSION_OPENS < moment <= SESSION_CLOSES:
-        raise InvalidInput(field, "inside the session, after 09:15 and until 15:40")
-
-
-def _one_of(field: str, value: str, allowed: tuple[str, ...] | list[str]) -> None:
-    if value not in allowed:
-        raise InvalidInput(field, f"{value!r} is not one of {', '.join(allowed)}")

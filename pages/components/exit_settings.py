@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from engine.services.drafts import LimitsDraft, StrategyDraft, SupertrendDraft
-from engine.services.strategy_checks import MOST_RUPEES
+from engine.services.limit_checks import MOST_RUPEES
 from engine.services.views import AccountView
 from pages.components.entry_settings import choice
 from pages.components.rule_settings import rule_settings
@@ -87,22 +87,34 @@ def _trailing(limits: LimitsDraft, key: str) -> dict[str, Any]:
         field: _amount(place, label, getattr(limits, field), f"{key}-{field.replace('_', '-')}")
         for place, label, field in zip(st.columns(4), labels, LOCK_FIELDS, strict=True)
     }
-    trails, locks = kind not in {NO_TRAILING, LOCK}, kind == LOCK
-    return {
-        "trailing_kind": None if kind == NO_TRAILING else kind,
-        "trailing_value": value if trails else None,
-        "trailing_activate_at": activate if trails else None,
-        **(figures if locks else _typed_in_vain(figures, limits)),
+    typed = {"trailing_value": value, "trailing_activate_at": activate, **figures}
+    return {"trailing_kind": None if kind == NO_TRAILING else kind} | {
+        # what a kind does not use is dropped, but not what was typed just now: ``typed_in_vain`` tells of that
+        field: amount if field in _used(kind) or amount != getattr(limits, field) else None
+        for field, amount in typed.items()
     }
 
 
-def _typed_in_vain(figures: dict[str, float | None], limits: LimitsDraft) -> dict[str, float | None]:
-    """Return figures of a lock that another kind of stop does not use: those that were typed anew are not dropped.
+def _used(kind: str) -> frozenset[str]:
+    """Return the figures that a kind of trailing stop uses."""
+    if kind == NO_TRAILING:
+        return frozenset()
+    return frozenset({"trailing_activate_at", *(LOCK_FIELDS if kind == LOCK else ("trailing_value",))})
 
-    The check refuses them then, so that nobody believes in a stop that is not there.
+
+def typed_in_vain(limits: LimitsDraft) -> str:
+    """Return what was typed for another kind of trailing stop than the chosen one, in words; empty if nothing was.
+
+    Nobody shall believe in a stop that is not there.
     """
-    typed = {field: amount for field, amount in figures.items() if amount != getattr(limits, field)}
-    return {field: typed.get(field) for field in figures}
+    used = _used(limits.trailing_kind or NO_TRAILING)
+    if "lock_reach" not in used and any(getattr(limits, field) is not None for field in LOCK_FIELDS):
+        return "the figures of a lock need “Lock and trail” as kind of the stop; choose it, or empty them"
+    if limits.trailing_value is not None and "trailing_value" not in used:
+        return "the trailing value is not used by this kind of stop; choose another kind, or empty it"
+    if limits.trailing_activate_at is not None and not used:
+        return "choose the kind of the trailing stop, or empty the profit it counts from"
+    return ""
 
 
 def _supertrend(stored: SupertrendDraft | None, key: str) -> SupertrendDraft | None:

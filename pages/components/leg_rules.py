@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from engine.services.drafts import LegDraft
-from engine.services.strategy_checks import MOST_PRICE
+from engine.services.limit_checks import MOST_PRICE
 from pages.components.words import LEG_LIMITS, REENTRIES
 
 COLUMNS = ("stop_kind", "stop_value", "target_kind", "target_value", "reentry", "reentry_most")
@@ -34,24 +34,24 @@ def leg_rule_columns() -> dict[str, Any]:
     """Return how the columns look and what may be typed in them."""
     columns = st.column_config
     kinds, entries = list(LEG_LIMITS.values()), list(REENTRIES.values())
-    value = {"min_value": 0.0, "max_value": MOST_PRICE, "default": 0.0, "width": 70}
+    value = {"min_value": 0.0, "max_value": MOST_PRICE, "default": 0.0, "width": 58}
     return {
         "stop_kind": columns.SelectboxColumn(
-            "Leg stop", options=kinds, required=True, default=kinds[0], width=105,
+            "Leg stop", options=kinds, required=True, default=kinds[0], width=98,
             help="From each account's own entry average: 30 % on a leg sold at 100 is 130, on one bought 70",
         ),
         "stop_value": columns.NumberColumn("at", **value),
         "target_kind": columns.SelectboxColumn(
-            "Leg target", options=kinds, required=True, default=kinds[0], width=105,
+            "Leg target", options=kinds, required=True, default=kinds[0], width=98,
             help="50 % on a leg sold at 100 is 50, on one bought 150",
         ),
         "target_value": columns.NumberColumn("at ", **value),
         "reentry": columns.SelectboxColumn(
-            "Re-entry", options=entries, required=True, default=entries[0], width=105,
+            "Re-entry", options=entries, required=True, default=entries[0], width=98,
             help="After its stop or target: the same contract back at its entry price, or a fresh strike at once",
         ),
         "reentry_most": columns.NumberColumn(
-            "Times", min_value=0, max_value=MOST_REENTRIES, step=1, default=0, width=60,
+            "Times", min_value=0, max_value=MOST_REENTRIES, step=1, default=0, width=55,
             help="Re-entries at most, a run and account",
         ),
     }  # fmt: skip

@@ -10,7 +10,7 @@ from sqlmodel import select
 
 from engine.desk import Desk
 from engine.domain.entries import EntryTerms
-from engine.services.drafts import LegDraft, LimitsDraft, StrategyDraft
+from engine.services.drafts import LegDraft, LimitsDraft, RuleDraft, ScheduleDraft, StrategyDraft, SupertrendDraft
 from engine.services.errors import InvalidInput, NotFound, Refused
 from engine.services.identity import NotAllowed
 from engine.services.templates import TEMPLATES
@@ -191,6 +191,149 @@ def test_what_is_wrong_is_named_and_nothing_is_stored(desk: Desk, field: str, ch
         desk.save_strategy(straddle(**changes))
     assert caught.value.field == field
     assert desk.strategies() == []
+
+
+NAN, INF = float("nan"), float("inf")
+LOCK = {"trailing_kind": "lock_and_trail", "lock_reach": 100.0, "lock_keep": 50.0, "lock_step": 20.0, "lock_rise": 10.0}
+
+
+def second_leg(**changes: object) -> dict[str, object]:
+    return {"legs": [CE, PE.model_copy(update=changes)]}
+
+
+def limited(**changes: object) -> dict[str, object]:
+    return {"limits": LimitsDraft().model_copy(update=changes)}
+
+
+def trending(**changes: object) -> dict[str, object]:
+    return limited(supertrend=SupertrendDraft().model_copy(update=changes))
+
+
+def ruled(name: str, **changes: object) -> dict[str, object]:
+    return limited(rules={name: RuleDraft().model_copy(update=changes)})
+
+
+def scheduled(**changes: object) -> dict[str, object]:
+    draft = ScheduleDraft(enabled=True, entry_time="09:30").model_copy(update=changes)
+    return {"schedule": draft, "account_ids": [1]}
+
+
+@pytest.mark.parametrize(
+    ("field", "changes"),
+    [
+        ("leg 2, stop", second_leg(stop_kind="atr", stop_value=1.0)),
+        ("leg 2, stop", second_leg(stop_value=30.0)),
+        ("leg 2, stop", second_leg(stop_kind="percent")),
+        ("leg 2, stop", second_leg(stop_kind="percent", stop_value=NAN)),
+        ("leg 2, stop", second_leg(stop_kind="percent", stop_value=True)),
+        ("leg 2, stop", second_leg(stop_kind="percent", stop_value=1_000.1)),
+        ("leg 2, stop", second_leg(stop_kind="percent", stop_value=100.0, action="BUY")),
+        ("leg 2, stop", second_leg(stop_kind="points", stop_value=-5.0)),
+        ("leg 2, stop", second_leg(stop_kind="points", stop_value=INF)),
+        ("leg 2, stop", second_leg(stop_kind="premium", stop_value=0.0)),
+        ("leg 2, target", second_leg(target_kind="percent", target_value=100.0)),
+        ("leg 2, target", second_leg(target_kind="premium", target_value=1.1e7)),
+        ("leg 3, stop", {"legs": [CE, PE, CE.model_copy(update={"stop_kind": "percent", "stop_value": 30.0})]}),
+        ("leg 2, re-entry", second_leg(reentry="again", reentry_most=1)),
+        ("leg 2, re-entry", second_leg(reentry="fresh", reentry_most=1)),
+        ("leg 2, re-entry", second_leg(stop_kind="points", stop_value=5.0, reentry="fresh")),
+        ("leg 2, re-entry", second_leg(stop_kind="points", stop_value=5.0, reentry="fresh", reentry_most=11)),
+        ("leg 2, re-entry", second_leg(stop_kind="points", stop_value=5.0, reentry="at_cost", reentry_most=True)),
+        ("leg 2, re-entry", second_leg(stop_kind="points", stop_value=5.0, reentry_most=2)),
+        ("max loss", limited(max_loss=True)),
+        ("max loss of an account", limited(account_max_loss=NAN)),
+        ("max loss of an account, unit", limited(account_max_loss_unit="lots")),
+        ("max profit of an account", limited(account_max_profit=-1.0)),
+        ("trailing stop, kind", limited(trailing_kind="moving")),
+        ("trailing stop, lock keep", limited(**LOCK | {"lock_keep": None})),
+        ("trailing stop, lock keep", limited(**LOCK | {"lock_keep": 100.0})),
+        ("trailing stop, lock reach", limited(**LOCK | {"lock_reach": INF})),
+        ("trailing stop, lock rise", limited(**LOCK | {"lock_rise": 21.0})),
+        ("trailing stop, lock step", limited(**LOCK | {"lock_step": True})),
+        ("trailing stop, value", limited(**LOCK | {"trailing_value": 5.0})),
+        ("trailing stop, lock step", limited(trailing_kind="amount", trailing_value=5.0, lock_step=1.0)),
+        ("Supertrend, series", trending(series="vix")),
+        ("Supertrend, leg", trending(series="leg")),
+        ("Supertrend, leg", trending(series="leg", leg=3)),
+        ("Supertrend, leg", trending(leg=1)),
+        ("Supertrend, interval", trending(interval="2m")),
+        ("Supertrend, period", trending(period=0)),
+        ("Supertrend, period", trending(period=501)),
+        ("Supertrend, multiplier", trending(multiplier=0.05)),
+        ("Supertrend, multiplier", trending(multiplier=NAN)),
+        ("Supertrend, multiplier", trending(multiplier=20.5)),
+        ("Supertrend, exit on", trending(exit_on="noon")),
+        ("Supertrend, test", trending(test="both")),
+        ("rules", ruled("stop_loss")),
+        ("max loss, action", ruled("max_loss", action="close")),
+        ("max loss, action", ruled("max_loss", action="close_partial")),
+        ("max loss, share", ruled("max_loss", share=50.0)),
+        ("max loss, legs", ruled("max_loss", legs=[1])),
+        ("trailing stop, legs", ruled("trailing_sl", action="close_partial", legs=[3])),
+        ("trailing stop, legs", ruled("trailing_sl", action="close_partial", legs=[1, 1])),
+        ("exit time, share", ruled("exit_time", action="close_partial", share=100.0)),
+        ("exit time, share", ruled("exit_time", action="close_partial", share=NAN)),
+        ("exit time, share", ruled("exit_time", action="close_partial", share=True)),
+        ("exit time, accounts", ruled("exit_time", action="close_partial", account_ids=[77])),
+        ("leg stop, accounts", ruled("leg_sl", action="close_partial", account_ids=[1])),
+        ("entry time", scheduled(entry_time=None)),
+        ("entry time", scheduled(entry_time="9:30")),
+        ("entry time", scheduled(entry_time="09:14")),
+        ("entry time", scheduled(entry_time="16:00")),
+        ("last entry time", scheduled(last_entry_time="09:29")),
+        ("last entry time", scheduled(last_entry_time="never")),
+        ("weekdays", scheduled(weekdays=[7])),
+        ("weekdays", scheduled(weekdays=[1, 1])),
+        ("grace", scheduled(grace_seconds=True)),
+        ("grace", scheduled(grace_seconds=0.5)),
+        ("grace", scheduled(grace_seconds=NAN)),
+        ("grace", scheduled(grace_seconds=3_601.0)),
+        ("entry time", scheduled() | limited(exit_time="09:30")),
+        ("entry time", scheduled(entry_time="15:10") | {"product": "MIS"}),
+        ("hedge seconds", {"hedge_seconds": True}),
+        ("percentage of funds", {"sizing_percentage": True}),
+        ("fixed lots", {"fixed_lots": True}),
+    ],
+)
+def test_a_rule_that_is_wrong_is_named_and_nothing_is_stored(
+    desk: Desk, field: str, changes: dict[str, object]
+) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        desk.save_strategy(straddle(**changes))
+    assert caught.value.field == field
+    assert desk.strategies() == []
+
+
+def test_every_rule_comes_back_as_it_was_saved(factory: DeskFactory, desk: Desk) -> None:
+    accounts = [row.id for row in factory.family(desk)]
+    sold = {"stop_kind": "percent", "stop_value": 30.0, "target_kind": "percent", "target_value": 99.99}
+    bought = PE.model_copy(
+        update={"action": "BUY", "stop_kind": "percent", "stop_value": 99.99, "reentry": "at_cost", "reentry_most": 10}
+    )
+    limits = LimitsDraft(
+        **LOCK, account_max_loss=20.0, account_max_loss_unit="percent_of_premium", account_max_profit=500.0,
+        account_max_profit_unit="per_lot", move_to_cost=True, exit_time="15:40",
+        supertrend=SupertrendDraft(series="leg", leg=2, interval="1h", period=500, multiplier=20.0, test="level"),
+        rules={
+            "max_loss": RuleDraft(enabled=False),
+            "trailing_sl": RuleDraft(action="close_partial", legs=[2], account_ids=accounts[:1], share=50.0),
+            "leg_sl": RuleDraft(action="close_partial"),
+            "square_off": RuleDraft(action="alert_only"),
+        },
+    )  # fmt: skip
+    schedule = ScheduleDraft(
+        enabled=True, entry_time="09:15", weekdays=[0, 4], last_entry_time="14:00", grace_seconds=3_600.0
+    )
+    draft = straddle(account_ids=accounts, legs=[CE.model_copy(update=sold), bought], limits=limits, schedule=schedule)
+    view = desk.save_strategy(draft)
+    assert desk.strategy(view.id).draft == draft
+
+
+def test_a_strategy_of_a_special_session_may_leave_in_its_hours(desk: Desk) -> None:
+    draft = straddle(limits=LimitsDraft(exit_time="19:00"))
+    assert desk.save_strategy(draft).draft == draft
+    with pytest.raises(InvalidInput, match="special"):
+        desk.save_strategy(straddle(limits=LimitsDraft(exit_time="19:16")))
 
 
 def test_figures_at_their_bounds_are_stored(desk: Desk) -> None:
