@@ -227,9 +227,8 @@ class _Scene:
         moments = list(self._in_flight.values())
         waiting = {
             (order.account_id, order.exchange)
-            for orders in self._ledger.orders.values()
-            for order in orders.values()
-            if order.state is OrderState.PLANNED and order.account_id in self._world.accounts
+            for order in Pass(self._ledger, self._clock.now()).planned_orders()
+            if order.account_id in self._world.accounts
         }
         boot = self._clock.boot()
         for account_id, exchange in waiting:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,12 @@ from engine.cli.drill import drill_lines
 from engine.domain.instruments import Action
 from engine.services import commands
 from engine.services.drafts import LegDraft, StrategyDraft
+from engine.services.drill import drilled
 from engine.services.errors import NotFound, Refused
+from engine.services.halting import halt
 from engine.services.identity import Caller
+from engine.services.ledger import Pass
+from engine.services.messages import CommandArrived
 from engine.services.risk_views import DrillView
 from engine.services.strategies import save_strategy
 from engine.store import tables
@@ -107,6 +112,30 @@ def test_nothing_changes_but_the_command_and_one_event(tmp_path: Path) -> None:
     assert event.action == "alert_only"
     assert event.knew["orders"] == len(view.orders) == 6
     assert not stage.ledger.limits
+
+
+def test_memory_is_as_it_was(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, accounts=2, legs=FLY)
+    run = stage.enter()
+    stage.hands[1].usual = take_only
+    stage.close(run)
+    stage.until(lambda: any(order.state == "working" for order in stage.orders(run)))
+    now = stage.clock.now()
+    kept = (stage.ledger.runs, stage.ledger.accounts, stage.ledger.orders, stage.ledger.plans, stage.ledger.holdings)
+    before = copy.deepcopy(kept), looks_of(stage)
+    changes = Pass(stage.ledger, now)
+    view = drilled(changes, stage.world, CommandArrived(99, 1, "drill", {}, now, None), press=halt)
+    assert view.orders
+    assert (kept, looks_of(stage)) == before
+    assert changes.empty
+    assert not changes.after_commit
+
+
+def looks_of(stage: Stage) -> list[str]:
+    """Everything that is known of each account, and of the world beside."""
+    world = stage.world
+    shown = [repr({one.name: getattr(a, one.name) for one in fields(a)}) for a in world.accounts.values()]
+    return [*shown, repr((world.told, world.blind_since, world.previews, world.watched, world.resolutions))]
 
 
 @pytest.mark.parametrize("lots", [1, 60])
