@@ -369,7 +369,7 @@ class Stage:
         quiet_answered: float = 10.0,
         quiet_unanswered: float = 180.0,
         offsets: dict[int, float] | None = None,
-        on_legs: dict[int, dict[str, Any]] | None = None,
+        leg_extras: dict[int, dict[str, Any]] | None = None,
         begin: datetime = BEGIN,
         **policy: Any,
     ) -> None:
@@ -400,7 +400,7 @@ class Stage:
                     strike_value=value,
                     price_type="LIMIT" if number in (offsets or {}) else "MARKET",
                     limit_offset=(offsets or {}).get(number, 0.0),
-                    **(on_legs or {}).get(number, {}),
+                    **(leg_extras or {}).get(number, {}),
                 )
                 for number, (action, kind, strike, value) in enumerate(legs, start=1)
             ],
