@@ -121,13 +121,13 @@ def test_the_limit_acts_before_the_limit_of_a_run_that_is_reached_in_the_same_pa
 def test_quantities_from_outside_are_left_alone(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     stage.arm()
-    stage.broker().take(instrument(CALL), Action.BUY, LOT)
+    stage.broker().take(instrument(CALL), Action.SELL, LOT)
     stage.play(3.0)
     stage.enter()
     set_limits(stage, max_loss=10 * LOT)
     call_at(stage, 160.0)
     stage.until(lambda: stage.run(1).state == "closed", 30)
-    assert stage.broker().net[CALL] == LOT
+    assert stage.broker().net == {CALL: -LOT}
 
 
 def test_a_run_that_is_entering_is_stopped_and_what_rests_is_cancelled(tmp_path: Path) -> None:

@@ -1,0 +1,234 @@
+"""P of the day is counted from marks on disk: over midnight, weekends, restarts, clocks set back (RULES 6)."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlmodel import select
+
+from engine.services import day_profit
+from engine.services.ledger import Pass
+from engine.services.showing import live_views
+from engine.services.views import LiveView
+from engine.services.world import trading_day
+from engine.store import tables
+from tests.stage import CALL, LOT, PUT, Stage
+
+POINT = LOT * 100
+DAY = 86_400.0
+SECONDS_TO_MIDNIGHT = 13.5 * 3600
+"""From the stage's 10:30 in India."""
+MONDAY = date(2026, 11, 23)
+
+
+def marks(stage: Stage) -> dict[tuple[int, int], tuple[date, int | None, int | None]]:
+    """What stands on disk: day, mark and last known P by run and account."""
+    with stage.database.read() as session:
+        rows = session.exec(select(tables.DayMark)).all()
+    return {(row.execution_id, row.account_id): (row.day, row.mark_paise, row.last_paise) for row in rows}
+
+
+def shown(stage: Stage) -> LiveView:
+    return live_views(Pass(stage.ledger, stage.clock.now()), stage.world)[1]
+
+
+def call_at(stage: Stage, price: float) -> None:
+    stage.price(CALL, price)
+    stage.play(3.0)
+
+
+def ticks(stage: Stage, call: float) -> None:
+    stage.price(PUT, 120.0)
+    stage.price(CALL, call)
+    stage.play(1.0)
+
+
+def a_minute(stage: Stage) -> None:
+    stage.play(61.0, by=1.0)
+
+
+def near_midnight(stage: Stage) -> None:
+    stage.clock.pause(SECONDS_TO_MIDNIGHT - 300.0)
+    stage.play(3.0)
+
+
+def away(stage: Stage, seconds: float) -> None:
+    """The engine is down for so long."""
+    stage.clock.pause(seconds)
+    stage.restart()
+
+
+def test_p_is_written_once_a_minute_and_only_where_it_changed(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, accounts=2)
+    stage.enter()
+    call_at(stage, 160.0)
+    stage.until(lambda: marks(stage).get((1, 2), (None,))[-1] == -10 * POINT, 61)
+    assert marks(stage) == {(1, 1): (MONDAY, None, -10 * POINT), (1, 2): (MONDAY, None, -10 * POINT)}
+    written: list[int] = []
+    stage.journal.breaks = lambda changes: written.append(len(changes.day_marks))
+    call_at(stage, 161.0)
+    stage.play(54.0, by=1.0)
+    assert sum(written) == 0
+    stage.play(6.0, by=1.0)
+    assert sum(written) == 2
+    stage.play(180.0, by=1.0)
+    assert sum(written) == 2  # P stood still
+
+
+def test_never_more_than_so_many_rows_in_a_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(day_profit, "ROWS_A_PASS", 2)
+    stage = Stage(tmp_path, accounts=3)
+    stage.enter()
+    written: list[int] = []
+    stage.journal.breaks = lambda changes: written.append(len(changes.day_marks))
+    call_at(stage, 160.0)
+    a_minute(stage)
+    assert sorted(count for count in written if count) == [1, 2]
+    assert {last for _day, _mark, last in marks(stage).values()} == {-10 * POINT}
+
+
+def test_marks_are_written_when_the_day_turns(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.enter()
+    near_midnight(stage)
+    call_at(stage, 160.0)
+    a_minute(stage)
+    stage.quiet_market()
+    stage.clock.pause(300.0)
+    stage.play(1.0)
+    assert marks(stage) == {(1, 1): (MONDAY + timedelta(days=1), -10 * POINT, None)}
+
+
+@pytest.mark.parametrize("nights", [1, 3])
+def test_an_engine_that_was_away_over_midnight_counts_from_what_was_last_known(tmp_path: Path, nights: int) -> None:
+    stage = Stage(tmp_path)
+    stage.enter()
+    call_at(stage, 160.0)
+    a_minute(stage)
+    away(stage, nights * DAY)
+    call_at(stage, 157.0)
+    assert shown(stage).profit_paise == 3 * POINT
+    assert shown(stage).runs[0].profit_paise == -7 * POINT
+
+
+def test_a_restart_on_the_same_day_keeps_the_mark_of_the_day_before(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.enter()
+    call_at(stage, 160.0)
+    a_minute(stage)
+    away(stage, DAY)
+    call_at(stage, 157.0)
+    a_minute(stage)
+    away(stage, 10.0)
+    call_at(stage, 158.0)
+    assert shown(stage).profit_paise == 2 * POINT
+    assert marks(stage)[1, 1][1] == -10 * POINT
+
+
+def test_a_day_that_was_blind_keeps_the_mark_before_it(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.enter()
+    call_at(stage, 160.0)
+    a_minute(stage)
+    stage.quiet_market()
+    stage.play(6.0)
+    for _day in range(2):
+        stage.clock.pause(DAY)
+        stage.play(1.0)
+        assert shown(stage).profit_paise is None
+    for hands in stage.hands.values():
+        hands.silent.discard("quotes")
+    call_at(stage, 163.0)
+    assert shown(stage).profit_paise == -3 * POINT
+
+
+def test_a_clock_set_back_over_midnight_begins_no_day_twice(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.enter()
+    call_at(stage, 160.0)
+    a_minute(stage)
+    stage.clock.pause(SECONDS_TO_MIDNIGHT)
+    call_at(stage, 165.0)
+    a_minute(stage)
+    stage.quiet_market()  # what was polled is from ahead: only ticks confirm
+    stage.clock.skew = timedelta(minutes=-5)
+    assert trading_day(stage.clock.now()) == MONDAY
+    stage.step()
+    ticks(stage, 166.0)
+    assert shown(stage).profit_paise == -6 * POINT
+    assert trading_day(stage.clock.now()) == MONDAY
+    stage.restart()
+    ticks(stage, 167.0)
+    assert shown(stage).profit_paise == -7 * POINT
+    stage.clock.pause(600.0)
+    ticks(stage, 168.0)
+    assert shown(stage).profit_paise == -8 * POINT
+
+
+def test_a_write_that_fails_is_made_up_for(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.enter()
+    call_at(stage, 160.0)
+    broken: list[Any] = []
+
+    def fails(changes: Pass) -> Exception | None:
+        if changes.day_marks and not broken:
+            broken.append(1)
+            return RuntimeError("made to fail")
+        return None
+
+    stage.journal.breaks = fails
+    a_minute(stage)
+    stage.play(2.0)
+    assert broken
+    assert marks(stage)[1, 1][2] == -10 * POINT
+
+
+def test_a_run_that_ended_today_counts_from_its_mark_and_is_forgotten_tomorrow(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.enter()
+    call_at(stage, 160.0)
+    a_minute(stage)
+    stage.clock.pause(DAY)
+    call_at(stage, 155.0)
+    stage.close(1)
+    stage.until(lambda: stage.run(1).state == "closed", 30)
+    away(stage, 5.0)
+    assert shown(stage).profit_paise == 5 * POINT
+    stage.clock.pause(DAY)
+    stage.play(1.0)
+    assert shown(stage).profit_paise == 0
+    assert stage.world.day_marks.marks == {}
+
+
+def test_limits_that_cannot_decide_for_want_of_a_mark_say_so_once_a_day(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.enter()
+    stage.command("set_limits", {"max_loss": 10.0 * LOT})
+    stage.play(1.0)
+    with stage.database.write() as session:
+        for row in session.exec(select(tables.DayMark)).all():
+            session.delete(row)
+    away(stage, DAY)
+    call_at(stage, 170.0)
+    stage.play(120.0, by=1.0)
+    told = [event for event in stage.events("blind") if event.execution_id is None]
+    assert len(told) == 1
+    assert told[0].knew["runs"] == [1]
+    assert stage.run(1).state == "open"
+
+
+def test_limits_count_from_the_mark_and_not_from_the_entry(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.enter()
+    call_at(stage, 160.0)
+    a_minute(stage)
+    away(stage, DAY)
+    stage.command("set_limits", {"max_loss": 5.0 * LOT})
+    call_at(stage, 164.0)
+    assert stage.events("max_loss") == []
+    call_at(stage, 165.0)
+    assert stage.events("max_loss")[0].value_paise == -5 * POINT
