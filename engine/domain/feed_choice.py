@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 GONE_AFTER = timedelta(seconds=2)
 """A server or a feed that is away for longer is left."""
 SILENT_AFTER = timedelta(seconds=5)
-"""A feed without any tick for this long is left, if quotes moved meanwhile ..."""
+"""A feed that told no new price for this long is left, if quotes moved meanwhile ..."""
 MOVED_FOR = timedelta(seconds=1)
 """... and did so this long ago: a tick and a quote of one trade may come one after the other."""
 SILENT_UNSEEN_AFTER = timedelta(seconds=15)
@@ -62,16 +62,18 @@ class Choice:
     silent: bool = False
 
 
-def silence(now: datetime, *, listening_since: datetime, moved_at: datetime | None, quoted_at: datetime | None) -> str:
-    """Return why a feed that stands is taken for mute, in words; empty if it is not.
+def silence(
+    now: datetime, *, news_at: datetime, tick_at: datetime, moved_at: datetime | None, quoted_at: datetime | None
+) -> str:
+    """Return why a feed that is connected is taken for mute or frozen, in words; empty if it is not.
 
-    ``listening_since``: the last tick of any watched symbol in session, or when the waiting for one began;
-    ``moved_at``: when quotes first showed another price since; ``quoted_at``: the newest read of quotes. Quotes that
-    do not move tell of a quiet market, not of a mute feed.
+    ``news_at``: the last tick in session that told a new price, ``tick_at``: the last one at all, or when the waiting
+    for one began; ``moved_at``: when quotes first showed another price since; ``quoted_at``: the newest read of
+    quotes. Quotes that do not move tell of a quiet market, not of a mute feed.
     """
-    quiet_for = now - listening_since
-    if moved_at is not None and quiet_for >= SILENT_AFTER and now - moved_at >= MOVED_FOR:
-        return f"no tick for {quiet_for.total_seconds():.0f} s while quotes moved"
+    still_for, quiet_for = now - news_at, now - tick_at
+    if moved_at is not None and still_for >= SILENT_AFTER and now - moved_at >= MOVED_FOR:
+        return f"no new price for {still_for.total_seconds():.0f} s while quotes moved"
     quoted = quoted_at is not None and now - quoted_at < QUOTES_FRESH
     if quiet_for >= SILENT_UNSEEN_AFTER and not quoted:
         return f"no tick for {quiet_for.total_seconds():.0f} s and no quotes"

@@ -86,11 +86,12 @@ def _silence(world: World, market: str, venue: str, leading: Leading | None, now
     if not any(world.in_session(venue, exchange, now) for exchange in {symbol[1] for symbol in watched}):
         data.closed_at[market] = now
         return ""
-    since = (leading.since, world.prices.last_tick(market), data.asked_at.get(market), data.closed_at.get(market))
+    waits = max(at for at in (leading.since, data.asked_at.get(market), data.closed_at.get(market)) if at is not None)
     return silence(
         now,
-        listening_since=max(at for at in since if at is not None),
-        moved_at=world.prices.moved_since_tick(market),
+        news_at=max(waits, world.prices.last_news(market) or waits),
+        tick_at=max(waits, world.prices.last_tick(market) or waits),
+        moved_at=world.prices.moved_since_news(market),
         quoted_at=world.prices.last_quote(market),
     )
 

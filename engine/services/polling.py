@@ -25,6 +25,7 @@ QUIET = timedelta(seconds=5)
 FUNDS = timedelta(seconds=30)
 FUNDS_AFTER_FILL = timedelta(seconds=2)
 QUOTES = timedelta(seconds=2)
+UNCHANGED = timedelta(seconds=5)
 ASKED_AT_ONCE = 3
 """Servers asked together for quotes when two polls brought none."""
 CONNECT_AGAIN = timedelta(seconds=3)
@@ -153,7 +154,12 @@ def _poll_quotes(
         view = world.prices.view(market, symbol)
         newest = max((at for at in (view.tick_at, view.quote_at) if at is not None), default=None) if view else None
         untouched = (market, symbol) in resting and _untouched(world, market, symbol, now)
-        if newest is None or now - newest > OWN_TICK_AGE - QUOTES or untouched:
+        if (
+            newest is None
+            or now - newest > OWN_TICK_AGE - QUOTES
+            or untouched
+            or _unchanged(world, market, symbol, now)
+        ):
             silent.append(symbol)
             unanswered = unanswered or (newest is not None and now - newest > OWN_TICK_AGE)
     if silent and now >= world.quotes_due.get(market, now):
@@ -164,6 +170,14 @@ def _poll_quotes(
 def _whose_turn(accounts: Sequence[Account], polls: int) -> Account:
     """Return whom the next poll asks: every other one an account that is not the first, so that none blinds a venue."""
     return accounts[0] if polls % 2 == 0 or len(accounts) == 1 else accounts[1 + polls // 2 % (len(accounts) - 1)]
+
+
+def _unchanged(world: World, market: str, symbol: Symbol, now: datetime) -> bool:
+    """Whether ticks of a symbol only repeat its price: a quote tells a quiet market from a feed that stands still."""
+    since, view = world.prices.repeated_since(market, symbol), world.prices.view(market, symbol)
+    if since is None or view is None or now - since < UNCHANGED:
+        return False
+    return view.quote_at is None or abs(now - view.quote_at) >= UNCHANGED
 
 
 def _untouched(world: World, market: str, symbol: Symbol, now: datetime) -> bool:

@@ -12,6 +12,9 @@ from engine.services.messages import Symbol
 
 QUOTE_TAKES = timedelta(seconds=60)
 """No read of quotes takes longer: a tick further ahead of its beginning is of a clock since set back."""
+DENIES_AFTER = timedelta(seconds=1)
+"""A quote that differs from a price ticked at least this long before its read denies it."""
+SAME_RUPEES = 0.02
 
 
 def market_of(owner_id: int, venue: str) -> str:
@@ -26,13 +29,18 @@ def market_of(owner_id: int, venue: str) -> str:
 class PriceBoard:
     """The newest good price per market and symbol, what is doubted, and when each exchange of a market last ticked.
 
-    A market is a venue as one user's accounts see it: nobody's server decides about another user's runs.
+    A market is a venue as one user's accounts see it: nobody's server decides about another user's runs. A tick is news
+    when its price was first told: one that only repeats what a quote has denied since comes from a feed that stands
+    still, and is dropped.
     """
 
     def __init__(self) -> None:
         self._prices: dict[tuple[str, str, Exchange], PriceView] = {}
+        self._told: dict[tuple[str, str, Exchange], tuple[float, datetime]] = {}
+        self._denied: set[tuple[str, str, Exchange]] = set()
         self._doubts: dict[str, dict[Symbol, Doubt]] = {}
         self._last_tick: dict[tuple[str, Exchange], datetime] = {}
+        self._last_news: dict[str, datetime] = {}
         self._last_quote: dict[str, datetime] = {}
         self._moved: dict[str, datetime] = {}
         self._touches: dict[tuple[str, str, Exchange], tuple[float, float, datetime]] = {}
@@ -43,9 +51,16 @@ class PriceBoard:
         if not is_price(ltp):
             return
         key = (market, *symbol)
+        told = self._told.get(key)
+        if told is None or told[0] != ltp:
+            self._told[key] = (ltp, at)
+            self._denied.discard(key)
+            self._moved.pop(market, None)
+            self._last_news[market] = at
+        elif key in self._denied:
+            return
         before = self._prices.get(key)
         self._last_tick[market, symbol[1]] = at
-        self._moved.pop(market, None)
         if before is None:
             self._prices[key] = PriceView(ltp, at)
             return
@@ -55,31 +70,48 @@ class PriceBoard:
             self._prices[key] = PriceView(ltp, at, before.quote_at)
 
     def quote(self, market: str, symbol: Symbol, ltp: float, at: datetime) -> None:
-        """Take a polled price whose read began ``at``, unless a newer tick is there; what jumps is doubted too."""
+        """Take a polled price whose read began ``at``, unless ticks brought a newer one; what jumps is doubted too."""
         if not is_price(ltp):
             return
         key = (market, *symbol)
         before = self._prices.get(key)
+        if before is not None and before.quote_at is not None and at < before.quote_at < at + QUOTE_TAKES:
+            return  # a server that answers late
         self._last_quote[market] = at
         if before is None:
             self._prices[key] = PriceView(ltp, None, at)
             return
         good, index = before.ltp or ltp, symbol[1] in INDICES
         newest = before.tick_at if before.tick_at is None or before.tick_at < at + QUOTE_TAKES else None
+        overtaken = newest is not None and newest > at and key in self._told and self._told[key][1] > at
+        if not overtaken:
+            self._compare(market, key, ltp, at, good=good)
         doubt = self._doubts.get(market, {}).get(symbol)
-        ticked_since = newest is not None and newest > at
-        if not ticked_since and ltp != before.ltp:
-            self._moved.setdefault(market, at)
-        if ticked_since and doubt is None and not plausible(good, ltp, index=index):
-            return  # overtaken by a tick
+        if overtaken and doubt is None and not plausible(good, ltp, index=index):
+            return
         if not self._believed(market, symbol, before, Look(ltp, at, polled=True)):
             return
-        if ticked_since:
+        if overtaken:
             ltp = good
         elif doubt is not None and doubt.ticks and doubt.last > at and not plausible(good, ltp, index=index):
             ltp, newest = doubt.price, doubt.last  # it says that the ticks were right, and they are newer
+        elif newest is not None and not _same(ltp, good):
+            newest = min(newest, at)  # later ticks told another price
         left = self._doubts.get(market, {}).get(symbol)
         self._prices[key] = PriceView(ltp, newest, at, left.since if left else None)
+
+    def _compare(self, market: str, key: tuple[str, str, Exchange], ltp: float, at: datetime, *, good: float) -> None:
+        """Set a quote beside what ticks told before it: where it differs they are missing, or the feed stands still."""
+        told = self._told.get(key)
+        if told is None or told[1] > at + QUOTE_TAKES:
+            self._told.pop(key, None)
+            if not _same(ltp, good):
+                self._moved.setdefault(market, at)
+        elif _same(told[0], ltp):
+            self._denied.discard(key)
+        elif at - told[1] >= DENIES_AFTER:
+            self._denied.add(key)
+            self._moved.setdefault(market, at)
 
     def _believed(self, market: str, symbol: Symbol, before: PriceView, look: Look) -> bool:
         """Judge a look by the last good price; what is doubted after it is noted on the board."""
@@ -121,10 +153,24 @@ class PriceBoard:
         """Return when anything of a market last ticked, None if nothing ever did."""
         return max((at for (one, _), at in self._last_tick.items() if one == market), default=None)
 
+    def last_news(self, market: str) -> datetime | None:
+        """Return when a tick of a market last told another price than before, None if none ever did."""
+        return self._last_news.get(market)
+
     def last_quote(self, market: str) -> datetime | None:
         """Return when the newest read of quotes of a market began, None if there never was one."""
         return self._last_quote.get(market)
 
-    def moved_since_tick(self, market: str) -> datetime | None:
-        """Return when quotes first showed another price than was known, if nothing ticked since: ticks are missing."""
+    def moved_since_news(self, market: str) -> datetime | None:
+        """Return when quotes first showed another price than ticks, if no news ticked since: the feed stands still."""
         return self._moved.get(market)
+
+    def repeated_since(self, market: str, symbol: Symbol) -> datetime | None:
+        """Return since when the ticks of a symbol tell one price, None if it never ticked."""
+        told = self._told.get((market, *symbol))
+        return None if told is None else told[1]
+
+
+def _same(one: float, other: float) -> bool:
+    """Whether two servers mean the same price: ticks are ₹ 0.05 apart, digits beyond are theirs."""
+    return abs(one - other) < SAME_RUPEES

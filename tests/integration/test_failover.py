@@ -24,6 +24,7 @@ class Market:
     def __init__(self, folder: Path, *, accounts: int = 3, **stage: Any) -> None:
         self.stage = Stage(folder, accounts=accounts, **stage)
         self.mute: set[int] = set()
+        self.frozen: dict[int, dict[str, float]] = {}
         self.down: set[int] = set()
         self._wobble = itertools.cycle((0.05, 0.1, -0.05, -0.05, -0.05))
         for account_id in self.stage.hands:
@@ -60,7 +61,8 @@ class Market:
                 if stage.world.accounts[account_id].acknowledged != symbols:
                     stage.feed(account_id, up=True)
                 for symbol in symbols if account_id not in self.mute else ():
-                    ltp = stage.hands[account_id].broker.price[symbol[0]]
+                    prices = self.frozen.get(account_id) or stage.hands[account_id].broker.price
+                    ltp = prices[symbol[0]]
                     stage.inbox.price(stage.market, symbol, ltp, stage.clock.now())
         return stage.clock.seconds - begun
 
@@ -141,6 +143,26 @@ def test_feed_that_falls_mute_while_quotes_move_is_left_and_not_chosen_again_for
     assert market.leader == 1
     assert len(market.events()) == 2
     assert market.stage.events("blind") == []
+
+
+def test_feed_that_repeats_old_prices_is_left(tmp_path: Path) -> None:
+    market = Market(tmp_path)
+    market.stage.enter()
+    market.play(5)
+    market.frozen[1] = dict(market.stage.broker(1).price)
+    assert market.play(20, until=lambda: market.leader == 2) <= 12
+    assert "no new price" in market.events()[0]
+
+
+def test_run_of_one_account_leaves_by_quotes_while_its_feed_repeats_old_prices(tmp_path: Path) -> None:
+    market = Market(tmp_path, accounts=1, limits={"max_loss": 1_000.0})
+    run = market.stage.enter()
+    market.play(5)
+    market.frozen[1] = dict(market.stage.broker(1).price)
+    market.stage.broker(1).price[CALL] += 2_000 / LOT
+    assert market.play(20, until=lambda: market.stage.plans(run)) <= 8
+    market.play(5)
+    assert market.stage.broker().net == {}
 
 
 def test_mute_feed_without_quotes_is_left_after_fifteen_seconds(tmp_path: Path) -> None:

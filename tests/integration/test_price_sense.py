@@ -65,11 +65,20 @@ def test_crash_fires_the_stop_after_five_seconds_of_ticks_although_quotes_lag(tm
     stage = Stage(tmp_path, limits={"max_loss": 5_000.0})
     run = stage.enter()
     stream(stage, 3, 100.0)
-    begun = stage.clock.seconds
+    begun, ltp = stage.clock.seconds, 300.0
     while not stage.plans(run):
         assert stage.clock.seconds - begun <= 6
-        stream(stage, 0.25, 300.0, quotes=False)
+        ltp += 0.5
+        stream(stage, 0.25, ltp, quotes=False)
     assert stage.clock.seconds - begun >= 5
+
+
+def test_absurd_price_that_a_frozen_feed_repeats_fires_nothing_while_quotes_deny_it(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, limits={"max_loss": 5_000.0})
+    run = stage.enter()
+    stream(stage, 3, 100.0)
+    stream(stage, 60, 300.0, quotes=False)
+    assert stage.plans(run) == []
 
 
 @pytest.mark.parametrize("spike", [0.05, 300.0, 100_000.0])

@@ -103,23 +103,26 @@ def test_a_primary_that_was_mute_is_not_gone_back_to_for_five_minutes(mute: floa
 
 
 @pytest.mark.parametrize(
-    ("listening", "moved", "quoted", "mute"),
+    ("news", "tick", "moved", "quoted", "mute"),
     [
-        (4.9, 3, 1, False),
-        (5, 1, 1, True),
-        (5, 0.9, 0.9, False),  # a tick of the same trade may still be on its way
-        (60, None, 4.9, False),  # quotes say that the market is quiet
-        (14.9, None, None, False),
-        (15, None, None, True),
-        (15, None, 5, True),
-        (15, None, 4.9, False),
+        (4.9, 4.9, 3, 1, False),
+        (5, 5, 1, 1, True),
+        (5, 5, 0.9, 0.9, False),  # a tick of the same trade may still be on its way
+        (5, 0, 1, 1, True),  # frozen: ticks repeat an old price
+        (60, 0, None, None, False),
+        (60, 60, None, 4.9, False),  # quotes say that the market is quiet
+        (14.9, 14.9, None, None, False),
+        (15, 15, None, None, True),
+        (60, 14.9, None, None, False),
+        (15, 15, None, 5, True),
+        (15, 15, None, 4.9, False),
     ],
 )
 def test_a_feed_is_mute_when_quotes_move_without_it_or_nobody_tells_anything(
-    listening: float, moved: float | None, quoted: float | None, mute: bool
+    news: float, tick: float, moved: float | None, quoted: float | None, mute: bool
 ) -> None:
-    why = silence(NOW, listening_since=NOW - timedelta(seconds=listening), moved_at=ago(moved), quoted_at=ago(quoted))
-    assert bool(why) is mute
+    at = [NOW - timedelta(seconds=one) for one in (news, tick)]
+    assert bool(silence(NOW, news_at=at[0], tick_at=at[1], moved_at=ago(moved), quoted_at=ago(quoted))) is mute
 
 
 seconds = st.one_of(st.none(), st.floats(-5, 900))

@@ -113,7 +113,7 @@ def test_no_price_is_used_that_jumped_without_an_earlier_look_near_it(looks: lis
         taken, doubt = sense(good, doubt, look, index=False)
         if taken and not plausible(good, look.price, index=False):
             assert any(
-                before.at < look.at and plausible(before.price, look.price, index=False) for before in looks[:number]
+                before.at <= look.at and plausible(before.price, look.price, index=False) for before in looks[:number]
             )
         good = look.price if taken else good
 
@@ -183,6 +183,16 @@ def test_a_quote_older_than_the_newest_tick_changes_no_price_and_opens_no_doubt(
     assert not board.doubts(MARKET)
 
 
+def test_a_server_that_answers_late_does_not_overrule_a_later_read() -> None:
+    board = PriceBoard()
+    board.quote(MARKET, CALL, 100.0, at(0))
+    board.quote(MARKET, CALL, 120.0, at(4))
+    board.quote(MARKET, CALL, 101.0, at(1))
+    assert ltp(board) == 120.0
+    assert is_confirmed(board, 9)
+    assert not is_confirmed(board, 9.1)
+
+
 def test_an_index_is_doubted_by_its_own_measure() -> None:
     board = PriceBoard()
     board.tick(MARKET, INDEX, 26_000.0, at(0))
@@ -210,12 +220,47 @@ def test_quotes_that_move_without_ticks_are_evidence_until_the_next_tick() -> No
     board = PriceBoard()
     board.tick(MARKET, CALL, 100.0, at(0))
     board.quote(MARKET, CALL, 100.0, at(3))
-    assert board.moved_since_tick(MARKET) is None
+    assert board.moved_since_news(MARKET) is None
     board.quote(MARKET, CALL, 101.0, at(5))
     board.quote(MARKET, CALL, 102.0, at(7))
-    assert board.moved_since_tick(MARKET) == at(5)
+    assert board.moved_since_news(MARKET) == at(5)
     board.tick(MARKET, CALL, 102.0, at(8))
-    assert board.moved_since_tick(MARKET) is None
+    assert board.moved_since_news(MARKET) is None
+
+
+def test_ticks_that_repeat_what_a_quote_denied_are_dropped_until_they_tell_something_new() -> None:
+    board = PriceBoard()
+    for seconds in range(7):
+        board.tick(MARKET, CALL, 100.0, at(seconds))
+    board.quote(MARKET, CALL, 110.0, at(5.5))
+    assert ltp(board) == 110.0  # the ticks since then were first told at 0 s
+    board.tick(MARKET, CALL, 100.0, at(7))
+    assert ltp(board) == 110.0
+    assert not is_confirmed(board, 11.1)  # of the ticks the one at 6 s was the last that counted
+    assert board.moved_since_news(MARKET) == at(5.5)
+    board.tick(MARKET, CALL, 111.0, at(8))
+    board.tick(MARKET, CALL, 111.0, at(9))
+    assert ltp(board) == 111.0
+    assert is_confirmed(board, 14)
+    assert board.moved_since_news(MARKET) is None
+
+
+def test_a_quote_that_says_the_same_lets_repeated_ticks_count() -> None:
+    board = PriceBoard()
+    board.tick(MARKET, CALL, 100.0, at(0))
+    board.quote(MARKET, CALL, 101.0, at(2))
+    board.quote(MARKET, CALL, 100.01, at(4))
+    board.tick(MARKET, CALL, 100.0, at(9))
+    assert ltp(board) == 100.0
+    assert is_confirmed(board, 14)
+
+
+def test_a_quote_just_after_a_new_price_does_not_deny_it() -> None:
+    board = PriceBoard()
+    board.tick(MARKET, CALL, 100.0, at(0))
+    board.quote(MARKET, CALL, 99.0, at(0.9))
+    board.tick(MARKET, CALL, 100.0, at(1))
+    assert ltp(board) == 100.0
 
 
 @thorough
