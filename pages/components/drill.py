@@ -90,7 +90,7 @@ def drill_view(drill: DrillView, desk: Desk) -> None:
     for account in drill.accounts:
         if account.problem:
             st.error(
-                f"{formats.plain(account.problem)}. What is held there stays.",
+                f"{formats.plain(account.problem[:1].upper() + account.problem[1:])}. What is held there stays.",
                 title=f"Would not reach {formats.plain(account.account)}",
                 icon=":material/cloud_off:",
             )

@@ -17,6 +17,8 @@ from pages.components.words import EXIT_ON, INTERVALS, SERIES, TESTS, TRAILING, 
 
 NO_TRAILING = "none"
 LOCK = "lock_and_trail"
+NARROWEST = 120
+"""Pixels that a field needs: two stand beside each other on a phone."""
 LOCK_FIELDS = ("lock_reach", "lock_keep", "lock_step", "lock_rise")
 
 
@@ -42,12 +44,10 @@ def exit_settings(draft: StrategyDraft, accounts: Sequence[AccountView], key: st
 
 
 def _amounts(limits: LimitsDraft, key: str) -> dict[str, Any]:
-    one, two, three, four = st.columns(4)
-    max_loss = _amount(one, "Max loss", limits.max_loss, f"{key}-loss")
-    with two:
+    with st.grid(4, min_column_width=NARROWEST):
+        max_loss = _amount("Max loss", limits.max_loss, f"{key}-loss")
         loss_unit = choice("in", UNITS, limits.max_loss_unit, f"{key}-loss-unit")
-    max_profit = _amount(three, "Max profit", limits.max_profit, f"{key}-profit")
-    with four:
+        max_profit = _amount("Max profit", limits.max_profit, f"{key}-profit")
         profit_unit = choice("in ", UNITS, limits.max_profit_unit, f"{key}-profit-unit")
     return {
         "max_loss": max_loss,
@@ -59,12 +59,10 @@ def _amounts(limits: LimitsDraft, key: str) -> dict[str, Any]:
 
 def _account(limits: LimitsDraft, key: str) -> dict[str, Any]:
     st.caption("On what the run makes on each account: only that account leaves, the others go on.")
-    one, two, three, four = st.columns(4)
-    max_loss = _amount(one, "Max loss of an account", limits.account_max_loss, f"{key}-account-loss")
-    with two:
+    with st.grid(4, min_column_width=NARROWEST):
+        max_loss = _amount("Max loss of an account", limits.account_max_loss, f"{key}-account-loss")
         loss_unit = choice("in  ", UNITS, limits.account_max_loss_unit, f"{key}-account-loss-unit")
-    max_profit = _amount(three, "Max profit of an account", limits.account_max_profit, f"{key}-account-profit")
-    with four:
+        max_profit = _amount("Max profit of an account", limits.account_max_profit, f"{key}-account-profit")
         profit_unit = choice("in   ", UNITS, limits.account_max_profit_unit, f"{key}-account-profit-unit")
     return {
         "account_max_loss": max_loss,
@@ -75,18 +73,18 @@ def _account(limits: LimitsDraft, key: str) -> dict[str, Any]:
 
 
 def _trailing(limits: LimitsDraft, key: str) -> dict[str, Any]:
-    one, two, three = st.columns(3)
-    with one:
-        kinds = {NO_TRAILING: "No trailing stop", **TRAILING}
+    kinds = {NO_TRAILING: "No trailing stop", **TRAILING}
+    with st.grid(3, min_column_width=NARROWEST):
         kind = choice("Trailing stop", kinds, limits.trailing_kind or NO_TRAILING, f"{key}-trailing")
-    value = _amount(two, "Trailing value", limits.trailing_value, f"{key}-trailing-value")
-    activate = _amount(three, "Counts from a profit of ₹", limits.trailing_activate_at, f"{key}-activate")
+        value = _amount("Trailing value", limits.trailing_value, f"{key}-trailing-value")
+        activate = _amount("Counts from a profit of ₹", limits.trailing_activate_at, f"{key}-activate")
     st.caption("Lock and trail: at a profit of the first, keep the second; for every third more, keep the fourth more.")
     labels = ("At a profit of ₹", "keep ₹", "for every ₹ more", "keep so much more ₹")
-    figures = {
-        field: _amount(place, label, getattr(limits, field), f"{key}-{field.replace('_', '-')}")
-        for place, label, field in zip(st.columns(4), labels, LOCK_FIELDS, strict=True)
-    }
+    with st.grid(4, min_column_width=NARROWEST):
+        figures = {
+            field: _amount(label, getattr(limits, field), f"{key}-{field.replace('_', '-')}")
+            for label, field in zip(labels, LOCK_FIELDS, strict=True)
+        }
     typed = {"trailing_value": value, "trailing_activate_at": activate, **figures}
     return {"trailing_kind": None if kind == NO_TRAILING else kind} | {
         # what a kind does not use is dropped, but not what was typed just now: ``typed_in_vain`` tells of that
@@ -122,20 +120,18 @@ def _supertrend(stored: SupertrendDraft | None, key: str) -> SupertrendDraft | N
     key = f"{key}-supertrend"
     used = st.toggle("Leave by Supertrend", value=stored is not None, key=f"{key}-used")
     st.caption("On bars that have closed. It needs at least 50 of them, and 7 times its period, before it decides.")
-    one, two, three, four, five = st.columns([3, 2, 2, 2, 2])
-    with one:
+    with st.grid(5, min_column_width=NARROWEST):
         series = choice("On", SERIES, shown.series, f"{key}-series")
-    leg = two.number_input(
-        "Leg", value=shown.leg, step=1, key=f"{key}-leg", placeholder="none", help="By number, for “One leg” only"
-    )
-    with three:
+        leg = st.number_input(
+            "Leg", value=shown.leg, step=1, key=f"{key}-leg", placeholder="none", help="By number, for “One leg” only"
+        )
         interval = choice("Bars of", {name: name for name in INTERVALS}, shown.interval, f"{key}-interval")
-    period = four.number_input("Period", value=shown.period, step=1, key=f"{key}-period")
-    multiplier = five.number_input("Multiplier", value=shown.multiplier, step=0.1, format="%g", key=f"{key}-multiplier")
-    one, two = st.columns(2)
-    with one:
+        period = st.number_input("Period", value=shown.period, step=1, key=f"{key}-period")
+        multiplier = st.number_input(
+            "Multiplier", value=shown.multiplier, step=0.1, format="%g", key=f"{key}-multiplier"
+        )
+    with st.grid(2, min_column_width=2 * NARROWEST):
         exit_on = choice("Leaves on", EXIT_ON, shown.exit_on, f"{key}-exit-on")
-    with two:
         test = choice("Counts when", TESTS, shown.test, f"{key}-test")
     if not used:
         return None
@@ -151,29 +147,29 @@ def _supertrend(stored: SupertrendDraft | None, key: str) -> SupertrendDraft | N
 
 
 def _times(limits: LimitsDraft, key: str) -> dict[str, Any]:
-    one, two = st.columns(2)
-    exit_time = one.time_input(
-        "Leave at (IST)",
-        value=clock_of(limits.exit_time),
-        step=300,
-        key=f"{key}-exit",
-        help="When you want to be out: the run leaves by itself at this time of its day. Empty: no such time",
-    )
-    square_off = two.time_input(
-        "Square off at (IST)",
-        value=clock_of(limits.square_off_time),
-        step=300,
-        key=f"{key}-square",
-        help="The latest time, before the broker squares off itself: whatever is still open is taken off. "
-        "Intraday (MIS) without one gets 15:10. The earlier of both times counts",
-    )
+    with st.grid(2, min_column_width=NARROWEST):
+        exit_time = st.time_input(
+            "Leave at (IST)",
+            value=clock_of(limits.exit_time),
+            step=300,
+            key=f"{key}-exit",
+            help="When you want to be out: the run leaves by itself at this time of its day. Empty: no such time",
+        )
+        square_off = st.time_input(
+            "Square off at (IST)",
+            value=clock_of(limits.square_off_time),
+            step=300,
+            key=f"{key}-square",
+            help="The latest time, before the broker squares off itself: whatever is still open is taken off. "
+            "Intraday (MIS) without one gets 15:10. The earlier of both times counts",
+        )
     return {"exit_time": clock_text(exit_time), "square_off_time": clock_text(square_off)}
 
 
-def _amount(place: Any, label: str, value: float | None, key: str) -> float | None:
+def _amount(label: str, value: float | None, key: str) -> float | None:
     # no bounds here: the browser keeps an amount beyond them to itself, and Save would not say what is wrong
     shown = None if value is None else min(value, MOST_RUPEES)  # what an earlier release stored may be beyond
-    amount: float | None = place.number_input(label, value=shown, step=1.0, key=key, placeholder="none")
+    amount: float | None = st.number_input(label, value=shown, step=1.0, key=key, placeholder="none")
     return amount
 
 

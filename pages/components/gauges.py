@@ -16,6 +16,7 @@ from pages.components.words import ACTIONS, RULES, word
 
 CLOSE, NEAR = 0.85, 0.6
 """From which part of its way a rule is shown in red, and in orange."""
+SUPERTREND = "supertrend"
 BARS = 4
 """Rules of legs and accounts up to this many have a bar each; more of them share a table."""
 
@@ -72,7 +73,7 @@ def distance(gauge: GaugeView, now: datetime) -> str:
     """Return how far a rule is from acting, in its own measure; empty while that is not known."""
     if gauge.due_at is not None:
         return countdown(gauge.due_at, now)
-    percent = "" if gauge.used is None else f" ({max(0.0, 1.0 - gauge.used):.0%})"
+    percent = "" if gauge.used is None else f" ({max(0.0, 1.0 - gauge.used) * 100:.0f} %)"
     if gauge.threshold_paise is not None and gauge.value_paise is not None:
         return f"{formats.rupees(abs(gauge.value_paise - gauge.threshold_paise))} away{percent}"
     if gauge.threshold_price is not None and gauge.price is not None:
@@ -86,7 +87,7 @@ def acts_at(gauge: GaugeView, now: datetime) -> str:
         return f"{formats.clock(gauge.due_at, now=now)} IST"
     if gauge.threshold_paise is not None:
         return formats.profit(gauge.threshold_paise)
-    return formats.price(gauge.threshold_price)
+    return "" if gauge.threshold_price is None else formats.price(gauge.threshold_price)
 
 
 def title(gauge: GaugeView) -> str:
@@ -105,7 +106,8 @@ def gauge_list(run: RunView, now: datetime, *, enabled: bool) -> None:
         if run.state in {"open", "exiting"}:
             st.caption("No rule watches this run: nothing but you takes it out.")
         return
-    wide = [gauge for gauge in run.gauges if gauge.scope == "run"]
+    # the Supertrend has lines of its own on the card
+    wide = [gauge for gauge in run.gauges if gauge.scope == "run" and not (gauge.rule == SUPERTREND and run.supertrend)]
     narrow = [gauge for gauge in run.gauges if gauge.scope != "run"]
     for gauge in wide:
         _bar(gauge, run, now)
@@ -129,28 +131,29 @@ def state_words(gauge: GaugeView, run: RunView) -> str:
         return "acted, latched"
     if not gauge.enabled:
         return "switched off"
+    does = word(ACTIONS, gauge.action).lower()
     if gauge.note:
-        return gauge.note
+        return gauge.note if gauge.used is None else f"{does}, {gauge.note}"
     if run.blind_seconds is not None and gauge.due_at is None:
         return "blind: does not decide"
-    return word(ACTIONS, gauge.action).lower()
+    return does
 
 
 def _bar(gauge: GaugeView, run: RunView, now: datetime) -> None:
     decides = gauge.enabled and not gauge.latched
     used = gauge.used if decides else None
     colour = "gray" if used is None else "red" if used >= CLOSE else "orange" if used >= NEAR else "green"
-    if gauge.due_at is not None and colour != "gray":
+    if gauge.due_at is not None:
         colour = "blue"
     far = distance(gauge, now) if decides else ""
     state = formats.plain(state_words(gauge, run))
-    parts = [f"**{formats.plain(title(gauge))}** {formats.plain(acts_at(gauge, now))}"]
+    parts = [f"**{formats.plain(title(gauge))}** {formats.plain(acts_at(gauge, now))}".rstrip()]
     if far:
         parts.append(f":{colour}[{formats.plain(far)}]")
     parts.append(f":orange[{state}]" if gauge.latched else f":gray[{state}]")
     text = " · ".join(parts)
     if used is None:
-        st.markdown(text)
+        st.markdown(f":small[{text}]")
     else:
         st.progress(min(1.0, max(0.0, used)), text=text)
 

@@ -9,10 +9,11 @@ import streamlit as st
 from engine.services.views import RunView
 from pages.components import formats
 from pages.components.freshness import FRESH_SECONDS, lag
-from pages.components.gauges import countdown, gauge_list
+from pages.components.gauges import SUPERTREND, countdown, gauge_list
 from pages.components.live import Now
 from pages.components.run_card import exit_lines, hands_line, run_head
 from pages.components.supertrend_chart import supertrend_line
+from pages.components.words import ACTIONS, word
 
 OLD_PRICE_SECONDS = 60.0
 
@@ -23,7 +24,7 @@ def risk_card(run: RunView, now: Now, *, enabled: bool) -> None:
     run_head(run, now.at)
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         _badges(run, behind if behind > FRESH_SECONDS else 0.0)
-    st.markdown(" · ".join(_figures(run, now.at)))
+    st.markdown(f":small[{' · '.join(_figures(run, now.at))}]")
     if run.drift:
         differs = formats.plain(", ".join(run.drift))
         st.caption(f":orange[:material/difference: Books differ from the ledger: {differs}]")
@@ -31,7 +32,16 @@ def risk_card(run: RunView, now: Now, *, enabled: bool) -> None:
     hands_line(run)
     gauge_list(run, now.at, enabled=enabled)
     if run.supertrend is not None:
-        supertrend_line(run.supertrend, now.at)
+        supertrend_line(run.supertrend, now.at, does=_supertrend_does(run))
+
+
+def _supertrend_does(run: RunView) -> str:
+    gauge = next((gauge for gauge in run.gauges if gauge.rule == SUPERTREND), None)
+    if gauge is None:
+        return "exit all"
+    if gauge.latched:
+        return "acted, latched"
+    return word(ACTIONS, gauge.action).lower() if gauge.enabled else "switched off"
 
 
 def _badges(run: RunView, behind: float) -> None:

@@ -130,17 +130,18 @@ def _bar(name: str, limit: DayLimitView, amount: int | None, sign: int) -> None:
     acted = ("max_loss" if loss else "max_profit") in limit.latched
     text = f"**{name}** {formats.rupees(amount)}"
     if not on:
-        st.markdown(f"{text} · :gray[switched off]")
+        st.markdown(f":small[{text} · :gray[switched off]]")
         return
     if limit.profit_paise is None:
-        st.markdown(f"{text} · :orange[P of the day is not known: does not decide]")
+        st.markdown(f":small[{text} · :orange[P of the day is not known: does not decide]]")
         return
     used = max(0.0, sign * limit.profit_paise / amount) if amount else 1.0
     left = max(0, amount - sign * limit.profit_paise)
     colour = "red" if used >= CLOSE else "orange" if used >= NEAR else "green"
     state = ":orange[acted, latched]" if acted else f":gray[{word(ACTIONS, action).lower()}]"
     st.progress(
-        min(1.0, used), text=f"{text} · :{colour}[{formats.rupees(left)} away ({max(0.0, 1 - used):.0%})] · {state}"
+        min(1.0, used),
+        text=f"{text} · :{colour}[{formats.rupees(left)} away ({max(0.0, 1 - used) * 100:.0f} %)] · {state}",
     )
 
 

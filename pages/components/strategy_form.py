@@ -12,7 +12,7 @@ from engine.services.drafts import LegDraft, StrategyDraft
 from engine.services.strategy_checks import MOST_OFFSET, MOST_PRICE, MOST_RATIO
 from engine.services.views import AccountView
 from pages.components.entry_settings import choice, entry_settings
-from pages.components.exit_settings import exit_settings
+from pages.components.exit_settings import exit_settings, typed_in_vain
 from pages.components.leg_rules import COLUMNS as LEG_RULE_COLUMNS
 from pages.components.leg_rules import leg_rule_cells, leg_rule_columns, leg_rules, number, text
 from pages.components.schedule_settings import schedule_settings
@@ -62,6 +62,9 @@ def strategy_form(
             entry = entry_settings(draft, key)
         sent = st.form_submit_button("Save strategy", key=f"{key}-save", type="primary", disabled=not enabled)
     if not sent:
+        return None
+    if problem := typed_in_vain(limits):
+        st.error(problem, title="Look at: trailing stop")
         return None
     return StrategyDraft(**head, legs=legs, limits=limits, schedule=schedule, **entry)
 

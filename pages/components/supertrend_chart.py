@@ -32,22 +32,23 @@ def settings_words(view: SupertrendView) -> str:
     return f"{view.period}/{view.multiplier:g} on {word(SERIES, view.series).lower()}, {view.interval}"
 
 
-def supertrend_line(view: SupertrendView, now: datetime) -> None:
-    """Show in a line or two where the exit stands, inside a live fragment."""
+def supertrend_line(view: SupertrendView, now: datetime, *, does: str) -> None:
+    """Show in a line or two where the exit stands, inside a live fragment; ``does``: what it does when it fires."""
     turns = "up" if view.exit_on == "breakout" else "down"
     leaves = f"leaves when it turns {turns}" if view.test == "cross" else f"leaves while it points {turns}"
     head = f"**Supertrend** {formats.plain(settings_words(view))}"
     if view.state == "warming":
         st.progress(
             min(1.0, view.bars / view.needed) if view.needed else 0.0,
-            text=f"{head} · :orange[warming: {view.bars} of {view.needed} bars] · does not decide yet",
+            text=f"{head} · :orange[warming: {view.bars} of {view.needed} bars, does not decide yet] · :gray[{does}]",
         )
         return
     parts = [head, f"points {DIRECTIONS.get(view.direction, 'none yet')}"]
     if view.line is not None and view.close is not None:
         parts.append(f"close {formats.price(view.close)}, line {formats.price(view.line)}")
     parts.append(":red[fired]" if view.state == "fired" else leaves)
-    st.markdown(" · ".join(parts))
+    parts.append(f":gray[{does}]")
+    st.markdown(f":small[{' · '.join(parts)}]")
     seen = f"Last closed bar {formats.clock(view.bar_at, now=now)} IST" if view.bar_at is not None else "No bar yet"
     source = f" from {word(SOURCES, view.source)}" if view.source else ""
     note = f" · {formats.plain(view.note)}" if view.note else ""
@@ -184,8 +185,8 @@ def _uprights(made: Figure, series: SeriesView, bars: Sequence[BarView], colours
     if fired is not None:
         made.add_vrect(x0=fired - 0.5, x1=fired + 0.5, fillcolor=colours["fired"], opacity=0.25, line_width=0)
         made.add_annotation(
-            x=fired, y=bars[fired].high, text="fired", arrowcolor=colours["fired"], font={"color": colours["fired"]},
-            showarrow=True, arrowhead=2, ay=-28,
+            x=fired - 0.6, y=1, yref="y domain", text="fired", font={"color": colours["fired"]}, showarrow=False,
+            xanchor="right", yanchor="top",
         )  # fmt: skip
 
 

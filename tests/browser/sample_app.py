@@ -1,7 +1,8 @@
 """The pages over a temporary desk with sample figures, to be looked at without an engine: ``streamlit run`` this file.
 
-SAMPLE=empty shows a new user's desk, SAMPLE=doubt one in trouble, anything else a family with two open runs. A thread
-plays the engine: heartbeat, P that moves, answers to orders. Only tests and people who build pages start it.
+SAMPLE=empty shows a new user's desk, SAMPLE=doubt one in trouble, SAMPLE=risk one near its limits, anything else a
+family with two open runs. A thread plays the engine: heartbeat, P that moves, answers to orders. Only tests and people
+who build pages start it.
 """
 
 from __future__ import annotations
@@ -20,13 +21,16 @@ from sqlmodel import select
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from engine.desk import Desk
+from engine.domain.calendar import ist_day
 from engine.domain.orders import OrderState
 from engine.domain.runs import AccountState
 from engine.services.identity import Caller
-from engine.services.views import AccountView
-from engine.store.tables import Command, CommandState
+from engine.services.views import AccountView, LiveView
+from engine.store.tables import Command, CommandState, RiskLimit
 from pages.components import gate
 from pages.components.shell import main
+from tests import risk_sample
 from tests.desk_factory import DeskFactory, add_order, add_run, sample_doubt, sample_live, sample_preview
 
 
@@ -38,7 +42,7 @@ def play_engine(factory: DeskFactory, caller: Caller, accounts: list[AccountView
         factory.heartbeat(age=0.2)
         if accounts:
             shown = sample_live(accounts, as_of=now)
-            factory.write_live(caller, moved(sample_doubt(shown) if os.environ.get("SAMPLE") == "doubt" else shown))
+            factory.write_live(caller, moved(SAMPLES.get(os.environ.get("SAMPLE", ""), as_it_is)(shown)))
         with factory.database.write() as session:
             for row in session.exec(select(Command).where(Command.state == CommandState.PENDING)):
                 if now - row.created_at.astimezone(UTC) < timedelta(seconds=0.3):
@@ -55,10 +59,20 @@ def outcome(row: Command, accounts: list[AccountView], now: datetime) -> dict[st
         chosen = [account for account in accounts if account.id in (row.payload["account_ids"] or [])]
         preview = sample_preview(chosen, as_of=now, strategy_id=row.payload["strategy_id"])
         return {"preview": preview.model_dump(mode="json")}
+    if row.kind == "drill":
+        return {"message": "Rehearsed.", "drill": risk_sample.drill(accounts, now).model_dump(mode="json")}
     return {"run_id": 3, "message": "Taken."}
 
 
-def moved(view):
+def as_it_is(view: LiveView) -> LiveView:
+    """Return the sample without trouble."""
+    return view
+
+
+SAMPLES = {"doubt": sample_doubt, "risk": risk_sample.at_risk}
+
+
+def moved(view: LiveView) -> LiveView:
     """Shift P a little, as a market does."""
     shift = random.randint(-40_000, 40_000)
     runs = [
@@ -89,6 +103,12 @@ def sample() -> tuple[DeskFactory, Caller]:
         ):
             filled = 65 if state is OrderState.FILLED else 0
             add_order(factory, run, account.id, state, filled=filled, words=words)
+    if os.environ.get("SAMPLE") == "risk":
+        limits = risk_sample.at_risk(sample_live(accounts, as_of=datetime.now(UTC))).day_limits
+        with factory.database.write() as session:
+            for limit in limits:
+                fields = limit.model_dump(exclude={"account", "profit_paise"})
+                session.add(RiskLimit(**fields, owner_id=caller.user_id, latched_day=ist_day(datetime.now(UTC))))
     threading.Thread(target=play_engine, args=(factory, caller, accounts), daemon=True).start()
     return factory, caller
 
@@ -96,4 +116,6 @@ def sample() -> tuple[DeskFactory, Caller]:
 if __name__ == "__main__":
     made, person = sample()
     gate.provide = lambda: made.desk(person)
+    if os.environ.get("SAMPLE") == "risk":
+        Desk.supertrend_series = lambda desk, run_id: risk_sample.series(run_id, desk.now)
     main()

@@ -18,13 +18,15 @@ from pages.components.orders import Asked
 from tests.desk_factory import NOW, DeskFactory, sample_live, sample_preview
 from tests.pages.scene import HOME, Scene, tables, texts
 
+PAGES = ["desk", "strategies", "positions", "orders", "risk", "risk_events", "accounts", "settings"]
 
-@pytest.mark.parametrize("page", ["desk", "strategies", "positions", "orders", "accounts", "risk_events"])
+
+@pytest.mark.parametrize("page", PAGES)
 def test_a_new_user_sees_every_page(scene: Scene, page: str) -> None:
     assert scene.open(page).title
 
 
-@pytest.mark.parametrize("page", ["desk", "strategies", "positions", "orders", "accounts", "risk_events"])
+@pytest.mark.parametrize("page", PAGES)
 def test_a_family_with_runs_sees_every_page(scene: Scene, page: str) -> None:
     accounts = scene.family_with_runs()
     scene.desk.create_from_template("short_straddle", [account.id for account in accounts])
