@@ -394,9 +394,11 @@ class Core:
         outcomes.on_silence(changes, world)
         exiting.reopen_late(changes)
         boot = world.clock.boot()
-        keep_house = few or bool(messages) or boot - self._kept_house_boot >= HOUSEKEEPING_SECONDS
-        if keep_house:
+        in_time = boot - self._kept_house_boot >= HOUSEKEEPING_SECONDS
+        keep_house = few or bool(messages) or in_time
+        if few or in_time:
             self._kept_house_boot = boot
+        if keep_house:
             failover.judge(changes, world)
             scheduling.enter_due(changes, world)
             candle_watch.progress(changes, world)
@@ -410,8 +412,9 @@ class Core:
             self._judge_some(changes, messages)
         previewing.progress(changes, world)
         self._hurry = placing.dispatch(changes, world)
-        if keep_house:
+        if few or in_time:
             polling.watch(changes, world)
+        if keep_house:
             polling.poll(changes, world)
 
     def _judge_some(self, changes: Pass, messages: list[Message]) -> None:

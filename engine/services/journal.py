@@ -5,9 +5,10 @@ Only the core writes these tables. Statements are plain upserts by primary key, 
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -130,8 +131,7 @@ class Journal:
         _free_orderids(session, changes)
         _upsert(session, sqlite, tables.Order, [_plain(order) for order in changes.orders.values()])
         _upsert(session, sqlite, tables.Fill, [_fill_row(row) for row in changes.fills])
-        for run_id, holdings in changes.changed_holdings().items():
-            _upsert_positions(session, sqlite, changes, run_id, holdings)
+        _upsert_positions(session, sqlite, changes)
         _upsert(session, sqlite, tables.RiskEvent, [_event_row(row) for row in changes.events])
         memories = [_plain(memory) for memory in changes.memories.values()]
         _upsert(session, sqlite, tables.AccountMemory, memories, key="account_id")
@@ -188,40 +188,49 @@ def _upsert(
     key: str = "id",
     also: str = "",
 ) -> None:
-    if not rows:
-        return
+    if rows:
+        keys = tuple(name for name in (key, also) if name)
+        session.execute(_upserting(table, sqlite, keys, tuple(rows[0])), rows)
+
+
+@functools.cache
+def _upserting(table: type[SQLModel], sqlite: bool, keys: tuple[str, ...], names: tuple[str, ...]) -> Any:
+    """Return the statement that writes rows of these columns over those with the same keys; making it takes longer."""
     target: Table = table.__table__  # type: ignore[attr-defined]
     insert = sqlite_insert(target) if sqlite else postgresql_insert(target)
-    keys = [name for name in (key, also) if name]
-    columns = {name: insert.excluded[name] for name in rows[0] if name not in keys}
-    session.execute(insert.on_conflict_do_update(index_elements=keys, set_=columns), rows)
+    columns = {name: insert.excluded[name] for name in names if name not in keys}
+    return insert.on_conflict_do_update(index_elements=list(keys), set_=columns)
 
 
-def _upsert_positions(session: Session, sqlite: bool, changes: Pass, run_id: int, holdings: dict[Key, Holding]) -> None:
-    legs = {order.key: order.leg_index for order in changes.orders_of(run_id)}
-    resolved = {leg["symbol"]: int(leg["leg_index"]) for leg in changes.run(run_id).resolved.get("legs", [])}
-    target: Table = tables.Position.__table__  # type: ignore[attr-defined]
-    unique = ["execution_id", "account_id", "symbol", "exchange", "product"]
-    for key, held in holdings.items():
-        row = {
-            "execution_id": run_id,
-            "account_id": key.account_id,
-            "symbol": key.symbol,
-            "exchange": str(key.exchange),
-            "product": str(key.product),
-            "leg_index": legs.get(key, resolved.get(key.symbol, 0)),
-            "quantity": held.quantity,
-            "buy_quantity": held.buy_quantity,
-            "buy_value_paise": held.buy_value_paise,
-            "sell_quantity": held.sell_quantity,
-            "sell_value_paise": held.sell_value_paise,
-            "open_value_paise": held.open_value_paise,
-            "realised_paise": held.realised_paise,
-            "updated_at": changes.now,
-        }
-        insert = sqlite_insert(target) if sqlite else postgresql_insert(target)
-        columns = {name: insert.excluded[name] for name in row if name not in unique}
-        session.execute(insert.values(**row).on_conflict_do_update(index_elements=unique, set_=columns))
+def _upsert_positions(session: Session, sqlite: bool, changes: Pass) -> None:
+    rows = []
+    for run_id, holdings in changes.changed_holdings().items():
+        before = changes.ledger.holdings.get(run_id, {})
+        legs = {order.key: order.leg_index for order in changes.orders_of(run_id)}
+        resolved = {leg["symbol"]: int(leg["leg_index"]) for leg in changes.run(run_id).resolved.get("legs", [])}
+        rows += [
+            {
+                "execution_id": run_id,
+                "account_id": key.account_id,
+                "symbol": key.symbol,
+                "exchange": str(key.exchange),
+                "product": str(key.product),
+                "leg_index": legs.get(key, resolved.get(key.symbol, 0)),
+                "quantity": held.quantity,
+                "buy_quantity": held.buy_quantity,
+                "buy_value_paise": held.buy_value_paise,
+                "sell_quantity": held.sell_quantity,
+                "sell_value_paise": held.sell_value_paise,
+                "open_value_paise": held.open_value_paise,
+                "realised_paise": held.realised_paise,
+                "updated_at": changes.now,
+            }
+            for key, held in holdings.items()
+            if before.get(key) != held
+        ]
+    if rows:
+        keys = ("execution_id", "account_id", "symbol", "exchange", "product")
+        session.execute(_upserting(tables.Position, sqlite, keys, tuple(rows[0])), rows)
 
 
 def _write_limits(session: Session, limits: DayLimits) -> None:
@@ -240,11 +249,16 @@ def _write_limits(session: Session, limits: DayLimits) -> None:
 
 
 def _plain(record: Any) -> dict[str, Any]:
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(record).items()}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in _columns(record).items()}
+
+
+def _columns(record: Any) -> dict[str, Any]:
+    """Return a record's fields as they are: what is written at once needs no copy."""
+    return {one.name: getattr(record, one.name) for one in fields(record)}
 
 
 def _fill_row(row: FillRow) -> dict[str, Any]:
-    plain = asdict(row)
+    plain = _columns(row)
     key = row.key
     plain.pop("key")
     return plain | {
@@ -256,7 +270,7 @@ def _fill_row(row: FillRow) -> dict[str, Any]:
 
 
 def _event_row(row: EventRow) -> dict[str, Any]:
-    return asdict(row)
+    return _columns(row)
 
 
 def _run(row: tables.StrategyExecution) -> Run:

@@ -409,9 +409,9 @@ class Pass:
 
     def owned_keys(self) -> list[Key]:
         """Return the keys under which a run owns something."""
-        keys = dict.fromkeys(self.ledger.index.owners)
-        keys |= dict.fromkeys(key for holdings in self._holdings.values() for key in holdings)
-        return [key for key in keys if self.owners(key)]
+        known = self.ledger.index.owners
+        changed = {key for holdings in self._holdings.values() for key in holdings}
+        return [key for key in known if key not in changed] + [key for key in changed if self.owners(key)]
 
     def drift(self, key: Key, net: int) -> Charges:
         """Return who bears the difference between the broker's net and what the runs own (RULES 6)."""

@@ -158,17 +158,30 @@ def on_valid_books(changes: Pass, world: World, account: Account, books: Account
     trades: dict[str, list[SeenTrade]] = {}
     for trade in books.trades:
         trades.setdefault(trade.orderid, []).append(trade)
-    day = trading_day(books.begun_at)
+    day, before, told = trading_day(books.begun_at), account.standing.told, {}
     for order in orders_on(changes, account.id):
         if order.orderid is None or not of_day(order, day):
             continue
         row, traded = rows.get(order.orderid), trades.get(order.orderid, [])
+        if (known := before.get(order.id)) is not None and known[0] is order and known[1:] == (row, traded):
+            told[order.id] = known
+            continue
         if order.trading_day != day:
             row, traded = _its_own(order, row, traded)
         if row is not None or traded:
-            observe_books(changes, world, account, order, row, traded)
+            after = observe_books(changes, world, account, order, row, traded)
+            if after is order and _settled(account, order, traded):
+                told[order.id] = (order, row, traded)
         elif order.trading_day != day:
             _outlived(changes, world, account, order, books)
+    account.standing.told = told
+
+
+def _settled(account: Account, order: Order, trades: list[SeenTrade]) -> bool:
+    """Whether the same rows can tell nothing new of an order, however late: it ended, and its trades are all of it."""
+    exact = sum(trade.quantity for trade in trades) == order.filled_quantity and order.declared_by is None
+    waits = order.id in account.standing.unpriced_since or order.id in account.standing.ended_since
+    return order.terminal and exact and not waits
 
 
 def _its_own(order: Order, row: SeenOrder | None, trades: list[SeenTrade]) -> tuple[SeenOrder | None, list[SeenTrade]]:

@@ -31,6 +31,8 @@ ASKED_AT_ONCE = 3
 CONNECT_AGAIN = timedelta(seconds=3)
 READ_LOST = timedelta(seconds=20)
 WANTED_APART = timedelta(seconds=0.05)
+INDICES_SECONDS = 10
+"""How often it is asked whether a run's contracts are so near their end that their index is needed."""
 
 
 def poll(changes: Pass, world: World) -> None:
@@ -112,17 +114,30 @@ def watch(changes: Pass, world: World) -> None:
     wanted: dict[tuple[int, str], set[Symbol]] = {}
     resting: set[tuple[str, Symbol]] = set()
     for run in changes.open_runs():
-        symbols = symbols_of(run) | indices_wanted(changes, world, run) | world.candles.followed(run.id)
-        wanted.setdefault((run.owner_id, run.venue), set()).update(symbols)
+        group = wanted.setdefault((run.owner_id, run.venue), set())
+        group |= _symbols_wanted(changes, world, run)
+        group |= world.candles.followed(run.id)
+    for run in changes.busy_runs():
         resting.update((market_of(run.owner_id, run.venue), symbol) for symbol in resting_symbols(changes, run))
     for account in world.accounts.values():
-        group = (account.facts.owner_id, account.facts.venue)
-        leader = next(iter(world.of_venue(*group)), None)
-        mine = frozenset(wanted.get(group, set())) if leader is account else frozenset()
+        place = (account.facts.owner_id, account.facts.venue)
+        leader = next(iter(world.of_venue(*place)), None)
+        mine = frozenset(wanted.get(place, set())) if leader is account else frozenset()
         if world.watched.get(account.id) != mine:
             changes.after_commit.append(partial(_watch, world, account, mine))
     for (owner_id, venue), symbols in wanted.items():
         _poll_quotes(changes, world, owner_id, venue, symbols, resting=resting)
+
+
+def _symbols_wanted(changes: Pass, world: World, run: Run) -> frozenset[Symbol]:
+    """Return the symbols a run needs; gathered anew when its contracts or holdings changed, and now and then."""
+    holdings, turn = changes.holdings(run.id), (int(changes.now.timestamp()) + run.id) // INDICES_SECONDS
+    known = world.wanted.get(run.id)
+    if known is not None and known[0] is run.resolved and known[1] is holdings and known[2] == turn:
+        return known[3]
+    symbols = frozenset(symbols_of(run) | indices_wanted(changes, world, run))
+    world.wanted[run.id] = (run.resolved, holdings, turn, symbols)
+    return symbols
 
 
 def symbols_of(run: Run) -> set[Symbol]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from engine.domain.evidence import SeenOrder, SeenTrade
 from engine.domain.instruments import Key
+from engine.domain.orders import Order
 
 
 @dataclass(slots=True)
@@ -20,6 +22,7 @@ class Standing:
     the row before; ``ended_since``: per order, since when. ``unexplained``: keys in which the newest valid trade book
     shows less than our orders filled, as pushes or rows told: it shows no drift there.
     ``unmoved_since``: per order declared filled, the begin of the first valid read whose net had not moved by it.
+    ``told``: per ended order of which the newest valid read told all there is, what it showed.
     """
 
     server_changed: str = ""
@@ -31,3 +34,4 @@ class Standing:
     ended_since: dict[int, datetime] = field(default_factory=dict)
     unexplained: frozenset[Key] = frozenset()
     unmoved_since: dict[int, datetime] = field(default_factory=dict)
+    told: dict[int, tuple[Order, SeenOrder | None, list[SeenTrade]]] = field(default_factory=dict)

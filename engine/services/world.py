@@ -247,6 +247,7 @@ class World:
     stopping: bool = False
     told: dict[tuple[object, ...], datetime] = field(default_factory=dict)
     unsettled_told: dict[tuple[int, Key], datetime] = field(default_factory=dict)
+    wanted: dict[int, tuple[object, object, int, frozenset[Symbol]]] = field(default_factory=dict)
     _acknowledged: dict[str, frozenset[Symbol]] = field(default_factory=dict)
     _acknowledged_at: datetime | None = None
 
