@@ -180,7 +180,7 @@ def _alert(changes: Pass, world: World, run: Run, breach: Breach, *, note: str =
 def _words(run: Run, breach: Breach) -> str:
     if breach.rule is ExitRule.SUPERTREND:
         return supertrend_exit.words(run)
-    name = breach.rule.value.replace("_", " ")
+    name = breach.rule.value.replace("_sl", "_stop").replace("_", " ")
     if breach.price is not None and breach.threshold_price is not None:
         return f"{name} of leg {breach.leg_index}: ₹{breach.price:,.2f} reached ₹{breach.threshold_price:,.2f}"
     if breach.value_paise is not None and breach.threshold_paise is not None:

@@ -43,7 +43,7 @@ def _words(world: World, latch: str) -> str:
     """Return a latch in words: the rule, and on what."""
     rule, _, scope = latch.partition("@")
     account, _, leg = scope.partition(".")
-    name = rule.replace("_", " ")
+    name = rule.replace("_sl", "_stop").replace("_", " ")
     if leg:
         name = f"{name} of leg {leg}"
     if not account:
