@@ -22,6 +22,8 @@ from engine.domain.candles import Bar, ClosedBar, merged
 from engine.domain.errors import CalendarError
 from engine.domain.history_bars import closed_bars, resample
 from engine.domain.intervals import BarGrid, BarWindow, Interval
+from engine.domain.price_sense import INDICES, plausible
+from engine.domain.prices import is_price
 from engine.domain.tick_bars import Taken, TickBars
 from engine.services.messages import HistoryRead, Symbol
 
@@ -78,6 +80,8 @@ class CandleSeries:
     advice: CandleAdvice = NOTHING_YET
     problem: str = ""
     revision: int = 0
+    _good: float | None = None
+    _doubted: float | None = None
     _history: dict[datetime, ClosedBar] = field(default_factory=dict)
     _own: dict[datetime, ClosedBar] = field(default_factory=dict)
     _revisions: deque[tuple[int, datetime]] = field(default_factory=lambda: deque(maxlen=REVISIONS_KEPT))
@@ -85,8 +89,22 @@ class CandleSeries:
     # ── own ticks ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def tick(self, price: float, at: datetime, now: datetime) -> None:
-        """Take a tick at the exchange's time ``at``."""
-        self._taken(self.ticks.tick(price, at=at, now=now))
+        """Take a tick at the exchange's time ``at``.
+
+        One that jumps implausibly is not taken until the next agrees with it. Either way the bar is not whole: history
+        says what was traded.
+        """
+        index = self.symbol[1] in INDICES
+        if self._good is None or not is_price(price) or plausible(self._good, price, index=index):
+            self._taken(self.ticks.tick(price, at=at, now=now))
+            self._good, self._doubted = (price if is_price(price) else self._good), None
+            return
+        self.missed(now)
+        if self._doubted is not None and plausible(self._doubted, price, index=index):
+            self._taken(self.ticks.tick(price, at=at, now=now))
+            self._good, self._doubted = price, None
+        else:
+            self._doubted = price
 
     def until(self, now: datetime) -> None:
         """Close own bars that are over although no tick came, and go on to the window that closed last."""

@@ -30,6 +30,9 @@ LOOK_EVERY = timedelta(seconds=0.2)
 FEED_SILENT = timedelta(seconds=15)
 """An exchange without a tick on any symbol for this long: the stream is not seen, whatever it says of itself."""
 
+FEED_STILL = timedelta(seconds=5)
+"""Quotes show other prices while ticks repeat the old ones for this long: the stream stands still."""
+
 _FOLLOWED = frozenset({RunState.ENTERING, RunState.OPEN, RunState.EXITING})
 
 
@@ -154,6 +157,8 @@ def _see_feed(world: World, series: CandleSeries, now: datetime) -> None:
         series.lost(now)
     elif series.ticks.lost_at is None and tick_at is not None and now - tick_at > FEED_SILENT:
         series.lost(tick_at)
+    elif (still := world.prices.moved_since_news(series.market)) is not None and now - still > FEED_STILL:
+        series.lost(still)
     elif series.ticks.lost_at is not None and (tick_at is None or now - tick_at <= FEED_SILENT):
         series.resumed(now)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.domain.instruments import Exchange
 from engine.services.messages import FeedChanged
 from tests.integration.supertrend_tape import Tape, begin, exits, minute, play_until, supertrend_stage, tick, view
 from tests.stage import CALL, PUT
@@ -266,3 +267,44 @@ def test_a_premium_of_nothing_is_out_of_order_and_told_every_minute(tmp_path: Pa
     assert all("Supertrend: premium: it is 0; the other rules decide" in message for message in told)
     tick(stage, tape)
     assert view(stage, run_id).note == "out of order: premium: it is 0"
+
+
+def test_one_absurd_tick_takes_nobody_out_when_only_our_ticks_are_there(tmp_path: Path) -> None:
+    stage = supertrend_stage(tmp_path)
+    tape = Tape(stage)
+    begin(stage, tape)
+    play_until(stage, tape, minute(3) + 58 * SECOND)
+    tape.late = timedelta(minutes=9)
+    stage.inbox.price(stage.market, (CALL, Exchange.NFO), 9_000.0, stage.clock.now(), stage.clock.now())
+    play_until(stage, tape, minute(6))
+    assert exits(stage) == []
+    assert stage.broker().net == {CALL: -65, PUT: -65}
+
+
+def test_a_stream_that_falls_silent_leaves_no_whole_bars(tmp_path: Path) -> None:
+    stage = supertrend_stage(tmp_path)
+    tape = Tape(stage, jumps={CALL: [(minute(3), 60.0)]})
+    run_id = begin(stage, tape)
+    play_until(stage, tape, minute(3) + 20 * SECOND)
+    tape.late = timedelta(minutes=9)
+    play_until(stage, tape, minute(4) + 40 * SECOND, ticks=False)
+    assert exits(stage) == []
+    assert view(stage, run_id).state == "waiting"
+
+
+def test_a_history_that_hangs_is_asked_for_again(tmp_path: Path) -> None:
+    stage = supertrend_stage(tmp_path, accounts=2)
+    tape = Tape(stage, jumps={CALL: [(minute(3), 60.0)]})
+    begin(stage, tape)
+    play_until(stage, tape, minute(3) + 30 * SECOND)
+    stage.hands[1].silent.add("history")
+    play_until(stage, tape, minute(4) + 15 * SECOND)
+    assert "10:33 IST" in exits(stage)[0][1]
+    assert "own ticks" not in exits(stage)[0][1]
+
+
+def test_the_premium_weighs_the_lots_of_all_accounts(tmp_path: Path) -> None:
+    stage = supertrend_stage(tmp_path, accounts=2, series="combined")
+    tape = Tape(stage)
+    run_id = begin(stage, tape)
+    assert stage.ledger.runs[run_id].watch["premium"] == {"weights": {CALL: 2, PUT: 2}, "sign": 1}
