@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from typing import Any
 
-from engine.domain.breaches import Breach, ExitAction, ExitRule
+from engine.domain.breaches import Breach, ExitAction, ExitRule, first_exits
 from engine.domain.instruments import Exchange
 from engine.domain.leg_rules import LegFigures, LegRules, moved_to_cost
 from engine.domain.money import paise
@@ -44,12 +45,19 @@ def watch_run(changes: Pass, world: World, run: Run, terms: StrategyTerms) -> No
         exchange=Exchange(run.resolved["legs"][0]["exchange"]),
         others=_others(changes, world, run, terms, rules),
     )
-    _keep(changes, run, decision)
-    for breach in decision.breaches:
-        if not breach.exits:
-            _alert(changes, world, run, breach)
-    for breach in decision.exits:
-        _act(changes, world, run, decision, breach, rules=rules.limits.legs, legs=figures.legs)
+    alerts = [breach for breach in decision.breaches if not breach.exits]
+    _keep(changes, run, decision, {breach.latch for breach in alerts})
+    for breach in alerts:
+        _alert(changes, world, run, breach)
+    left = decision.breaches
+    while exits := first_exits(left):
+        acted = [
+            _act(changes, world, run, decision, breach, rules=rules.limits.legs, legs=figures.legs) for breach in exits
+        ]
+        if any(acted):
+            break
+        # what all of these would take is leaving already: they keep no narrower exit back
+        left = tuple(breach for breach in left if breach not in exits)
 
 
 def _others(changes: Pass, world: World, run: Run, terms: StrategyTerms, rules: RuleTerms) -> list[Breach]:
@@ -59,9 +67,10 @@ def _others(changes: Pass, world: World, run: Run, terms: StrategyTerms, rules: 
     return [] if breach is None else [replace(breach, action=switch.action, part=switch.part)]
 
 
-def _keep(changes: Pass, run: Run, decision: Decision) -> None:
+def _keep(changes: Pass, run: Run, decision: Decision, told: set[str]) -> None:
+    """Write what the rules remember: peak, stop, and the latches of the alerts that are ``told`` now."""
     trailing = decision.trailing
-    latches = tuple(sorted(decision.latches))
+    latches = tuple(sorted({*run.latches, *told}))
     before = (run.trailing_active, run.stop_paise, tuple(sorted(run.latches)))
     moved_peak = trailing.active and trailing.peak_paise != run.peak_paise
     if moved_peak or before != (trailing.active, trailing.stop_paise, latches):
@@ -85,17 +94,18 @@ def _act(
     *,
     rules: LegRules,
     legs: Iterable[LegFigures],
-) -> None:
-    """Open the exit of a breach, and note with the run what it means for the legs.
+) -> bool:
+    """Open the exit of a breach, latch its rule, and note with the run what it means for the legs.
 
-    A rule that finds all it would take leaving already has not acted: it is not latched.
+    Returns False where all that it would take is leaving already: its rule has not acted and is not latched.
     """
     leaving, legs = breach.leaving, list(legs)
     there = {row.account_id for row in changes.accounts_of(run.id)}
     accounts = tuple(account_id for account_id in leaving.account_ids if account_id in there)
     if leaving.account_ids and not accounts:
         _alert(changes, world, run, breach, note="none of the accounts it closes is in this run")
-        return
+        _latch(changes, run, breach, {})
+        return True
     costs = moved_to_cost(rules, [breach], legs)
     plan = open_plan(
         changes,
@@ -110,19 +120,22 @@ def _act(
         value_paise=_value(breach),
     )
     if plan is None:
-        kept = tuple(latch for latch in changes.run(run.id).latches if latch != breach.latch)
-        changes.put_run(replace(changes.run(run.id), latches=kept))
-        return
+        return False
     noted: dict[str, dict[str, Any]] = {}
     for account_id, leg_index in costs:
         noted[f"{account_id}:{leg_index}"] = {**leg_memory(run, account_id, leg_index), "at_cost": True}
-    noted |= _closed(changes, run, breach, legs)
-    if noted:
-        run = changes.run(run.id)
-        changes.put_run(replace(run, watch=run.watch | {"legs": {**run.watch.get("legs", {}), **noted}}))
+    _latch(changes, run, breach, noted | _closed(run, breach, changes.now, legs))
+    return True
 
 
-def _closed(changes: Pass, run: Run, breach: Breach, legs: Iterable[LegFigures]) -> dict[str, dict[str, Any]]:
+def _latch(changes: Pass, run: Run, breach: Breach, noted: dict[str, dict[str, Any]]) -> None:
+    """Write that a rule acted, and what the run remembers of its legs since."""
+    now = changes.run(run.id)
+    watch = now.watch | {"legs": {**now.watch.get("legs", {}), **noted}} if noted else now.watch
+    changes.put_run(replace(now, latches=tuple(sorted({*now.latches, breach.latch})), watch=watch))
+
+
+def _closed(run: Run, breach: Breach, at: datetime, legs: Iterable[LegFigures]) -> dict[str, dict[str, Any]]:
     """Return what is remembered of a leg that its own rule takes out by itself, whole: it may enter again."""
     account_id, leg_index, leaving = breach.account_id, breach.leg_index, breach.leaving
     if account_id is None or leg_index is None or leg_index not in leaving.legs or leaving.share is not None:
@@ -133,7 +146,7 @@ def _closed(changes: Pass, run: Run, breach: Breach, legs: Iterable[LegFigures])
         f"{account_id}:{leg_index}": {
             **memory,
             "closed_by": str(breach.rule),
-            "closed_at": changes.now.isoformat(),
+            "closed_at": at.isoformat(),
             "entry_price": averages[-1],
         }
     }

@@ -9,7 +9,7 @@ import pytest
 
 from engine.broker.answers import PlacementOutcome
 from engine.domain.orders import Order
-from tests.stage import CALL, LOT, PUT, FakeHands, Stage, fill_at_once
+from tests.stage import CALL, LOT, PUT, FakeHands, Stage, fill_at_once, take_change, take_only
 
 STOP_30 = {"stop_kind": "percent", "stop_value": 30.0}
 TARGET_50 = {"target_kind": "percent", "target_value": 50.0}
@@ -196,3 +196,17 @@ def test_two_legs_stopped_in_one_moment_leave_by_a_plan_each(tmp_path: Path) -> 
     stage.until(lambda: stage.run(run).state == "closed")
     assert sorted(stage.run(run).latches) == ["leg_sl@1.1", "leg_sl@1.2"]
     assert len(stage.events("leg_sl")) == 2
+
+
+def test_an_exit_that_is_under_way_already_keeps_no_stop_of_another_leg_back(tmp_path: Path) -> None:
+    rules = {"max_loss": {"action": "close_partial", "legs": [2]}}
+    stage, run = entered(tmp_path, limits={"max_loss": 500.0, "rules": rules})
+    stage.hands[1].usual = lambda hands, order: (take_only if order.symbol == PUT else fill_at_once)(hands, order)
+    stage.hands[1].modifies = take_change
+    stage.command("close_run", {"run_id": run, "account_ids": None, "leg_indexes": [2]})
+    stage.until(lambda: any(order.symbol == PUT for order in stage.hands[1].sent[2:]))
+    move(stage, CALL, 131.0)
+    stage.until(lambda: CALL not in stage.broker().net)
+    assert stage.run(run).latches == ["leg_sl@1.1"]
+    assert stage.events("max_loss") == []
+    assert stage.events("leg_sl")[0].knew["also_breached"] == ["max_loss"]
