@@ -15,12 +15,11 @@ from engine.domain.guard import Guard, Owner
 from engine.services.bounds import forms_of
 from engine.services.ledger import Pass
 from engine.services.messages import BooksRead, Connected, FundsRead, Message, Probed, QuotesRead, Symbol
+from engine.services.run_index import FEW_RUNS
 from engine.services.world import World
 
 _log = logging.getLogger(__name__)
 
-FEW_RUNS: Final = 50
-"""Up to so many open runs, all of them are judged in every pass."""
 EVERYBODY_SECONDS: Final = 0.7
 """How long a round over all open runs takes; each is judged at least once a second (RULES 7)."""
 BUSY_SECONDS: Final = 0.05

@@ -31,6 +31,8 @@ ASKED_AT_ONCE = 3
 CONNECT_AGAIN = timedelta(seconds=3)
 READ_LOST = timedelta(seconds=20)
 WANTED_APART = timedelta(seconds=0.05)
+GATHERED_AGAIN = timedelta(seconds=0.25)
+"""How often the symbols of many runs are gathered."""
 INDICES_SECONDS = 10
 """How often it is asked whether a run's contracts are so near their end that their index is needed."""
 
@@ -111,22 +113,36 @@ def _connect_now(account: Account, now: datetime) -> None:
 
 def watch(changes: Pass, world: World) -> None:
     """Have each venue's data account push the symbols of open runs, and poll those that are silent (RULES 6)."""
+    resting = {
+        (market_of(run.owner_id, run.venue), symbol)
+        for run in changes.busy_runs()
+        for symbol in resting_symbols(changes, run)
+    }
+    gathered = world.gathered
+    if changes.ledger.index.few or gathered is None or abs(changes.now - gathered[0]) >= GATHERED_AGAIN:
+        gathered = world.gathered = (changes.now, _gather(changes, world))
+        _subscribe(changes, world, gathered[1])
+    for (owner_id, venue), symbols in gathered[1].items():
+        _poll_quotes(changes, world, owner_id, venue, symbols, resting=resting)
+
+
+def _gather(changes: Pass, world: World) -> dict[tuple[int, str], set[Symbol]]:
+    """Return the symbols that the open runs need, by owner and venue."""
     wanted: dict[tuple[int, str], set[Symbol]] = {}
-    resting: set[tuple[str, Symbol]] = set()
     for run in changes.open_runs():
         group = wanted.setdefault((run.owner_id, run.venue), set())
         group |= _symbols_wanted(changes, world, run)
         group |= world.candles.followed(run.id)
-    for run in changes.busy_runs():
-        resting.update((market_of(run.owner_id, run.venue), symbol) for symbol in resting_symbols(changes, run))
+    return wanted
+
+
+def _subscribe(changes: Pass, world: World, wanted: dict[tuple[int, str], set[Symbol]]) -> None:
     for account in world.accounts.values():
         place = (account.facts.owner_id, account.facts.venue)
         leader = next(iter(world.of_venue(*place)), None)
         mine = frozenset(wanted.get(place, set())) if leader is account else frozenset()
         if world.watched.get(account.id) != mine:
             changes.after_commit.append(partial(_watch, world, account, mine))
-    for (owner_id, venue), symbols in wanted.items():
-        _poll_quotes(changes, world, owner_id, venue, symbols, resting=resting)
 
 
 def _symbols_wanted(changes: Pass, world: World, run: Run) -> frozenset[Symbol]:

@@ -79,17 +79,17 @@ def on_funds(changes: Pass, world: World, message: FundsRead) -> None:
     if message.available_paise is None:
         return
     account.available_paise, account.used_paise = message.available_paise, message.used_paise
-    for run in changes.open_runs():
-        for row in changes.accounts_of(run.id):
-            if row.account_id != account.id or not row.reserved_paise:
-                continue
-            entries = [
-                order
-                for order in changes.orders_of(run.id)
-                if order.account_id == account.id and order.purpose is Purpose.ENTRY
-            ]
-            if entries and all(order.terminal and order.updated_at < message.begun_at for order in entries):
-                changes.put_account(replace(row, reserved_paise=0))
+    for run in changes.open_on(account.id):
+        row = changes.account_of(run.id, account.id)
+        if not row.reserved_paise:
+            continue
+        entries = [
+            order
+            for order in changes.orders_of(run.id)
+            if order.account_id == account.id and order.purpose is Purpose.ENTRY
+        ]
+        if entries and all(order.terminal and order.updated_at < message.begun_at for order in entries):
+            changes.put_account(replace(row, reserved_paise=0))
     changes.margins.append(
         {
             "account_id": account.id,
@@ -97,10 +97,7 @@ def on_funds(changes: Pass, world: World, message: FundsRead) -> None:
             "available_paise": message.available_paise,
             "used_paise": message.used_paise or 0,
             "reserved_paise": sum(
-                row.reserved_paise
-                for run in changes.open_runs()
-                for row in changes.accounts_of(run.id)
-                if row.account_id == account.id
+                changes.account_of(run.id, account.id).reserved_paise for run in changes.open_on(account.id)
             ),
             "funds_model": account.facts.funds_model,
         }

@@ -13,6 +13,8 @@ from engine.domain.runs import RUN_ENDED, AccountState, PlanState, Run, RunState
 if TYPE_CHECKING:
     from engine.services.ledger import Ledger
 
+FEW_RUNS = 50
+"""Up to so many open runs, everything is looked at in every pass."""
 _MOVING = frozenset({RunState.RESOLVING, RunState.ENTERING, RunState.EXITING})
 _AT_REST = frozenset({AccountState.ENTERED, AccountState.SKIPPED, AccountState.FLAT})
 
@@ -36,6 +38,11 @@ class RunIndex:
     planned: dict[int, int] = field(default_factory=dict)
     owners: dict[Key, dict[int, int]] = field(default_factory=dict)
     _held: dict[int, tuple[Key, ...]] = field(default_factory=dict)
+
+    @property
+    def few(self) -> bool:
+        """Whether so few runs are open that nothing has to be saved."""
+        return len(self.open) <= FEW_RUNS
 
     @classmethod
     def of(cls, ledger: Ledger) -> RunIndex:

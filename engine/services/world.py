@@ -248,6 +248,7 @@ class World:
     told: dict[tuple[object, ...], datetime] = field(default_factory=dict)
     unsettled_told: dict[tuple[int, Key], datetime] = field(default_factory=dict)
     wanted: dict[int, tuple[object, object, int, frozenset[Symbol]]] = field(default_factory=dict)
+    gathered: tuple[datetime, dict[tuple[int, str], set[Symbol]]] | None = None
     _acknowledged: dict[str, frozenset[Symbol]] = field(default_factory=dict)
     _acknowledged_at: datetime | None = None
 
