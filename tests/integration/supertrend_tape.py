@@ -16,7 +16,7 @@ from engine.services.ledger import Pass
 from engine.services.messages import Symbol
 from engine.services.risk_views import SupertrendView
 from engine.services.supertrend_exit import supertrend_view
-from tests.stage import BEGIN, CALL, PUT, Stage
+from tests.stage import BEGIN, CALL, PUT, VENUE, Stage
 
 MINUTE = timedelta(minutes=1)
 LEVELS = {CALL: 150.0, PUT: 120.0, "NIFTY": 26_000.0}
@@ -30,7 +30,7 @@ def minute(number: int) -> datetime:
 
 @dataclass
 class Tape:
-    """Level prices, ``jumps`` by symbol (from when, by how much), ``lacks`` bars; ``fails`` and ``late`` on request."""
+    """Level prices, ``jumps`` by symbol (from when, by how much), ``lacks`` bars; ``fails``, ``late`` and ``slow`` on request."""
 
     stage: Stage
     jumps: dict[str, list[tuple[datetime, float]]] = field(default_factory=dict)
@@ -39,6 +39,7 @@ class Tape:
     offers: frozenset[str] = frozenset(Interval)
     fails: Callable[[int], bool] = lambda _account: False
     late: timedelta = timedelta(0)
+    slow: frozenset[str] = frozenset()
     asked: list[tuple[int, str, str, date]] = field(default_factory=list)
 
     def price(self, symbol: str, at: datetime) -> float:
@@ -50,7 +51,8 @@ class Tape:
 
     def bars(self, symbol: str, interval: Interval, first: date, now: datetime) -> tuple[Bar, ...]:
         found, start = [], max(self.begin, min(self.begin, now))
-        while start <= now - self.late:
+        late = timedelta(minutes=3) if symbol in self.slow else self.late
+        while start <= now - late:
             prices = [self.price(symbol, start + part) for part in (timedelta(0), interval.length - MINUTE)]
             if ist_day(start) >= first and (symbol, start) not in self.lacks:
                 found.append(Bar(start, prices[0], max(prices) + 1.0, min(prices) - 1.0, prices[-1]))
@@ -67,12 +69,14 @@ class Tape:
         return history
 
 
-def supertrend_stage(folder: Path, *, accounts: int = 1, rules: dict[str, Any] | None = None, **draft: Any) -> Stage:
+def supertrend_stage(
+    folder: Path, *, accounts: int = 1, venue: str = VENUE, rules: dict[str, Any] | None = None, **draft: Any
+) -> Stage:
     """A short straddle that leaves on the Supertrend of 1-minute bars of its call, unless told otherwise."""
     settings = {"series": "leg", "leg": 1, "interval": "1m", **draft}
     if settings["series"] != "leg":
         settings.pop("leg")
-    return Stage(folder, accounts=accounts, limits={"supertrend": settings, "rules": rules or {}})
+    return Stage(folder, accounts=accounts, venue=venue, limits={"supertrend": settings, "rules": rules or {}})
 
 
 def begin(stage: Stage, tape: Tape) -> int:

@@ -308,3 +308,55 @@ def test_the_premium_weighs_the_lots_of_all_accounts(tmp_path: Path) -> None:
     tape = Tape(stage)
     run_id = begin(stage, tape)
     assert stage.ledger.runs[run_id].watch["premium"] == {"weights": {CALL: 2, PUT: 2}, "sign": 1}
+
+
+def test_live_bars_are_counted_from_the_sessions_open_over_as_many_days_as_it_takes(tmp_path: Path) -> None:
+    stage = supertrend_stage(tmp_path, venue="live", interval="15m")
+    tape = Tape(stage, jumps={CALL: [(minute(20), 60.0)]}, begin=minute(-75) - timedelta(days=6))
+    run_id = begin(stage, tape)
+    play_until(stage, tape, minute(0) + 20 * SECOND)
+    shown = view(stage, run_id)
+    assert tape.asked[0][3].isoformat() == "2026-11-19", "Thursday: a weekend lies between"
+    assert (shown.state, shown.bars) == ("watching", 2 * 26 + 5), "26 a day, the last one 10 minutes long"
+    assert shown.bar_at == minute(-15)
+    play_until(stage, tape, minute(30) + 5 * SECOND, by=2.0)
+    assert "15m bar of 23 Nov 10:45 IST" in exits(stage)[0][1]
+    assert stage.broker().net == {}
+
+
+def test_a_bar_that_only_a_part_was_seen_of_stays_missing_when_later_bars_come(tmp_path: Path) -> None:
+    stage = supertrend_stage(tmp_path)
+    tape = Tape(stage, jumps={CALL: [(minute(3) + 30 * SECOND, 60.0), (minute(4), -60.0)]}, lacks={(CALL, minute(3))})
+    run_id = begin(stage, tape)
+    play_until(stage, tape, minute(3) + 10 * SECOND)
+    stage.feed(1, up=False)
+    stage.feed(1, up=True)
+    play_until(stage, tape, minute(5) + 5 * SECOND)
+    starts = [row.closed.bar.start for row in stage.world.candles.trends[run_id].rows]
+    assert starts[-2:] == [minute(2), minute(4)]
+    assert exits(stage) == []
+
+
+def test_a_window_waits_for_the_leg_whose_history_is_late(tmp_path: Path) -> None:
+    stage = supertrend_stage(tmp_path, series="combined")
+    tape = Tape(stage, jumps={CALL: [(minute(2), 60.0)]})
+    begin(stage, tape)
+    play_until(stage, tape, minute(2) + 10 * SECOND)
+    tape.slow = frozenset({PUT})
+    play_until(stage, tape, minute(3) + 20 * SECOND)
+    assert exits(stage) == [], "our ticks have the put's bar, but its history has time until 22 s after the close"
+    play_until(stage, tape, minute(3) + 24 * SECOND)
+    assert "own ticks" in exits(stage)[0][1]
+
+
+def test_where_a_series_begins_depends_on_the_run_and_not_on_when_the_engine_began(tmp_path: Path) -> None:
+    stage = supertrend_stage(tmp_path)
+    tape = Tape(stage)
+    run_id = begin(stage, tape)
+    first_day = stage.world.candles.trends[run_id].first_day
+    stage.clock.pause(24 * 3600)
+    stage.restart()
+    tape.install()
+    stage.play(2.0)
+    assert stage.world.candles.trends[run_id].first_day == first_day
+    assert view(stage, run_id).bars == 24 * 60 + 180
