@@ -137,7 +137,7 @@ def _notes(changes: Pass, world: World, found: Rehearsal, names: dict[int, str],
     notes += [
         f"{grouped(abs(units))} {key.symbol} on {names.get(key.account_id, key.account_id)} would stay open: "
         "an order there is in doubt or was refused."
-        for key, units in found.left
+        for key, units in (found.left if found.complete else [])
     ]
     for run_id in found.run_ids:
         run = changes.run(run_id)

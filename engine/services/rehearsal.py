@@ -15,9 +15,10 @@ from statistics import median
 from typing import cast
 
 from engine.domain.evidence import AccountBooks, Instrument
-from engine.domain.instruments import Key
+from engine.domain.instruments import Action, Key
 from engine.domain.orders import IN_DOUBT, Order, OrderState, Purpose, moved
-from engine.domain.runs import RUN_ENDED, PlanState, RunState
+from engine.domain.pnl import Holding, apply_fill
+from engine.domain.runs import RUN_ENDED, Charge, PlanState, RunState
 from engine.services import crossing, exiting, placing
 from engine.services.ledger import Counters, Ledger, Pass
 from engine.services.owned import instrument_of, owned_now
@@ -86,6 +87,29 @@ class _NoHands:
         raise RuntimeError(f"a rehearsal has no hands to {name}")
 
 
+class _ScratchPass(Pass):
+    """A pass whose fills change what is held without counting all of a run's fills anew; money is nobody's here."""
+
+    _units: tuple[Key, Action, int]
+
+    def put_order(self, order: Order, *, source: str = "") -> Order:
+        """Change or add an order."""
+        before = self.order(order.id)
+        self._units = (order.key, order.action, order.filled_quantity - (before.filled_quantity if before else 0))
+        return super().put_order(order, source=source)
+
+    def put_charge(self, charge: Charge) -> Charge:
+        """Book a crossing."""
+        self._units = (charge.key, charge.action, charge.quantity)
+        return super().put_charge(charge)
+
+    def _stale_holdings(self, run_id: int) -> None:
+        key, action, quantity = self._units
+        holdings = self.holdings(run_id)
+        self._owners, self._drift = {}, {}
+        self._holdings[run_id] = {**holdings, key: apply_fill(holdings.get(key, Holding()), action, quantity, 0)}
+
+
 def rehearse(changes: Pass, world: World, owner_id: int, *, press: Callable[[Pass, World], None]) -> Rehearsal:
     """Return what ``press`` (the kill switch) would set going for a user's runs; ``changes`` is only read."""
     return _Scene(changes, world, owner_id).play(press)
@@ -119,7 +143,7 @@ class _Scene:
         )
         for account in self._world.accounts.values():
             self._nets[account.id] = _net(self._ledger, account)
-            self._found.answer_seconds.update(_answer_seconds(self._ledger, account.id))
+        self._found.answer_seconds = _answer_seconds(changes, self._ledger)
         self._in_flight: dict[int, float] = {}
         self._stages: dict[tuple[int, int], int] = {}
         self._stage_of: dict[int, int] = {}
@@ -147,22 +171,23 @@ class _Scene:
         return self._found
 
     def _pass(self, first: Callable[[Pass, World], None] | None, *, wake: bool) -> None:
-        """Decide as the core does; ``wake``: about every run, otherwise only about those whose orders filled."""
-        self._show_books()
-        changes = Pass(self._ledger, self._clock.now())
+        """Decide as the core does; ``wake``: about every run, otherwise only about those whose orders filled.
+
+        What crosses inside does so before the first order goes: afterwards only what stood in its way may have ended.
+        """
+        changes = _ScratchPass(self._ledger, self._clock.now())
         runs = {order.execution_id for order in self._fill(changes)}
         if first is not None:
             first(changes, self._world)
         before = set(self._ledger.run_of_order)
-        if runs or wake:
-            self._show_books()
+        self._show_books()
+        if wake:
             crossing.cross(changes, self._world)
-            for run in changes.open_runs():
-                if (wake or run.id in runs) and run.state is not RunState.RESOLVING:
-                    exiting.drive(changes, self._world, run)
+        for run in changes.open_runs():
+            if (wake or run.id in runs) and run.state is not RunState.RESOLVING:
+                exiting.drive(changes, self._world, run)
         self._count_stages(changes, before)
-        for account_id in self._world.accounts:
-            placing.dispatch(changes, self._world, only=account_id)
+        placing.dispatch(changes, self._world)
         self._note_sent(changes)
         self._found.crossed += sum(
             charge.quantity
@@ -273,7 +298,11 @@ def _copied_ledger(changes: Pass, owner_id: int) -> Ledger:
     """Return a user's part of the memory, with ids of its own: those of the real one must not advance."""
     real = changes.ledger
     ids = [run.id for run in {**real.runs, **changes.runs}.values() if run.owner_id == owner_id]
-    orders = {run_id: {order.id: order for order in changes.orders_of(run_id)} for run_id in ids}
+    # entry orders that ended have had their effect: what is held is kept by itself
+    orders = {
+        run_id: {o.id: o for o in changes.orders_of(run_id) if not o.terminal or o.purpose is Purpose.EXIT}
+        for run_id in ids
+    }
     plans = {run_id: {plan.id: plan for plan in changes.plans_of(run_id)} for run_id in ids}
     charges = {run_id: {charge.id: charge for charge in changes.charges_of(run_id)} for run_id in ids}
     every = [order for of_run in orders.values() for order in of_run.values()]
@@ -281,7 +310,7 @@ def _copied_ledger(changes: Pass, owner_id: int) -> Ledger:
         counters=Counters(
             run=_after(ids),
             run_account=_after([]),
-            order=_after(order.id for order in every),
+            order=_after(order_id for run_id in ids for order_id in map(_id, changes.orders_of(run_id))),
             plan=_after(plan_id for of_run in plans.values() for plan_id in of_run),
             fill=_after(charge_id for of_run in charges.values() for charge_id in of_run),
             event=_after([]),
@@ -340,12 +369,16 @@ def _net(ledger: Ledger, account: Account) -> dict[Instrument, int]:
     return net
 
 
-def _answer_seconds(ledger: Ledger, account_id: int) -> dict[int, float]:
-    """Return the account's median time from sending to the broker's answer, if any order has one."""
-    times = [
-        (order.answered_at - order.sent_at).total_seconds()
-        for orders in ledger.orders.values()
-        for order in orders.values()
-        if order.account_id == account_id and order.orderid and order.answered_at and order.sent_at
-    ]
-    return {account_id: max(0.0, median(times))} if times else {}
+def _id(order: Order) -> int:
+    return order.id
+
+
+def _answer_seconds(changes: Pass, ledger: Ledger) -> dict[int, float]:
+    """Return each account's median time from sending to the broker's answer, for those of which an order has one."""
+    times: dict[int, list[float]] = {}
+    for run_id in ledger.runs:
+        for order in changes.orders_of(run_id):
+            if order.orderid and order.answered_at and order.sent_at:
+                took = (order.answered_at - order.sent_at).total_seconds()
+                times.setdefault(order.account_id, []).append(max(0.0, took))
+    return {account_id: median(taken) for account_id, taken in times.items()}

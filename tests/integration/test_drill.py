@@ -24,7 +24,7 @@ from engine.services.messages import CommandArrived
 from engine.services.risk_views import DrillView
 from engine.services.strategies import save_strategy
 from engine.store import tables
-from tests.stage import BEGIN, CALL, FLY, HEDGE, LOT, PUT, FakeHands, Stage, lose, take_only
+from tests.stage import BEGIN, CALL, FLY, HEDGE, LOT, PUT, FakeHands, Stage, StageClock, lose, take_only
 
 ASHA = Caller(1, "asha", tables.Role.ADMIN)
 
@@ -161,6 +161,7 @@ def test_large_legs_leave_in_slices_and_take_the_time_of_the_send_limit(tmp_path
     assert times == sorted(times)
     for first, tenth in zip(times, times[9:], strict=False):
         assert tenth - first >= 1.05 - 1e-3
+    assert times[9] - times[0] < 1.2, "the tenth goes as soon as the limit allows"
     assert view.seconds_to_flat is not None
     assert view.seconds_to_flat >= 1.05
 
@@ -248,6 +249,32 @@ def test_exit_orders_at_the_broker_are_not_counted_again(tmp_path: Path) -> None
     view = rehearsed(stage)
     assert [(o.action, o.symbol) for o in view.orders] == [("SELL", HEDGE)]
     assert any("2 exit orders at a broker already" in note for note in view.notes)
+
+
+def test_more_than_can_be_rehearsed_in_time_is_cut_and_said(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, lots=200)
+    stage.enter()
+    stage.play(3)
+    stage.world.clock = TickingClock(stage.clock)
+    now = stage.clock.now()
+    command = CommandArrived(99, 1, "drill", {}, now, None)
+    view = drilled(Pass(stage.ledger, now), stage.world, command, press=halt)
+    assert 0 < len(view.orders) < 16
+    assert view.seconds_to_flat is None
+    assert any("more than could be rehearsed in time" in note for note in view.notes)
+    assert not any("stay open" in note for note in view.notes)
+
+
+class TickingClock:
+    """A clock that goes on by a third of a second whenever it is asked: a busy machine."""
+
+    def __init__(self, clock: StageClock) -> None:
+        self.now, self.pause = clock.now, clock.pause
+        self.seconds = clock.seconds
+
+    def boot(self) -> float:
+        self.seconds += 0.3
+        return self.seconds
 
 
 def test_a_drill_without_a_run_says_so(tmp_path: Path) -> None:
