@@ -75,7 +75,7 @@ def set_limits(options: argparse.Namespace) -> int:
 def halted_lines(limits: Iterable[DayLimitView]) -> list[str]:
     """Return what is halted, why, and how to allow it again; a line each."""
     return [
-        f"HALTED {_scope(limit)}: {limit.reason or 'halted'}; no entries {_until(limit)}; "
+        f"HALTED: {_scope(limit)}, no entries {_until(limit)} ({limit.reason or 'halted'}); "
         f"`python -m engine rearm{f' --account {limit.account!r}' if limit.account else ''}` allows them again."
         for limit in limits
         if limit.halted
