@@ -30,7 +30,10 @@ def minute(number: int) -> datetime:
 
 @dataclass
 class Tape:
-    """Level prices, ``jumps`` by symbol (from when, by how much), ``lacks`` bars; ``fails``, ``late`` and ``slow`` on request."""
+    """Level prices, ``jumps`` by symbol (from when, by how much), ``lacks`` bars; faults on request.
+
+    ``offers``: the intervals; ``fails``: which accounts; ``late``: by how much; ``slow``: symbols late by 3 minutes.
+    """
 
     stage: Stage
     jumps: dict[str, list[tuple[datetime, float]]] = field(default_factory=dict)
