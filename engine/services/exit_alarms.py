@@ -70,7 +70,7 @@ def tell_failures(changes: Pass, world: World, run: Run, plan: ExitPlan, account
 def tell_blocked(changes: Pass, world: World, run: Run, plan: ExitPlan, *, account: Account, what: str) -> None:
     """Alarm once a minute while an exit cannot go on."""
     if abs(changes.now - plan.created_at) < BLOCKED_AFTER or _told(
-        changes, world, ("exit_blocked", run.id, account.id)
+        changes, world, ("exit_blocked", plan.id, account.id)
     ):
         return
     changes.event(

@@ -51,7 +51,7 @@ def _view(changes: Pass, world: World, run: Run, plan: ExitPlan, account_id: int
         filled=sum(order.state is OrderState.FILLED for order in exits),
         failed=sum(failed(order) and not order.filled_quantity for order in exits),
         reprices=sum(order.reprices for order in exits),
-        blocked=world.told_lately(("exit_blocked", run.id, account_id), changes.now),
+        blocked=world.told_lately(("exit_blocked", plan.id, account_id), changes.now),
         part=part_words(plan, account_id),
     )
 
