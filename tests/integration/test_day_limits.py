@@ -11,11 +11,14 @@ from sqlalchemy.exc import OperationalError
 from sqlmodel import select
 
 from engine.domain.instruments import Action
+from engine.services.drafts import LegDraft, StrategyDraft
+from engine.services.identity import Caller
 from engine.services.ledger import Pass
 from engine.services.showing import live_views
+from engine.services.strategies import save_strategy
 from engine.services.views import LiveView
 from engine.store import tables
-from tests.stage import CALL, LOT, Stage, fill_at_once, instrument, take_only
+from tests.stage import BEGIN, CALL, LOT, Stage, fill_at_once, instrument, take_only
 
 POINT = LOT * 100
 """P of a straddle of one lot when the call moves by ₹1, in paise."""
@@ -395,3 +398,35 @@ def test_a_commit_that_fails_leaves_nothing_half_done(tmp_path: Path) -> None:
     assert failed == [True]
     assert len(of_the_day(stage)) == 1
     assert [len(stage.plans(run)) for run in (1, 2)] == [1, 1]
+
+
+def test_runs_that_a_limit_takes_out_are_crossed_inside_first(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, legs=(("SELL", "CE", "atm", 0.0),))
+    stage.arm()
+    short = stage.enter()
+    call_at(stage, 151.0)
+    long = start_long(stage)  # from here on both together are ₹1 a unit in the red, at any price
+    placed = len(stage.broker().orders)
+    set_limits(stage, max_loss=1.0 * LOT)
+    stage.until(lambda: {stage.run(short).state, stage.run(long).state} == {"closed"}, 60)
+    assert len(stage.broker().orders) == placed  # +65 and −65 of one key: the market saw nothing
+    kinds = {event.kind for event in stage.events() if "crossed inside" in event.message}
+    assert kinds == {"max_loss"}
+
+
+def start_long(stage: Stage) -> int:
+    """Open a run that bought the call; returns its id."""
+    draft = StrategyDraft(
+        name="Long call",
+        account_ids=[1],
+        fixed_lots=1,
+        legs=[LegDraft(underlying="NIFTY", action="BUY", instrument_type="CE", expiry_choice="next_week")],
+    )
+    strategy = save_strategy(stage.database, Caller(1, "asha", tables.Role.ADMIN), draft, now=BEGIN).id
+    payload = {"strategy_id": strategy, "version": 1, "seen_run_ids": [], "again": False, "account_ids": None}
+    before = set(stage.ledger.runs)
+    stage.command("execute", payload)
+    stage.until(lambda: set(stage.ledger.runs) - before)
+    run_id = max(stage.ledger.runs)
+    stage.until(lambda: stage.run(run_id).state == "open")
+    return run_id
