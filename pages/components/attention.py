@@ -7,16 +7,20 @@ from typing import NamedTuple
 
 import streamlit as st
 
+from engine.services.risk_views import DayLimitView, FeedView
 from engine.services.views import AccountView, RunView
 from pages.components import formats, places
 from pages.components.live import Now
 from pages.components.quarantine import held_back, what_to_do
-from pages.components.words import waits
+from pages.components.words import RULES, venue_word, waits, word
 
 FAILED_OFTEN = 3
 """An exit whose orders failed so often is a matter for a person, although the engine goes on trying."""
 
-LABELS = {places.ORDERS: "Orders", places.POSITIONS: "Positions", places.ACCOUNTS: "Accounts"}
+LABELS = {
+    places.ORDERS: "Orders", places.POSITIONS: "Positions", places.ACCOUNTS: "Accounts", places.RISK: "Risk",
+    places.STRATEGIES: "Strategies",
+}  # fmt: skip
 
 
 class Matter(NamedTuple):
@@ -41,6 +45,14 @@ def matters(now: Now) -> list[Matter]:
     for account in now.live.accounts:
         if now.engine.alive and (matter := _of_account(account)) is not None:
             found.append(matter)
+    found += [matter for limit in now.live.day_limits if (matter := _of_limits(limit)) is not None]
+    if now.engine.alive:
+        found += [_of_feed(feed) for feed in now.live.feeds if feed.problem]
+    found += [
+        Matter(one.strategy, f"did not enter by itself: {one.reason}.", urgent=False, place=places.STRATEGIES)
+        for one in now.live.schedules
+        if one.state in {"skipped", "refused"} and one.reason
+    ]
     return sorted(found, key=lambda matter: not matter.urgent)
 
 
@@ -67,8 +79,31 @@ def _of_run(run: RunView, *, alive: bool) -> list[Matter]:
         text = f"taken over by hand on {', '.join(by_hand)}: the engine sends nothing there until you press Close."
         found.append(Matter(title, text, urgent=True, place=places.POSITIONS))
     if run.problem and alive:
-        found.append(Matter(title, run.problem, urgent=True, place=places.POSITIONS))
+        found.append(Matter(title, run.problem, urgent=True, place=places.RISK if run.gauges else places.POSITIONS))
+    found += [
+        Matter(title, f"books differ from the ledger: {drifted}.", urgent=False, place=places.ORDERS)
+        for drifted in run.drift
+    ]
     return found
+
+
+def _of_limits(limit: DayLimitView) -> Matter | None:
+    """Return a halt of one account, or that a limit of everything acted; the kill switch has words of its own."""
+    if limit.account_id is not None and limit.halted:
+        until = "you re-arm it" if limit.halted_until is None else f"{limit.halted_until:%a %d %b}"
+        why = f" ({limit.reason})" if limit.reason else ""
+        return Matter(limit.account, f"no strategy starts there until {until}{why}.", urgent=False, place=places.RISK)
+    if limit.latched and not limit.halted:
+        acted = " and ".join(word(RULES, rule).lower() for rule in limit.latched)
+        name = limit.account if limit.account_id is not None else "Limits of the day"
+        return Matter(name, f"{acted} of the day was reached.", urgent=False, place=places.RISK)
+    return None
+
+
+def _of_feed(feed: FeedView) -> Matter:
+    name = f"Prices of {venue_word(feed.venue)}"
+    who = f"come from {feed.account}" if feed.account_id is not None else "come from nobody"
+    return Matter(name, f"{who}: {feed.problem}.", urgent=feed.account_id is None, place=places.RISK)
 
 
 def _of_account(account: AccountView) -> Matter | None:
@@ -86,10 +121,14 @@ def _of_account(account: AccountView) -> Matter | None:
 def show_matters(now: Now, *, first_steps: bool) -> None:
     """Show what needs a person, or that nothing does; open first steps are something to do."""
     if now.live.halted:
+        mine = next((limit for limit in now.live.day_limits if limit.account_id is None), None)
+        why = mine.reason if mine is not None else ""
+        head = "The kill switch was pressed." if not why or "kill" in why else f"Entries are halted: {why}."
+        until = mine.halted_until if mine is not None else None
+        end = "until you re-arm" if until is None else f"before {until:%a %d %b}, or until you re-arm"
         with st.container(border=True):
             st.markdown(
-                ":red[**The kill switch was pressed.**] No strategy starts on any account until you re-arm "
-                "at the top of the page.",
+                f":red[**{formats.plain(head)}**] No strategy starts on any account {end} at the top of the page."
             )
     found = matters(now)
     if not found:

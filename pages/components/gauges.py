@@ -73,6 +73,8 @@ def distance(gauge: GaugeView, now: datetime) -> str:
     """Return how far a rule is from acting, in its own measure; empty while that is not known."""
     if gauge.due_at is not None:
         return countdown(gauge.due_at, now)
+    if gauge.used is not None and gauge.used >= 1.0:
+        return "reached"
     percent = "" if gauge.used is None else f" ({max(0.0, 1.0 - gauge.used) * 100:.0f} %)"
     if gauge.threshold_paise is not None and gauge.value_paise is not None:
         return f"{formats.rupees(abs(gauge.value_paise - gauge.threshold_paise))} away{percent}"

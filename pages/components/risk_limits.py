@@ -136,13 +136,11 @@ def _bar(name: str, limit: DayLimitView, amount: int | None, sign: int) -> None:
         st.markdown(f":small[{text} · :orange[P of the day is not known: does not decide]]")
         return
     used = max(0.0, sign * limit.profit_paise / amount) if amount else 1.0
-    left = max(0, amount - sign * limit.profit_paise)
+    left = amount - sign * limit.profit_paise
+    away = f"{formats.rupees(left)} away ({(1 - used) * 100:.0f} %)" if left > 0 else "passed"
     colour = "red" if used >= CLOSE else "orange" if used >= NEAR else "green"
     state = ":orange[acted, latched]" if acted else f":gray[{word(ACTIONS, action).lower()}]"
-    st.progress(
-        min(1.0, used),
-        text=f"{text} · :{colour}[{formats.rupees(left)} away ({max(0.0, 1 - used) * 100:.0f} %)] · {state}",
-    )
+    st.progress(min(1.0, used), text=f"{text} · :{colour}[{away}] · {state}")
 
 
 def _breached(limit: DayLimitView) -> bool | None:
