@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import time
+from functools import partial
 from typing import TypeVar
 
 from engine.domain.breaches import ExitAction, Part, Switch
@@ -116,8 +117,8 @@ def made_of(draft: LimitsDraft, legs: tuple[LegDraft, ...], product: str) -> Rul
             tuple(
                 LegLimits(
                     number,
-                    rule(f"leg {number}, stop", lambda leg=leg: _leg_rule(leg.stop_kind, leg.stop_value)),  # type: ignore[misc]
-                    rule(f"leg {number}, target", lambda leg=leg: _leg_rule(leg.target_kind, leg.target_value)),  # type: ignore[misc]
+                    rule(f"leg {number}, stop", partial(_leg_rule, leg.stop_kind, leg.stop_value)),
+                    rule(f"leg {number}, target", partial(_leg_rule, leg.target_kind, leg.target_value)),
                 )
                 for number, leg in enumerate(legs, start=1)
             ),

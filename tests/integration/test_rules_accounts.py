@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,17 @@ def test_what_a_limit_counts_in_is_as_it_was_when_the_engine_begins_anew(tmp_pat
     stage.until(lambda: stage.broker(2).net == {})
     assert told(stage, "max_loss") == [(2, -84_500, -84_500)]
     assert stage.broker(1).net == BOTH
+
+
+def test_a_price_that_the_broker_corrects_later_moves_p_and_not_the_limit(tmp_path: Path) -> None:
+    stage, run = entered(tmp_path, {"account_max_loss": 5.0, "account_max_loss_unit": "percent_of_premium"})
+    broker = stage.broker(2)
+    broker.trades = [replace(one, price=130.0) if one.price == 140.0 else one for one in broker.trades]
+    stage.price(CALL, 130.0)
+    stage.until(lambda: any(order.filled_value_paise == 130 * 100 * LOT for order in stage.orders(run)))
+    stage.price(CALL, 143.0)
+    stage.until(lambda: broker.net == {})
+    assert told(stage, "max_loss") == [(2, -84_500, -84_500)]
 
 
 def test_killed_right_after_the_breach_the_account_leaves_once(tmp_path: Path) -> None:
