@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import logging.handlers
 import queue
@@ -106,6 +107,7 @@ def run_engine(
         commands.start()
         show.start()
         audit.start()
+        gc.freeze()  # what was loaded stays: no collection goes through it again while prices wait
         runs, accounts = count(open_run_count(ledger), "open run"), count(len(world.accounts), "account")
         say(f"engine ready: {runs}, {accounts}")
         reason = core.run()

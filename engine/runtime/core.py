@@ -147,7 +147,7 @@ class Core:
         return self._ending(stop)
 
     def _show_some(self) -> None:
-        """Have the live view made, once a second; what it takes longer than a price may wait goes on in later passes."""
+        """Have the live view made, once a second; where that takes longer than a price may wait, later passes go on."""
         clock = self._world.clock.boot
         try:
             if self._showing is None and clock() - self._shown_boot >= RENEW_SECONDS:

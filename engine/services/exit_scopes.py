@@ -22,19 +22,28 @@ class Wanted:
     accounts: frozenset[int]
 
 
+_legs: dict[int, tuple[object, dict[str, frozenset[int]]]] = {}
+"""By run, with the contracts they were made of: asked for every run and key many times a second."""
+
+
 def legs_of(run: Run) -> dict[str, frozenset[int]]:
     """Return the legs that each contract of a run belongs to.
 
     That is the leg which has it now (the last row of a leg counts); a contract that no leg has any more still belongs
     to those that had it.
     """
+    known = _legs.get(run.id)
+    if known is not None and known[0] is run.resolved:
+        return known[1]
     rows = run.resolved.get("legs", [])
     now = {int(leg["leg_index"]): str(leg["symbol"]) for leg in rows}
     found: dict[str, set[int]] = {}
     for leg in rows:
         found.setdefault(str(leg["symbol"]), set()).add(int(leg["leg_index"]))
     having = {symbol: {index for index, mine in now.items() if mine == symbol} for symbol in found}
-    return {symbol: frozenset(having[symbol] or legs) for symbol, legs in found.items()}
+    legs = {symbol: frozenset(having[symbol] or all_of) for symbol, all_of in found.items()}
+    _legs[run.id] = (run.resolved, legs)
+    return legs
 
 
 def held_keys(changes: Pass, run: Run) -> list[HeldKey]:

@@ -20,7 +20,7 @@ from engine.services.world import World
 
 _log = logging.getLogger(__name__)
 
-EVERYBODY_SECONDS: Final = 0.7
+EVERYBODY_SECONDS: Final = 0.9
 """How long a round over all open runs takes; each is judged at least once a second (RULES 7)."""
 BUSY_SECONDS: Final = 0.05
 """How long a round over the runs that wait for something takes."""

@@ -20,7 +20,6 @@ from sqlmodel import Session, SQLModel, col, or_, select
 from engine.domain.day_limits import DayLimits
 from engine.domain.instruments import Action, Exchange, Key, PriceType, Product
 from engine.domain.orders import IN_DOUBT, Order, OrderState, Purpose
-from engine.domain.pnl import Holding
 from engine.domain.runs import (
     RUN_ENDED,
     AccountMemory,

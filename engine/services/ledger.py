@@ -192,7 +192,10 @@ class Pass:
 
     def open_on(self, account_id: int) -> list[Run]:
         """Return the runs that are not ended and that have this account, oldest first."""
-        ids = set(self.ledger.index.on.get(account_id, ()))
+        known, runs = self.ledger.index.on.get(account_id, {}), self.ledger.runs
+        if not self.runs and not self.run_accounts:
+            return [runs[run_id] for run_id in sorted(known)]
+        ids = set(known)
         ids.update(run_id for run_id, account in self.run_accounts if account == account_id)
         return [run for run in map(self.open_run, sorted(ids)) if run is not None]
 

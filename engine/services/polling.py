@@ -31,7 +31,7 @@ ASKED_AT_ONCE = 3
 CONNECT_AGAIN = timedelta(seconds=3)
 READ_LOST = timedelta(seconds=20)
 WANTED_APART = timedelta(seconds=0.05)
-GATHERED_AGAIN = timedelta(seconds=0.25)
+GATHERED_AGAIN = timedelta(seconds=0.5)
 """How often the symbols of many runs are gathered."""
 INDICES_SECONDS = 10
 """How often it is asked whether a run's contracts are so near their end that their index is needed."""
@@ -180,6 +180,8 @@ def _poll_quotes(
             # a second look decides whether a jump is believed: now, and from two servers
             changes.after_commit.append(partial(_read_quotes, world, accounts[:2], symbols, now))
             return
+    if now < world.quotes_due.get(market, now):
+        return
     silent, unanswered = [], False
     for symbol in symbols:
         view = world.prices.view(market, symbol)
@@ -193,7 +195,7 @@ def _poll_quotes(
         ):
             silent.append(symbol)
             unanswered = unanswered or (newest is not None and now - newest > OWN_TICK_AGE)
-    if silent and now >= world.quotes_due.get(market, now):
+    if silent:
         asked = accounts[:ASKED_AT_ONCE] if unanswered else [_whose_turn(accounts, world.data.polls.get(market, 0))]
         changes.after_commit.append(partial(_read_quotes, world, asked, silent, now))
 
@@ -228,6 +230,6 @@ def _period_over(changes: Pass, account: Account) -> bool:
     if any(changes.open_run(order.execution_id) is not None for order in changes.alive_orders(account.id)):
         period = FLIGHT
     else:
-        period = OPEN if changes.open_on(account.id) else QUIET
+        period = OPEN if changes.ledger.index.on.get(account.id) else QUIET
     new_day = account.books_day != ist_day(changes.now)
     return new_day or changes.now - account.books.begun_at >= period

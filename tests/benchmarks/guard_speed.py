@@ -1,11 +1,11 @@
-"""Measures prices at scale: ``python -m tests.benchmarks.guard_speed [--seconds 20] [--runs 1000] [--all-judged]``.
+"""Measures prices at scale: ``python -m tests.benchmarks.guard_speed [--seconds 20] [--runs 1000] [--only guard]``.
 
 Many open runs of four legs, thousands of price changes a second by a thread of its own into the real inbox, the real
 core over a real SQLite journal with ``synchronous=FULL``; only the servers are of memory, behind hands that answer
 from a thread of their own. Some runs are breached, one after the other, by a tick of a contract that only they hold:
 every fifth exits, the others alert. Measured from that tick's arrival in the inbox: to the decision (before its
-commit), to its event on disk, and to the first exit order in the hands. Beside it the same with every run judged in every pass, as the engine would without a
-guard, and the guard itself by numpy and by its kernel.
+commit), to its event on disk, and to the first exit order in the hands. Beside it the same with every run judged in
+every pass, as the engine would without a guard, and the guard itself by numpy and by its kernel.
 
 Prints a table. Nothing here is asserted in a test: figures belong to the machine they were measured on.
 """
@@ -187,15 +187,17 @@ def fill(stage: BenchStage, count: int, victims: int, spread: bool) -> None:
                 version = alerting if number % ALERT_SHARE else 1
             else:
                 version = 1 if number % TRAILING_SHARE else trailing
+            holders = accounts if spread else [accounts[number % len(accounts)]]
+            measured = {str(account_id): {"lots": 1, "premium_paise": 1_000_000} for account_id in holders}
             run = changes.put_run(
                 Run(
                     id=next(ledger.counters.run), owner_id=1, strategy_id=1, version_id=version, command_id=None,
                     venue=stage.venue, state=RunState.OPEN, reason="", created_at=now, entered_at=now, lots_filled=1,
-                    units=LOT, premium_value_paise=1_000_000,
+                    units=LOT, premium_value_paise=1_000_000, watch={"accounts": measured},
                     resolved={"underlying": "NIFTY", "spot": 26_000.0, "product": "NRML", "legs": legs},
                 )
             )  # fmt: skip
-            for account_id in accounts if spread else [accounts[number % len(accounts)]]:
+            for account_id in holders:
                 row_id = next(ledger.counters.run_account)
                 changes.put_account(
                     RunAccount(
@@ -272,6 +274,7 @@ class Measured:
         self.sent: list[float] = []
         self.passes: list[float] = []
         self.passes_cpu: list[float] = []
+        self.collections: list[float] = []
         self.core = self.process = self.rate = self.feeder = self.commits = 0.0
         self.shown: list[float] = []
 
@@ -345,6 +348,16 @@ def measure(*, runs: int, accounts: int, seconds: float, rate: int, spread: bool
                     return
 
         gc.collect()
+        gc.freeze()
+        collecting: list[float] = []
+
+        def collected(phase: str, _info: dict[str, int]) -> None:
+            if phase == "start":
+                collecting.append(time.perf_counter())
+            else:
+                found.collections.append((time.perf_counter() - collecting[-1]) * 1000)
+
+        gc.callbacks.append(collected)
         threads = [threading.Thread(target=work, name="core"), threading.Thread(target=beat, daemon=True), feeder]
         for thread in threads:
             thread.start()
@@ -367,6 +380,8 @@ def measure(*, runs: int, accounts: int, seconds: float, rate: int, spread: bool
         inbox.put(StopAsked("measured"))
         threads[0].join(30)
         stage.errands.end()
+        gc.callbacks.remove(collected)
+        gc.unfreeze()
         for run_id, at in feeder.breached_at.items():
             if run_id in decided:
                 found.decided.append((decided[run_id] - at) * 1000)
@@ -450,6 +465,7 @@ def main() -> None:
         print(f"| breaching price → first exit order in the hands | {quantiles(found.sent)} |")
         print(f"| one pass, with its wait for something new | {quantiles(found.passes)} |")
         print(f"| one pass, CPU | {quantiles(found.passes_cpu)} |")
+        print(f"| garbage collections | {quantiles(found.collections)} |")
         print(f"| live view, its pieces together | {quantiles(found.shown)} |", flush=True)
 
 
