@@ -407,6 +407,23 @@ def test_resting_part_is_cancelled_when_somebody_takes_the_share_by_hand(tmp_pat
     assert exits(stage) == [(CALL, 2 * LOT), (CALL, LOT)]
 
 
+def test_planned_part_that_was_overtaken_by_hand_is_not_sent(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, legs=(("SELL", "CE", "atm", 0.0),), lots=3)
+    run = stage.enter()
+    account = stage.world.accounts[1]
+    by_rule(stage, run, share=50.0)
+    for number in range(30):  # its turn at the send limit does not come
+        while account.bucket.ready_at("NFO", stage.clock.boot()) <= stage.clock.boot():
+            account.bucket.take("NFO", stage.clock.boot())
+        stage.step(0.1)
+        if number == 2:
+            stage.broker().take(instrument(CALL), Action.BUY, LOT)
+            account.books_wanted = True
+    done(stage, run)
+    assert stage.broker().net == {CALL: -LOT}
+    assert exits(stage) == [(CALL, LOT)]
+
+
 def test_part_without_valid_books_is_not_called_done(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     run = stage.enter()
