@@ -273,9 +273,10 @@ def test_one_absurd_tick_takes_nobody_out_when_only_our_ticks_are_there(tmp_path
     stage = supertrend_stage(tmp_path)
     tape = Tape(stage)
     begin(stage, tape)
-    play_until(stage, tape, minute(3) + 58 * SECOND)
+    play_until(stage, tape, minute(3) + 59.8 * SECOND)
     tape.late = timedelta(minutes=9)
-    stage.inbox.price(stage.market, (CALL, Exchange.NFO), 9_000.0, stage.clock.now(), stage.clock.now())
+    last = minute(3) + 59.9 * SECOND
+    stage.inbox.price(stage.market, (CALL, Exchange.NFO), 9_000.0, stage.clock.now(), last)
     play_until(stage, tape, minute(6))
     assert exits(stage) == []
     assert stage.broker().net == {CALL: -65, PUT: -65}

@@ -65,6 +65,7 @@ def test_a_run_that_left_keeps_its_series_with_the_bar_that_took_it_out(tmp_path
     run_id = begin(stage, tape)
     news(stage)
     stage.until(lambda: stage.run(run_id).state == "closed", 300.0)
+    stage.play(1.0)
     (shown,) = news(stage)
     assert shown.fired_at == minute(2)
     assert "turned up" in shown.fired_why
