@@ -192,13 +192,13 @@ class Guard:
         """Write an owner's forms where those of before were, or at the end where they do not fit."""
         rows, terms = len(forms), sum(len(form.terms) for form in forms)
         block = self._blocks.get(owner)
-        if block is not None and (rows > block.rows or terms + block.rows - rows > block.terms):
+        if block is not None and (not rows or rows > block.rows or terms + block.rows - rows > block.terms):
             self._fill(block, ())
             self._inert += block.rows
+            del self._blocks[owner]
             block = None
         if block is None:
             if not rows:
-                self._blocks.pop(owner, None)
                 return
             block = self._blocks[owner] = self._make_room(rows, terms)
             self._owner_of += [owner] * rows
