@@ -35,7 +35,7 @@ def live() -> None:
     st.subheader("Open runs", anchor=False)
     if not now.live.open_runs:
         st.caption("No run is open.")
-    with st.grid(2, min_column_width=330):
+    with st.grid(min(2, max(1, len(now.live.open_runs))), min_column_width=330):
         for run in sorted(now.live.open_runs, key=lambda run: -nearness(run)):
             with st.container(border=True, gap="small", height="stretch", key=f"risk-{run.id}"):
                 risk_card(run, now, enabled=desk.may_trade)
@@ -43,26 +43,24 @@ def live() -> None:
 
 
 @st.fragment(run_every=CHART_SECONDS, key="supertrend")
-def chart(runs: dict[int, str]) -> None:
-    """Show the series of one run that leaves by Supertrend."""
+def chart() -> None:
+    """Show the series of one run that leaves by Supertrend; nothing while there is none."""
     desk = fragment_desk()
+    runs = with_supertrend(read_now(desk).live.open_runs)
+    if not runs:
+        return
+    st.subheader("Supertrend", anchor=False)
     chosen = next(iter(runs))
     if len(runs) > 1:
-        picked = st.segmented_control(
-            "Run",
-            list(runs),
-            default=chosen,
-            required=True,
-            format_func=lambda key: runs.get(key, ""),
-            key=CHARTED,
-            label_visibility="collapsed",
+        picked = st.selectbox(
+            "Run", list(runs), format_func=lambda key: runs.get(key, ""), key=CHARTED, label_visibility="collapsed"
         )
         chosen = picked or chosen
     series = desk.supertrend_series(chosen)
     if series is None:
         st.caption("The engine has no bars of this run yet.")
         return
-    st.markdown(f"**{formats.plain(series.title)}**")
+    st.markdown(f"**{formats.plain(series.title[:1].upper() + series.title[1:])}**")
     supertrend_chart(series, desk.now, dark=st.context.theme.type == "dark")
 
 
@@ -73,8 +71,5 @@ def with_supertrend(runs: list[RunView]) -> dict[int, str]:
 
 desk = require_desk()
 live()
-charted = with_supertrend(read_now(desk).live.open_runs)
-if charted:
-    st.subheader("Supertrend", anchor=False)
-    chart(charted)
+chart()
 drill_section(desk)

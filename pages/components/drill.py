@@ -14,6 +14,7 @@ from pages.components.gate import fragment_desk
 from pages.components.sending import WAITING
 from pages.components.tables import show_table
 
+MINUTE = 60.0
 COMMAND, PROBLEM = "drill-command", "drill-problem"
 
 
@@ -104,7 +105,13 @@ def drill_view(drill: DrillView, desk: Desk) -> None:
 
 
 def _seconds(seconds: float | None) -> str:
-    return formats.UNKNOWN if seconds is None else f"{seconds:.1f} s"
+    return (
+        formats.UNKNOWN
+        if seconds is None
+        else f"{seconds:.2f} s"
+        if seconds < MINUTE
+        else f"{seconds / MINUTE:.1f} min"
+    )
 
 
 def _accounts(accounts: Sequence[DrillAccountView]) -> None:

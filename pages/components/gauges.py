@@ -89,7 +89,7 @@ def acts_at(gauge: GaugeView, now: datetime) -> str:
         return f"{formats.clock(gauge.due_at, now=now)} IST"
     if gauge.threshold_paise is not None:
         return formats.profit(gauge.threshold_paise)
-    return "" if gauge.threshold_price is None else formats.price(gauge.threshold_price)
+    return "" if gauge.threshold_price is None else f"₹{formats.price(gauge.threshold_price)}"
 
 
 def title(gauge: GaugeView) -> str:
@@ -166,17 +166,19 @@ def _table(gauges: Sequence[GaugeView], run: RunView, now: datetime) -> None:
         pd.DataFrame(
             {
                 "Rule": title(gauge),
-                "Used": None if gauge.used is None else min(1.0, max(0.0, gauge.used)),
-                "Now": formats.price(gauge.price) if gauge.value_paise is None else formats.profit(gauge.value_paise),
-                "Acts at": acts_at(gauge, now),
+                "Used": None if gauge.used is None else 100 * min(1.0, max(0.0, gauge.used)),
                 "Away": distance(gauge, now) or formats.UNKNOWN,
+                "Now": formats.price(gauge.price) if gauge.value_paise is None else formats.profit(gauge.value_paise),
+                "Acts at": acts_at(gauge, now) or formats.UNKNOWN,
                 "Does": state_words(gauge, run),
             }
             for gauge in ordered
         ),
         hide_index=True,
         alt="Rules of accounts and legs",
-        column_config={"Used": st.column_config.ProgressColumn("Used", min_value=0.0, max_value=1.0, format="percent")},
+        column_config={
+            "Used": st.column_config.ProgressColumn("Used", min_value=0.0, max_value=100.0, format="%.0f %%")
+        },
     )
 
 

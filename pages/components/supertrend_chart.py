@@ -15,7 +15,8 @@ from pages.components.words import SERIES, word
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-SHOWN_BARS = 150
+STALE_SECONDS = 15.0
+SHOWN_BARS = 100
 """The newest bars of a series: more of them are lines of a pixel on a phone."""
 HEIGHT = 380
 COLOURS = {
@@ -29,7 +30,8 @@ SOURCES = {"history": "the broker's history", "ticks": "own ticks"}
 
 def settings_words(view: SupertrendView) -> str:
     """Return what the exit runs on, in words."""
-    return f"{view.period}/{view.multiplier:g} on {word(SERIES, view.series).lower()}, {view.interval}"
+    series = SERIES[view.series].lower() if view.series in SERIES else view.series.partition(":")[0]
+    return f"{view.period}/{view.multiplier:g} on {series}, {view.interval}"
 
 
 def supertrend_line(view: SupertrendView, now: datetime, *, does: str) -> None:
@@ -75,7 +77,9 @@ def supertrend_chart(series: SeriesView, now: datetime, *, dark: bool) -> None:
     parts.append(f"{own} from own ticks, the rest from the broker's history" if own else "from the broker's history")
     if not shown[-1].closed:
         parts.append("the last one is still open and decides nothing")
-    st.caption(f"{' · '.join(parts)} · as of {formats.clock(series.as_of, now=now)} IST")
+    old = (now - series.as_of).total_seconds() > STALE_SECONDS
+    read = f"as of {formats.clock(series.as_of, now=now)} IST"
+    st.caption(f"{' · '.join(parts)} · {f':orange[{read}: it does not move]' if old else read}")
     if series.fired_at is not None:
         why = f": {formats.plain(series.fired_why)}" if series.fired_why else ""
         st.markdown(f":orange[:material/flag:] The bar of **{formats.clock(series.fired_at, now=now)}** fired{why}")

@@ -166,7 +166,7 @@ TESTS = {"cross": "It turned after the entry", "level": "It points that way"}
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 SCHEDULE_STATES: dict[str, tuple[str, Colour]] = {
-    "due": ("Due", "blue"),
+    "due": ("Next", "blue"),
     "begun": ("Entered", "green"),
     "skipped": ("Skipped", "orange"),
     "refused": ("Refused", "red"),

@@ -219,7 +219,7 @@ def test_a_drill_says_what_would_leave_and_that_nothing_was_sent(risky: Scene, m
     assert "No order was sent" in said
     assert any("Its server does not answer" in error.value for error in at.error)
     figures = {metric.label: metric.value for metric in at.metric}
-    assert (figures["Orders"], figures["Until flat"], figures["Crossed inside"]) == ("4", "1.4 s", "65")
+    assert (figures["Orders"], figures["Until flat"], figures["Crossed inside"]) == ("4", "1.40 s", "65")
     assert "0.22 s" in tables(at)
     assert risky.rows("halt") == []
 
