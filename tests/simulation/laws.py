@@ -125,6 +125,12 @@ class Laws(Truth):
             if sent.order.purpose == "exit"
         )
         left = owned + leaving
+        kept = self.kept_of(books, run_id, account_id, symbol)
+        self.stands(
+            left * kept <= 0 or order.quantity <= max(0, abs(left) - abs(kept)),
+            "law 4",
+            f"{what}: run {run_id} owns {owned}, {leaving:+} is leaving, {kept:+} shall stay",
+        )
         self.stands(
             left * order.action.sign < 0 and order.quantity <= abs(left),
             "law 4",
@@ -136,6 +142,11 @@ class Laws(Truth):
             if (account_id, sold) in self.mistaken or self.traded_by_hand(account_id, sold):
                 continue
             short = self.owned(books, run_id, account_id, sold)
+            if self.kept_of(books, run_id, account_id, sold):  # a share: what stays bought covers what stays sold
+                other_side = (sold[-2:] == "PE") is not (symbol[-2:] == "PE")
+                covered = other_side or left - order.quantity >= abs(short)
+                self.stands(covered, "RULES 7", f"{what} of {left}, while {short} {sold} of the same run are open")
+                continue
             self.stands(short == 0, "RULES 7", f"{what} while {short} {sold} of the same run are open")
 
     # ── after a step ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -159,7 +170,7 @@ class Laws(Truth):
                 self._ended(books, row)
 
     def _plans(self, books: Books) -> None:
-        covered: set[tuple[int, int]] = set()
+        covered: set[tuple[int, int, int]] = set()
         for plan in books.plans:
             if plan["state"] != "active":
                 continue
@@ -168,9 +179,11 @@ class Laws(Truth):
                 row["account_id"] for row in books.accounts if row["execution_id"] == run_id
             ]
             for account_id in scope:
-                twice = (run_id, account_id) in covered
-                self.stands(not twice, "law 3", f"two active plans cover run {run_id} on account {account_id}")
-                covered.add((run_id, account_id))
+                for leg in json.loads(plan["leg_indexes"]) or (1, 2, 3):
+                    twice = (run_id, account_id, leg) in covered
+                    words = f"two active plans cover leg {leg} of run {run_id} on account {account_id}"
+                    self.stands(not twice, "law 3", words)
+                    covered.add((run_id, account_id, leg))
 
     def _one_sending(self, books: Books) -> None:
         sending = [key_of(row) for row in books.orders if row["state"] == "sending"]

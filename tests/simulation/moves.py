@@ -42,6 +42,18 @@ def close(floor: Floor, pick: Pick) -> None:
     floor.step(0.1)
 
 
+def close_part(floor: Floor, pick: Pick) -> None:
+    """Somebody closes a part of a run: legs, a share, an account."""
+    if runs := floor.open_runs():
+        run_id = pick(runs)
+        part = {"account_ids": list(pick(((), (), (1,)))), "leg_indexes": pick((None, [1], [2], [1, 2], [3]))}
+        if share := pick((None, 30, 50)):
+            part["share"] = share
+        floor.note(f"close of run {run_id} {part}")
+        floor.command("close_run", {"run_id": run_id, **part})
+    floor.step(0.1)
+
+
 def halt(floor: Floor, _pick: Pick) -> None:
     """The kill switch."""
     floor.note("halt")
@@ -195,6 +207,7 @@ MOVES: dict[Move, int] = {
     begin: 3,
     enter_quietly: 4,
     close: 4,
+    close_part: 3,
     halt: 1,
     rearm: 2,
     every_trigger_at_once: 1,

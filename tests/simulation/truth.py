@@ -6,6 +6,7 @@ Nothing here uses the engine's reckoning.
 from __future__ import annotations
 
 import itertools
+import json
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -61,6 +62,16 @@ class Truth:
                 f"filled {row['filled_quantity']} ({row['words']}); truly {truth}"
             )
         return "\n".join(lines)
+
+    def kept_of(self, books: Books, run_id: int, account_id: int, symbol: str) -> int:
+        """Units (signed) that an active plan of a run keeps of a contract on an account."""
+        return sum(
+            units
+            for plan in books.plans
+            if plan["state"] == "active" and plan["execution_id"] == run_id
+            for account, name, _exchange, _product, units in json.loads(plan["keep"])
+            if (account, name) == (account_id, symbol)
+        )
 
     # ── a new life ────────────────────────────────────────────────────────────────────────────────────────────────────
 
