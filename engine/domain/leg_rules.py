@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
+from functools import lru_cache
 from typing import assert_never
 
 from engine.domain.breaches import Breach, ExitAction, ExitRule, Switch, latch
@@ -76,6 +77,11 @@ class LegRules:
     stop: Switch = LEG_BY_ITSELF
     target: Switch = LEG_BY_ITSELF
     move_to_cost: bool = False
+
+    @property
+    def any(self) -> bool:
+        """Whether some leg has a stop or a target."""
+        return any(limits.stop is not None or limits.target is not None for limits in self.limits)
 
     def of(self, leg_index: int) -> LegLimits:
         """Return the limits of a leg, empty ones where it has none."""
@@ -183,6 +189,7 @@ def _levels(rules: LegRules, leg: LegFigures) -> Iterable[tuple[ExitRule, Switch
             yield ExitRule.LEG_TARGET, rules.target, level, not leg.bought
 
 
+@lru_cache(maxsize=16_384)
 def _level(rule: LegRule, average: float, sign: int) -> float | None:
     """Return the level on the side of the average that ``sign`` names; None at 0 or below, where no price is."""
     entry, value = Decimal(str(average)), Decimal(str(rule.value))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
+from functools import lru_cache
 from typing import assert_never
 
 from engine.domain.breaches import (
@@ -88,6 +89,11 @@ class RunLimits:
     legs: LegRules = field(default_factory=LegRules)
     intraday: bool = False
 
+    @property
+    def of_accounts(self) -> bool:
+        """Whether a rule asks for P of single accounts."""
+        return self.account_max_loss is not None or self.account_max_profit is not None
+
 
 @dataclass(frozen=True, slots=True)
 class ScopeFigures:
@@ -135,6 +141,7 @@ class Decision:
         return next(iter(self.exits), None)
 
 
+@lru_cache(maxsize=4_096)
 def limit_paise(limit: Limit, *, lots_filled: int | None = None, premium_paise: int | None = None) -> int | None:
     """Return the limit in paise; None as long as the figure it is measured by is not known (RULES 7).
 

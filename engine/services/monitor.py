@@ -32,10 +32,10 @@ def watch_run(changes: Pass, world: World, run: Run, terms: StrategyTerms) -> No
     if run.state not in WATCHED or not any(held.quantity for held in changes.holdings(run.id).values()):
         blindness.forget(world, run)
         return
-    figures = run_figures(changes, run, confirmed_prices(changes, world, run))
+    rules = rule_terms(terms, str(run.resolved.get("product", "")))
+    figures = run_figures(changes, run, confirmed_prices(changes, world, run), rules.limits)
     sighted = figures.profit_paise is not None
     blindness.watch(changes, world, run, sighted=sighted, knew=lambda: knowledge(changes, world, run))
-    rules = rule_terms(terms, str(run.resolved.get("product", "")))
     _tell_broken(changes, world, run, rules, figures)
     decision = decide(
         rules.limits,

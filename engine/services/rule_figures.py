@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from engine.domain.instruments import Key
 from engine.domain.leg_rules import LegFigures
 from engine.domain.orders import Purpose
 from engine.domain.pnl import average_price, profit_paise
-from engine.domain.rules import RunFigures, ScopeFigures
-from engine.domain.runs import AccountState, Run, RunState
+from engine.domain.rules import RunFigures, RunLimits, ScopeFigures
+from engine.domain.runs import AccountState, PlanState, Run, RunState
 from engine.domain.trailing import TrailingState
 from engine.services.entry_ending import measures_of
 from engine.services.exit_scopes import legs_of, plan_over
@@ -20,20 +20,27 @@ _LEAVABLE = frozenset({AccountState.BUYING, AccountState.SELLING, AccountState.E
 """Accounts that a rule of their own may take out; in the others nothing is there, it leaves, or a person has it."""
 
 
-def run_figures(changes: Pass, run: Run, prices: Mapping[Key, float | None]) -> RunFigures:
+def run_figures(
+    changes: Pass, run: Run, prices: Mapping[Key, float | None], limits: RunLimits | None = None
+) -> RunFigures:
     """Return what decides about a run; ``prices`` are the confirmed ones of its open keys (₹).
+
+    With ``limits`` accounts and legs are left out that none of them asks for.
 
     What is held of an entry that is not complete has its time too. Legs by themselves are judged where their account
     has ended its entry: until then bought legs wait there for the sold ones that they cover.
     """
     holdings = changes.holdings(run.id)
     states = {row.account_id: row.state for row in changes.accounts_of(run.id)}
+    exiting = any(plan.state is PlanState.ACTIVE for plan in changes.plans_of(run.id))
     staying = [
         key
         for key, held in holdings.items()
-        if held.quantity and states.get(key.account_id) in _LEAVABLE and not _leaving(changes, run, key)
+        if held.quantity and states.get(key.account_id) in _LEAVABLE and not (exiting and _leaving(changes, run, key))
     ]
-    accounts = dict.fromkeys(key.account_id for key in staying)
+    of_accounts = limits is None or limits.of_accounts
+    indexes = legs_of(run) if limits is None or limits.legs.any else {}
+    accounts = dict.fromkeys(key.account_id for key in staying) if of_accounts else {}
     return RunFigures(
         entered_at=run.entered_at or run.created_at,
         profit_paise=profit_paise(holdings, prices),
@@ -47,7 +54,7 @@ def run_figures(changes: Pass, run: Run, prices: Mapping[Key, float | None]) -> 
             leg
             for key in staying
             if states[key.account_id] is AccountState.ENTERED
-            for leg in _legs(changes, run, key, prices.get(key))
+            for leg in _legs(changes, run, key, prices.get(key), indexes.get(key.symbol, ()))
         ),
     )
 
@@ -82,7 +89,7 @@ def _account(changes: Pass, run: Run, account_id: int, prices: Mapping[Key, floa
     return ScopeFigures(account_id, profit_paise(holdings, prices), measures["lots"] or None, measures["premium_paise"])
 
 
-def _legs(changes: Pass, run: Run, key: Key, price: float | None) -> list[LegFigures]:
+def _legs(changes: Pass, run: Run, key: Key, price: float | None, indexes: Collection[int]) -> list[LegFigures]:
     held = changes.holdings(run.id)[key]
     average = average_price(held)
     if average is None:
@@ -97,5 +104,5 @@ def _legs(changes: Pass, run: Run, key: Key, price: float | None) -> list[LegFig
             at_cost=bool(leg_memory(run, key.account_id, leg_index).get("at_cost")),
             symbol=key.symbol,
         )
-        for leg_index in sorted(legs_of(run).get(key.symbol, ()))
+        for leg_index in sorted(indexes)
     ]

@@ -198,6 +198,7 @@ CALLS: dict[str, Callable[[Desk], object]] = {
     "halt": lambda desk: desk.halt("key"),
     "rearm": lambda desk: desk.rearm("key"),
     "set_limits": lambda desk: desk.set_limits("key", max_loss=1_000.0),
+    "rearm_rule": lambda desk: desk.rearm_rule(1, "max_loss", "key"),
     "declare_order": lambda desk: desk.declare_order(1, "rejected", "key"),
     "take_over": lambda desk: desk.take_over(1, 1, "key"),
     "adopt": lambda desk: desk.adopt(1, 1, "key", symbol="X", exchange="NFO", product="NRML", quantity=65, price=1.0),
