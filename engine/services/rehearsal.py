@@ -81,10 +81,13 @@ class _Clock:
 
 
 class _NoHands:
-    """Hands that cannot be used: whoever tries has found a mistake before a broker does."""
+    """Hands that may be named for after a commit, but not used: whoever tries has found a mistake, not a broker."""
 
-    def __getattr__(self, name: str) -> object:
-        raise RuntimeError(f"a rehearsal has no hands to {name}")
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        def use(*_args: object, **_options: object) -> None:
+            raise RuntimeError(f"a rehearsal has no hands to {name}")
+
+        return use
 
 
 class _ScratchPass(Pass):

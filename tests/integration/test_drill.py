@@ -24,7 +24,7 @@ from engine.services.messages import CommandArrived
 from engine.services.risk_views import DrillView
 from engine.services.strategies import save_strategy
 from engine.store import tables
-from tests.stage import BEGIN, CALL, FLY, HEDGE, LOT, PUT, FakeHands, Stage, StageClock, lose, take_only
+from tests.stage import BEGIN, CALL, FLY, HEDGE, LOT, PUT, FakeHands, Stage, StageClock, fill_at_once, lose, take_only
 
 ASHA = Caller(1, "asha", tables.Role.ADMIN)
 
@@ -310,3 +310,30 @@ def test_a_drill_while_a_placement_has_no_answer_sends_nothing_twice(tmp_path: P
     rehearsed(stage)
     stage.play(1)
     assert len(stage.hands[1].sent) == sent
+
+
+def test_what_a_person_took_over_is_taken_back_by_the_kill_switch_and_said(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    run = stage.enter()
+    stage.command("take_over", {"run_id": run, "account_id": 1})
+    stage.play(10)
+    view = rehearsed(stage)
+    assert any("taken over by hand" in note for note in view.notes)
+    assert len(view.orders) == 2
+    assert sent_by_halt(stage) == {1: planned_by(view, 1)}
+
+
+def test_entry_orders_that_rest_are_taken_back_first_and_counted(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, legs=FLY, offsets={1: 5.0, 2: 5.0})
+    stage.arm()
+    stage.hands[1].usual = lambda hands, order: (take_only if order.action is Action.SELL else fill_at_once)(
+        hands, order
+    )
+    stage.execute()
+    stage.until(lambda: sum(order.state == "working" for order in stage.orders(1)) == 2)
+    view = rehearsed(stage)
+    assert any("2 entry orders would be cancelled first" in note for note in view.notes)
+    assert [(o.action, o.symbol) for o in view.orders] == [("SELL", HEDGE)]
+    assert not any(order.cancel_requested for order in stage.orders(1))
+    stage.hands[1].usual = fill_at_once
+    assert sent_by_halt(stage) == {1: planned_by(view, 1)}
