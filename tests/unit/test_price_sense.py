@@ -139,9 +139,9 @@ def ltp(board: PriceBoard, symbol: tuple[str, Exchange] = CALL) -> float | None:
     return view.ltp if view else None
 
 
-def is_confirmed(board: PriceBoard, seconds: float) -> bool:
+def is_confirmed(board: PriceBoard, seconds: float, *, acknowledged: bool = True) -> bool:
     view = board.view(MARKET, CALL)
-    return view is not None and confirmed(view, board.feed(MARKET, CALL[1], acknowledged=True), at(seconds))
+    return view is not None and confirmed(view, board.feed(MARKET, CALL[1], acknowledged=acknowledged), at(seconds))
 
 
 def test_the_first_price_ever_is_taken() -> None:
@@ -178,9 +178,9 @@ def test_a_quote_older_than_the_newest_tick_changes_no_price_and_opens_no_doubt(
     board = PriceBoard()
     board.tick(MARKET, CALL, 100.0, at(1))
     board.quote(MARKET, CALL, 300.0, at(0.5))
+    assert not board.doubts(MARKET)
     board.quote(MARKET, CALL, 99.0, at(0.9))
     assert ltp(board) == 100.0
-    assert not board.doubts(MARKET)
 
 
 def test_a_server_that_answers_late_does_not_overrule_a_later_read() -> None:
@@ -236,6 +236,7 @@ def test_ticks_that_repeat_what_a_quote_denied_are_dropped_until_they_tell_somet
     assert ltp(board) == 110.0  # the ticks since then were first told at 0 s
     board.tick(MARKET, CALL, 100.0, at(7))
     assert ltp(board) == 110.0
+    assert not is_confirmed(board, 10.6, acknowledged=False)  # no tick told this price
     assert not is_confirmed(board, 11.1)  # of the ticks the one at 6 s was the last that counted
     assert board.moved_since_news(MARKET) == at(5.5)
     board.tick(MARKET, CALL, 111.0, at(8))
