@@ -76,7 +76,7 @@ def in_paise(price: float) -> float:
     return whole if whole / 100 == price else price * 100
 
 
-def fired_rows(
+def fired_rows(  # noqa: PLR0917 - called by position, as its kernel is
     prices: Floats, starts: Wholes, columns: Wholes, quantities: Floats, bases: Floats, lows: Floats, highs: Floats
 ) -> Wholes:
     """Return the rows that fire, by numpy: the meaning of the kernel in ``guard_kernel``, and good for some hundreds.

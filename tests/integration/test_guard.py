@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -51,9 +51,7 @@ def crowd(stage: Stage, count: int = RUNS) -> list[int]:
             )
         )  # fmt: skip
         row = next(stage.ledger.counters.run_account)
-        changes.put_account(
-            RunAccount(id=row, execution_id=run.id, account_id=1, state=AccountState.ENTERED, lots=1)
-        )
+        changes.put_account(RunAccount(id=row, execution_id=run.id, account_id=1, state=AccountState.ENTERED, lots=1))
         order = changes.plan_order(
             run=run, purpose=Purpose.ENTRY, key=Key(1, symbol, Exchange.NFO, Product.NRML), leg_index=1, slice_index=0,
             action=Action.SELL, quantity=LOT, trading_day=trading_day(changes.now),
@@ -73,7 +71,7 @@ def crowd(stage: Stage, count: int = RUNS) -> list[int]:
 
 
 @pytest.fixture
-def judged(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[float, int]]]:
+def judged(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, int]]:
     """When (seconds of the stage) which run was judged."""
     found: list[tuple[float, int]] = []
     watch = monitor.watch_run
@@ -83,7 +81,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[float, int]]]
         watch(changes, world, run, terms)
 
     monkeypatch.setattr(monitor, "watch_run", noted)
-    yield found
+    return found
 
 
 def plans_opened(stage: Stage) -> list[int]:
@@ -130,7 +128,7 @@ def test_everybody_is_judged_at_least_once_a_second_and_never_all_at_once(
         assert len(judged) - before < RUNS // 4
     for run in runs:
         moments = [begin, *(at for at, one in judged if one == run), stage.clock.boot()]
-        assert max(later - sooner for sooner, later in zip(moments, moments[1:], strict=False)) <= 1.0
+        assert max(later - sooner for sooner, later in itertools.pairwise(moments)) <= 1.0
 
 
 def test_stop_fires_after_a_restart_too(tmp_path: Path) -> None:

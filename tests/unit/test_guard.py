@@ -1,4 +1,4 @@
-"""The guard: the same rows fire by numpy, by the kernel and by the form's own words, and within bounds nothing changes."""
+"""The guard: the same rows fire by numpy, by the kernel and by plain words, and within bounds nothing changes."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_thousand_owners_that_come_and_go_leave_no_gaps_behind() -> None:
 
 # ── within bounds nothing changes ─────────────────────────────────────────────────────────────────────────────────────
 
-AMOUNTS = st.integers(1, 5_000).map(float)
+AMOUNTS = st.integers(1, 400).map(float)
 LIMITS = st.one_of(st.none(), AMOUNTS.map(Limit), AMOUNTS.map(lambda amount: Limit(amount, enabled=False)))
 TRAILING_RULES = st.one_of(
     st.builds(
@@ -180,9 +180,7 @@ def _forms(limits: RunLimits, figures: RunFigures) -> list[Form]:
     bounds += [account_bounds(limits, account, figures.latches) for account in figures.accounts]
     base, forms = 10_000 * LOT, []
     for low, high in bounds:
-        forms.append(
-            Form(base, {"leg": -LOT}, -math.inf if low is None else low, math.inf if high is None else high)
-        )
+        forms.append(Form(base, {"leg": -LOT}, -math.inf if low is None else low, math.inf if high is None else high))
     for leg in figures.legs:
         lowest, highest = leg_price_bounds(limits.legs, leg, figures.latches)
         low, high = -math.inf if lowest is None else lowest * 100, math.inf if highest is None else highest * 100
@@ -202,7 +200,7 @@ def test_decide_changes_nothing_where_no_row_fired(
     figures = RunFigures(NOW, None, lots_filled=1, premium_paise=premium, units=units, accounts=(account,), legs=(leg,))
     guard.put("run", _forms(limits, figures))
     for step in path:
-        price = round(max(0.05, price + step * 0.35), 2)
+        price = round(max(0.05, price + step * 0.05), 2)
         guard.price("leg", price)
         decision = _decided(limits, _at(figures, price))
         changed = (decision.trailing, decision.latches) != (figures.trailing, figures.latches) or decision.exits
