@@ -15,6 +15,7 @@ from engine.broker.funds import FundsModel
 from engine.runtime.hands import AccountHands
 from engine.runtime.inbox import Inbox
 from engine.services.messages import CancelAnswered, ModifyAnswered
+from engine.services.price_board import market_of
 from tests.paper_server import wait_until
 from tests.unit.test_orders import order
 
@@ -47,7 +48,7 @@ def inbox() -> Inbox:
 def hands(server: Server, inbox: Inbox) -> Iterator[AccountHands]:
     made = AccountHands(
         account_id=1,
-        venue="live",
+        market=market_of(1, "live"),
         client=OpenAlgoClient("http://127.0.0.1:9", "made-up-key", transport=httpx.MockTransport(server)),
         ws_url="ws://127.0.0.1:9",
         api_key="made-up-key",

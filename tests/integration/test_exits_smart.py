@@ -16,6 +16,7 @@ from engine.domain.orders import Order, OrderState
 from engine.runtime.hands import AccountHands
 from engine.runtime.inbox import Inbox
 from engine.services.messages import Answered
+from engine.services.price_board import market_of
 from engine.services.world import Licence
 from engine.store import tables
 from tests.house import House
@@ -163,7 +164,7 @@ def test_hands_ask_for_position_nought_and_never_name_a_quantity(
     inbox = Inbox()
     hands = AccountHands(
         account_id=1,
-        venue="live",
+        market=market_of(1, "live"),
         client=OpenAlgoClient("http://127.0.0.1:9", "made-up-key", transport=httpx.MockTransport(server)),
         ws_url="ws://127.0.0.1:9",
         api_key="made-up-key",
