@@ -199,18 +199,21 @@ CALLS: dict[str, Callable[[Desk], object]] = {
     "rearm": lambda desk: desk.rearm("key"),
     "set_limits": lambda desk: desk.set_limits("key", max_loss=1_000.0),
     "rearm_rule": lambda desk: desk.rearm_rule(1, "max_loss", "key"),
+    "drill": lambda desk: desk.drill("key"),
+    "drill_result": lambda desk: desk.drill_result(1),
     "declare_order": lambda desk: desk.declare_order(1, "rejected", "key"),
     "take_over": lambda desk: desk.take_over(1, 1, "key"),
     "adopt": lambda desk: desk.adopt(1, 1, "key", symbol="X", exchange="NFO", product="NRML", quantity=65, price=1.0),
     "orders": lambda desk: desk.orders(),
     "risk_events": lambda desk: desk.risk_events(),
+    "event_kinds": lambda desk: desk.event_kinds(),
     "run_history": lambda desk: desk.run_history(),
 }
 
 
 def test_every_method_of_the_desk_is_called_below() -> None:
     public = {name for name, _ in inspect.getmembers(Desk, inspect.isfunction) if not name.startswith("_")}
-    assert public == CALLS.keys() | {"templates"}
+    assert public == CALLS.keys() | {"templates", "supertrend_series"}
 
 
 @pytest.mark.parametrize("name", CALLS)
