@@ -11,10 +11,10 @@ from engine.services.amounts import count
 from engine.services.day_limits import open_on, scope_name
 from engine.services.errors import Refused
 from engine.services.exit_plans import open_plan
+from engine.services.knowledge import knowledge
 from engine.services.ledger import Pass
 from engine.services.limit_setting import still_breached
 from engine.services.messages import CommandArrived
-from engine.services.monitor import knowledge
 from engine.services.world import World
 
 KILL_SWITCH = "kill_switch"
