@@ -8,7 +8,7 @@ from engine.desk import Desk, Role
 from engine.services.views import LiveView
 from pages.components import formats
 from pages.components.asked import Asked, confirm
-from pages.components.rearming import rearm_button
+from pages.components.rearming import ask_rearm, rearm_button
 from pages.components.sending import say_when_engine_is_away, send
 from pages.components.tables import exit_orders_table
 
@@ -44,6 +44,9 @@ def _dialog(asked: Asked, live: LiveView, *, admin: bool) -> None:
     st.caption("Positions that were opened outside of AlgoMirror are left alone.")
     if positions:
         exit_orders_table(positions)
+    if scope == EVERYONE and st.button("Re-arm everyone instead", key=f"rearm-everyone-{asked.key}", type="tertiary"):
+        ask_rearm("everyone", everyone=True, breached=None)
+        st.rerun()
     confirm(_label(live, scope, name, held=bool(positions)), asked.key, send_halt, asked, scope)
 
 

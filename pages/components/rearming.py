@@ -73,8 +73,13 @@ def send_asked_rearm(asked: AskedRearm) -> None:
         send("Re-arm", lambda desk: desk.rearm(asked.key))
 
 
-def rearm_button(*, enabled: bool, where: str = "top") -> None:
-    """Show the way back from a halt."""
+def rearm_button(*, enabled: bool, where: str = "top", breached: bool | None = False) -> None:
+    """Show the way back from a halt; where a limit of the day is breached still, it asks first: that acts at once."""
+    if breached:
+        if st.button("Re-arm", key=f"rearm-{where}", icon=":material/lock_open:", disabled=not enabled):
+            ask_rearm("all accounts together", breached=True)
+            st.rerun()
+        return
     key = st.session_state.setdefault(REARM_KEY, uuid4().hex)
     if st.button(
         "Re-arm",

@@ -112,7 +112,7 @@ def _card(limit: DayLimitView, now: datetime, *, enabled: bool) -> None:
         ask_rearm(
             scope_name(limit).lower() if limit.account_id is None else limit.account,
             account_id=limit.account_id,
-            breached=_breached(limit),
+            breached=breached(limit),
         )
         st.rerun()
 
@@ -143,7 +143,10 @@ def _bar(name: str, limit: DayLimitView, amount: int | None, sign: int) -> None:
     st.progress(min(1.0, used), text=f"{text} · :{colour}[{away}] · {state}")
 
 
-def _breached(limit: DayLimitView) -> bool | None:
+def breached(limit: DayLimitView | None) -> bool | None:
+    """Return whether P of the day is beyond a limit that is on; None while P is not known, False without limits."""
+    if limit is None or (limit.max_loss_paise is None and limit.max_profit_paise is None):
+        return False
     if limit.profit_paise is None:
         return None
     return _passed(limit.profit_paise, limit.max_loss_paise if limit.max_loss_enabled else None,

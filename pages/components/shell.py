@@ -11,6 +11,7 @@ from pages.components.links import same_tab_link
 from pages.components.live import read_now
 from pages.components.notes import show_notes
 from pages.components.orders import ask_kill_switch, forget_asked, open_asked_dialog, rearm_button
+from pages.components.risk_limits import breached
 from pages.components.sending import show_followed
 from pages.components.words import is_paper, venue_badge
 
@@ -83,5 +84,6 @@ def _heartbeat() -> None:
             venue_badge(now.live.accounts[0].venue)
         if now.live.halted:
             st.badge("Halted: no entries", icon=":material/block:", color="red")
-            rearm_button(enabled=desk.may_trade)
+            mine = next((limit for limit in now.live.day_limits if limit.account_id is None), None)
+            rearm_button(enabled=desk.may_trade, breached=breached(mine))
     show_followed(desk)

@@ -117,6 +117,27 @@ def test_limits_of_the_day_stand_above_with_halts_and_the_way_back(
     assert [row.payload for row in risky.rows("rearm")] == [{"account_id": limits[1].account_id}]
 
 
+def test_a_halted_account_needs_a_person(risky: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = risk_sample.at_risk(sample_live(risky.desk.accounts(), as_of=NOW)).day_limits
+    with_limits(monkeypatch, *limits)
+    said = texts(risky.open())
+    assert "no strategy starts there until Mon 23 Nov" in said
+    assert "come from Ravi" in said
+    assert "did not enter by itself" in said
+
+
+def test_re_arming_at_the_top_asks_where_a_limit_is_passed_still(risky: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    halted = {"halted_at": NOW, "latched": ["max_loss"], "reason": "max loss of the day"}
+    with_limits(monkeypatch, limit_of(None, -600_000, max_loss_paise=500_000, **halted))
+    live = Desk.live
+    monkeypatch.setattr(Desk, "live", lambda desk: live(desk).model_copy(update={"halted": True}))
+    at = risky.open()
+    at.button(key="rearm-top").click().run()
+    assert risky.rows("rearm") == []
+    press(at, "Re-arm, and let it act")
+    assert [row.payload for row in risky.rows("rearm")] == [{}]
+
+
 def test_figures_of_an_engine_that_is_away_are_marked_old(scene: Scene) -> None:
     accounts = scene.factory.family(scene.desk)
     scene.factory.heartbeat(age=240)
