@@ -45,10 +45,10 @@ class CandleBoard:
         """Put ticks into the bars of their symbols; of ``missed`` ones some were dropped."""
         for tick in ticks:
             for series in self._by_symbol.get((tick.market, tick.symbol), ()):
-                series.tick(tick.price, tick.at, now)
+                series.own.tick(tick.price, tick.at, now)
         for key in missed:
             for series in self._by_symbol.get(key, ()):
-                series.missed(now)
+                series.own.missed(now)
 
     def of_symbol(self, market: str, symbol: Symbol) -> tuple[CandleSeries, ...]:
         """Return the series of one symbol."""

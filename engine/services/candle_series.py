@@ -13,7 +13,6 @@ from engine.domain.candle_freshness import (
     SETTLES,
     CandleAdvice,
     CandleStep,
-    Cover,
     HistoryState,
     advise,
     cover_of,
@@ -22,10 +21,10 @@ from engine.domain.candles import Bar, ClosedBar, merged
 from engine.domain.errors import CalendarError
 from engine.domain.history_bars import closed_bars, resample
 from engine.domain.intervals import BarGrid, BarWindow, Interval
-from engine.domain.price_sense import INDICES, plausible
-from engine.domain.prices import is_price
-from engine.domain.tick_bars import Taken, TickBars
+from engine.domain.price_sense import INDICES
+from engine.domain.tick_bars import TickBars
 from engine.services.messages import HistoryRead, Symbol
+from engine.services.own_bars import OwnBars
 
 ASK_LOST = timedelta(seconds=8)
 """A request for history without an answer for this long counts as failed: the next account is asked."""
@@ -40,7 +39,6 @@ CORRECTED_BARS = 10
 
 NOTHING_YET = CandleAdvice(CandleStep.WAIT, "waiting for the first bars")
 REVISIONS_KEPT = 200
-OWN_BARS_KEPT = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,7 @@ class CandleSeries:
     symbol: Symbol
     grid: BarGrid
     first_day: date
-    ticks: TickBars
+    own: OwnBars
     made_at: datetime
     last_closed: BarWindow
     following: BarWindow | None
@@ -80,35 +78,12 @@ class CandleSeries:
     advice: CandleAdvice = NOTHING_YET
     problem: str = ""
     revision: int = 0
-    _good: float | None = None
-    _doubted: float | None = None
     _history: dict[datetime, ClosedBar] = field(default_factory=dict)
-    _own: dict[datetime, ClosedBar] = field(default_factory=dict)
     _revisions: deque[tuple[int, datetime]] = field(default_factory=lambda: deque(maxlen=REVISIONS_KEPT))
 
-    # ── own ticks ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def tick(self, price: float, at: datetime, now: datetime) -> None:
-        """Take a tick at the exchange's time ``at``.
-
-        One that jumps implausibly is not taken until the next agrees with it. Either way the bar is not whole: history
-        says what was traded.
-        """
-        index = self.symbol[1] in INDICES
-        if self._good is None or not is_price(price) or plausible(self._good, price, index=index):
-            self._taken(self.ticks.tick(price, at=at, now=now))
-            self._good, self._doubted = (price if is_price(price) else self._good), None
-            return
-        self.missed(now)
-        if self._doubted is not None and plausible(self._doubted, price, index=index):
-            self._taken(self.ticks.tick(price, at=at, now=now))
-            self._good, self._doubted = price, None
-        else:
-            self._doubted = price
-
-    def until(self, now: datetime) -> None:
-        """Close own bars that are over although no tick came, and go on to the window that closed last."""
-        self._taken(self.ticks.until(now))
+    def go_on(self, now: datetime) -> None:
+        """Close own bars that are over, and go on to the window that closed last."""
+        self.own.until(now)
         if now < self.last_closed.close or (self.following and now - self.following.close > GIVEN_UP_AFTER):
             self.last_closed = self.grid.closed_by(now, count=1)[0]  # the clock was set, or the process stood still
             self.following = _next(self.grid, self.last_closed)
@@ -116,31 +91,6 @@ class CandleSeries:
             self.following = _next(self.grid, self.last_closed)
         while self.following is not None and now >= self.following.close:
             self.last_closed, self.following = self.following, _next(self.grid, self.following)
-
-    def lost(self, at: datetime) -> None:
-        """Note that the feed has given nothing since ``at``: own bars that closed later are not whole."""
-        self.ticks = self.ticks.lost(at)
-        for start in reversed(list(self._own)):
-            if self.grid.close_of(start) <= at:
-                break
-            self._own[start] = replace(self._own[start], whole=False)
-
-    def resumed(self, at: datetime) -> None:
-        """Note that the feed is back."""
-        if self.ticks.lost_at is not None:
-            self.ticks = self.ticks.resumed(at)
-
-    def missed(self, at: datetime) -> None:
-        """Note that ticks were dropped before ``at``: the bars they belong to are not whole."""
-        self.lost(self.ticks.forming.window.start if self.ticks.forming is not None else at)
-        self.resumed(at)
-
-    def _taken(self, taken: Taken) -> None:
-        self.ticks = taken.bars
-        if taken.closed is not None:
-            self._own[taken.closed.bar.start] = taken.closed
-            while len(self._own) > OWN_BARS_KEPT:
-                del self._own[next(iter(self._own))]
 
     # ── history ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -235,7 +185,7 @@ class CandleSeries:
         window = self.last_closed
         if self.settled is not None and self.settled.start >= window.start:
             return
-        self.advice = advise(window, now, self._history_state(window), self._own_cover(window))
+        self.advice = advise(window, now, self._history_state(window), self.own.cover(window))
         match self.advice.step:
             case CandleStep.USE_HISTORY | CandleStep.USE_TICKS | CandleStep.NO_BAR:
                 after = self.settled
@@ -257,7 +207,7 @@ class CandleSeries:
         """Return the closed bars that open from ``begin`` to ``through``, in order; own bars only where whole."""
         return merged(
             (closed for start, closed in self._history.items() if begin <= start <= through),
-            (closed for start, closed in self._own.items() if begin <= start <= through and closed.whole),
+            self.own.whole(begin, through),
         )
 
     def changed_since(self, revision: int) -> datetime | None:
@@ -276,10 +226,6 @@ class CandleSeries:
         cover = cover_of(window, [] if bar is None else [bar], looked=self.begun_at is not None)
         return HistoryState(cover, self.begun_at, self.asked_at, asking=self.asked is not None)
 
-    def _own_cover(self, window: BarWindow) -> Cover:
-        bar = self._own.get(window.start)
-        return cover_of(window, [] if bar is None else [bar], looked=self.ticks.watched(window))
-
 
 def new_series(
     market: str,
@@ -293,8 +239,8 @@ def new_series(
     """Return a series without bars, its feed not seen yet. Raises CalendarError where no calendar knows the days."""
     grid = BarGrid(interval, calendar, symbol[1])
     last = grid.closed_by(now, count=1)[0]
-    ticks = TickBars(grid, since=now, lost_at=now)
-    return CandleSeries(market, symbol, grid, first_day, ticks, now, last, _next(grid, last))
+    own = OwnBars(TickBars(grid, since=now, lost_at=now), index=symbol[1] in INDICES)
+    return CandleSeries(market, symbol, grid, first_day, own, now, last, _next(grid, last))
 
 
 def _next(grid: BarGrid, window: BarWindow) -> BarWindow | None:

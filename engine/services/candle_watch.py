@@ -45,7 +45,7 @@ def progress(changes: Pass, world: World) -> None:
     _follow_runs(changes, world)
     for series in board.series.values():
         _see_feed(world, series, now)
-        series.until(now)
+        series.go_on(now)
         series.give_up_lost(now)
         series.advance(now)
         if series.is_due(now):
@@ -76,7 +76,7 @@ def on_feed(world: World, message: FeedChanged, now: datetime) -> None:
     watched = world.watched.get(account.id, frozenset())
     for series in world.candles.series.values():
         if series.market == account.facts.market and series.symbol in watched:
-            series.lost(now)
+            series.own.lost(now)
 
 
 def _follow_runs(changes: Pass, world: World) -> None:
@@ -154,13 +154,13 @@ def _see_feed(world: World, series: CandleSeries, now: datetime) -> None:
         if account.facts.market == series.market
     )
     if not fed:
-        series.lost(now)
-    elif series.ticks.lost_at is None and tick_at is not None and now - tick_at > FEED_SILENT:
-        series.lost(tick_at)
+        series.own.lost(now)
+    elif not series.own.is_lost and tick_at is not None and now - tick_at > FEED_SILENT:
+        series.own.lost(tick_at)
     elif (still := world.prices.moved_since_news(series.market)) is not None and now - still > FEED_STILL:
-        series.lost(still)
-    elif series.ticks.lost_at is not None and (tick_at is None or now - tick_at <= FEED_SILENT):
-        series.resumed(now)
+        series.own.lost(still)
+    elif series.own.is_lost and (tick_at is None or now - tick_at <= FEED_SILENT):
+        series.own.resumed(now)
 
 
 def _accounts(world: World, series: CandleSeries) -> list[int]:

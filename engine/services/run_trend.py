@@ -90,7 +90,7 @@ class RunTrend:
 
     def open_bar(self) -> tuple[Bar, Trend] | None:
         """Return the bar that is not over, as it stands, and what Supertrend would say of it; None without one."""
-        parts = {one.symbol[0]: bar for one in self.series if (bar := one.ticks.open_bar) is not None}
+        parts = {one.symbol[0]: bar for one in self.series if (bar := one.own.open_bar) is not None}
         if len(parts) < len(self.series) or not self._states or not self.rows:
             return None
         if len({bar.start for bar in parts.values()}) > 1:
