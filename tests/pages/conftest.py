@@ -9,6 +9,7 @@ import pytest
 
 from pages.components import gate
 from tests.desk_factory import DeskFactory
+from tests.pages.risk_scene import show
 from tests.pages.scene import Scene
 
 
@@ -19,3 +20,12 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     monkeypatch.setattr(gate, "provide", lambda: made.desk)
     yield made
     factory.close()
+
+
+@pytest.fixture
+def risky(scene: Scene) -> Scene:
+    """A family with two runs: one with gauges, one that is blind."""
+    accounts = scene.factory.family(scene.desk)
+    scene.factory.heartbeat()
+    show(scene, accounts)
+    return scene

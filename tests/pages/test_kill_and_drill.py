@@ -1,0 +1,119 @@
+"""The kill switch by scope, closing a part, the fire drill: what they say and what they send."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.desk import Desk
+from engine.store.tables import CommandState, Role, StrategyExecution
+from pages.components import gate
+from pages.components.asked import Asked
+from tests import risk_sample
+from tests.desk_factory import NOW, DeskFactory
+from tests.pages.risk_scene import press
+from tests.pages.scene import Scene, tables, texts
+
+
+@pytest.fixture
+def admin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    factory = DeskFactory(tmp_path / "admin" if (tmp_path / "admin").mkdir() is None else tmp_path)
+    made = Scene(factory, factory.person("root", Role.ADMIN))
+    monkeypatch.setattr(gate, "provide", lambda: made.desk)
+    yield made
+    factory.close()
+
+
+def test_a_drill_says_what_would_leave_and_that_nothing_was_sent(risky: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = risk_sample.drill(risky.desk.accounts(), NOW)
+    monkeypatch.setattr(Desk, "drill_result", lambda _desk, _command: found)
+    at = risky.open("risk")
+    at.button(key="drill").click().run()
+    assert "The engine rehearses it." in texts(at)
+    risky.answer("drill", {"message": "Rehearsed."})
+    at.run()
+    said = texts(at)
+    assert "No order was sent" in said
+    assert any("Its server does not answer" in error.value for error in at.error)
+    figures = {metric.label: metric.value for metric in at.metric}
+    assert (figures["Orders"], figures["Until flat"], figures["Crossed inside"]) == ("4", "1.40 s", "65")
+    assert "0.22 s" in tables(at)
+    assert risky.rows("halt") == []
+
+
+def test_a_drill_that_the_engine_refuses_says_why(risky: Scene) -> None:
+    at = risky.open("risk")
+    at.button(key="drill").click().run()
+    risky.answer("drill", {"message": "No books are valid."}, CommandState.REFUSED)
+    at.run()
+    assert "No books are valid." in [error.value for error in at.error]
+
+
+def test_the_kill_switch_for_one_account_says_what_it_sends_and_sends_only_that(risky: Scene) -> None:
+    account = risky.desk.accounts()[1]
+    at = risky.open()
+    at.button(key="kill-switch").click().run()
+    assert "Everyone" not in at.selectbox[0].options
+    at.session_state["orders-asked"] = Asked("k" * 32)
+    at.session_state[f"scope-{'k' * 32}"] = account.id
+    at.run()
+    assert "on **Ravi** only, with at least **2 orders**" in texts(at)
+    press(at, "Take Ravi out")
+    assert [row.payload for row in risky.rows("halt")] == [{"account_id": account.id}]
+
+
+def test_an_admin_may_take_everyone_out(admin: Scene) -> None:
+    admin.family_with_runs()
+    at = admin.open()
+    at.button(key="kill-switch").click().run()
+    assert "Everyone" in at.selectbox[0].options
+    at.session_state["orders-asked"] = Asked("e" * 32)
+    at.session_state[f"scope-{'e' * 32}"] = "everyone"
+    at.run()
+    assert "**Every run of every user leaves**" in texts(at)
+    press(at, "Take everyone out")
+    assert [row.payload for row in admin.rows("halt")] == [{"everyone": True}]
+
+
+def test_a_part_of_a_run_is_closed_by_legs_and_share(risky: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+
+    def close_run(desk: Desk, *order: Any, **part: Any) -> Any:
+        sent.append((order, part))
+        return desk.halt("any key of a person")
+
+    monkeypatch.setattr(Desk, "close_run", close_run)
+    key = "p" * 32
+    at = risky.open("positions")
+    at.session_state["orders-asked"] = Asked(key, 1)
+    at.session_state[f"what-{key}"] = "part"
+    at.session_state[f"legs-{key}"] = [1]
+    at.session_state[f"share-{key}"] = 50.0
+    at.run()
+    said = texts(at)
+    assert "Closes a part of" in said
+    assert "**50 %** in whole lots" in said
+    assert "Open stays: NIFTY23NOV2626000PE." in said
+    press(at, "Close a part of run 1")
+    assert sent == [((1, None, key), {"leg_indexes": [1], "share": 50.0})]
+
+
+def test_all_of_a_run_is_closed_as_before(risky: Scene) -> None:
+    strategy = risky.desk.create_from_template("short_straddle", [account.id for account in risky.desk.accounts()])
+    with risky.factory.database.write() as session:
+        session.add(
+            StrategyExecution(
+                id=1, owner_id=risky.caller.user_id, strategy_id=strategy.id, version_id=strategy.version_id,
+                venue="live", state="open", created_at=NOW,
+            )
+        )  # fmt: skip
+    at = risky.open("positions")
+    at.button(key="close-positions-1").click().run()
+    press(at, "Close run 1 everywhere")
+    (row,) = risky.rows("close_run")
+    assert (row.payload["run_id"], row.payload["account_ids"]) == (1, None)
+    assert not row.payload.get("leg_indexes")
+    assert not row.payload.get("share")
