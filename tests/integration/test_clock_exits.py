@@ -198,15 +198,25 @@ def test_a_run_that_slept_through_its_expiry_is_settled_and_sends_nothing(tmp_pa
 
 
 def test_an_intraday_run_of_the_muhurat_session_leaves_before_its_end(tmp_path: Path) -> None:
-    schedule = ScheduleDraft(enabled=True, entry_time="18:05")
-    stage = Stage(tmp_path, venue="live", begin=at(MUHURAT, "18:04"), product="MIS", schedule=schedule)
-    stage.until(lambda: stage.broker().net == HELD, 90, by=0.5)
-    run = max(stage.ledger.runs)
+    stage, run = entered(tmp_path, at(MUHURAT, "18:05"), product="MIS")
     sleep_until(stage, at(MUHURAT, "19:04:50"))
     stage.play(5, by=1.0)
     assert stage.broker().net == HELD
     flat(stage, run)
     assert stage.plans(run)[0].created_at < at(MUHURAT, "19:06")
+
+
+def test_a_scheduled_intraday_run_of_the_muhurat_session_leaves_at_its_own_time(tmp_path: Path) -> None:
+    schedule = ScheduleDraft(enabled=True, entry_time="18:05")
+    limits = {"square_off_time": "19:00"}
+    stage = Stage(tmp_path, venue="live", begin=at(MUHURAT, "18:04"), product="MIS", schedule=schedule, limits=limits)
+    stage.until(lambda: stage.broker().net == HELD, 90, by=0.5)
+    run = max(stage.ledger.runs)
+    sleep_until(stage, at(MUHURAT, "18:59:50"))
+    stage.play(5, by=1.0)
+    assert stage.broker().net == HELD
+    flat(stage, run)
+    assert stage.plans(run)[0].created_at < at(MUHURAT, "19:01")
 
 
 def test_a_delivered_run_of_the_muhurat_session_squares_off_on_the_next_trading_day(tmp_path: Path) -> None:
