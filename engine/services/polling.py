@@ -180,7 +180,7 @@ def _poll_quotes(
             # a second look decides whether a jump is believed: now, and from two servers
             changes.after_commit.append(partial(_read_quotes, world, accounts[:2], symbols, now))
             return
-    if now < world.quotes_due.get(market, now):
+    if now < world.quotes_due.get(market, now) <= now + QUOTES:  # further ahead: the clock was set back since
         return
     silent, unanswered = [], False
     for symbol in symbols:

@@ -45,7 +45,7 @@ class ResolvedContract:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """All legs of a run at one moment. ``expiry_day``: the nearest chosen expiry is today."""
+    """All legs of a run at one moment. ``expiry_day``: a listed expiry of the underlying is today (RULES 1)."""
 
     underlying: str
     spot: float
@@ -166,7 +166,7 @@ def resolve(client: OpenAlgoClient, legs: Sequence[Leg], now: datetime) -> Resol
         found.append(_contract(client, leg, chain, spot, now))
     first = next(iter(chains.values()))
     today = ist_day(now)
-    return Resolution(underlying, spot or 0.0, first.ended_at, is_expiry_day(sorted(chains), today), tuple(found))
+    return Resolution(underlying, spot or 0.0, first.ended_at, is_expiry_day(listed, today), tuple(found))
 
 
 def _contract(client: OpenAlgoClient, leg: Leg, chain: OptionChain, spot: float, now: datetime) -> ResolvedContract:
