@@ -72,8 +72,8 @@ SHOW_BOX_SECONDS = 0.003
 _SHOWN = object()
 HOUSEKEEPING_SECONDS = 0.05
 """With many runs, reads and subscriptions are looked at this often, and with every message."""
-LONG = (BooksRead, FundsRead, HistoryRead)
-"""Messages that take milliseconds where many runs are open."""
+MESSAGES_BOX_SECONDS = 0.003
+"""With many runs a pass takes messages for so long, then looks at prices: books of hundreds of orders take longer."""
 CAREFUL_SECONDS = 10.0
 """How long passes stay in pieces after one of them failed."""
 NO_DATABASE_SECONDS = 0.1
@@ -141,25 +141,12 @@ class Core:
             self._guarding.price(market, symbol)
         self._inbox.keep(world.candles.kept)
         world.candles.take(*self._inbox.ticks(), world.clock.now())
-        if not self._ledger.index.few:
-            messages = self._first_of(messages)
         careful = world.clock.boot() < self._careful_until_boot
         stop = self._piece_by_piece(messages) if careful else self._all_at_once(messages)
         if stop is None:
             return None
         self._show_some()
         return self._ending(stop)
-
-    def _first_of(self, messages: list[Message]) -> list[Message]:
-        """Return the messages up to the first that takes long, and leave the others for the next pass, in their order.
-
-        Between two accounts' books of hundreds of orders the core looks at prices.
-        """
-        for place, message in enumerate(messages, start=1):
-            if isinstance(message, LONG) and place < len(messages):
-                self._inbox.back(messages[place:])
-                return messages[:place]
-        return messages
 
     def _show_some(self) -> None:
         """Have the live view made, once a second; where that takes longer than a price may wait, later passes go on."""
@@ -189,8 +176,13 @@ class Core:
             changes = Pass(self._ledger, self._world.clock.now())
             if not self._recovered:
                 recovery.recover(changes, self._world)
-            for message in messages:
+            until = self._world.clock.boot() + MESSAGES_BOX_SECONDS
+            for place, message in enumerate(messages, start=1):
                 stop = self._take(changes, message) or stop
+                if self._world.clock.boot() >= until and not self._ledger.index.few:
+                    self._inbox.back(messages[place:])  # in their order, for the pass that follows at once
+                    messages = messages[:place]
+                    break
             if self._disk_full:
                 _tell_full(changes)
             self._decide(changes, messages)
