@@ -67,12 +67,12 @@ HURRY_SECONDS = 0.02
 STOP_PATIENCE_SECONDS = 5.0
 BEHIND_SECONDS = 0.001
 """How long the core waits for something new while runs wait for their turn."""
-SHOW_BOX_SECONDS = 0.003
-"""How long one pass makes the live view before prices are looked at again."""
+SHOW_BOX_SECONDS = 0.002
+"""How long a pass may last to make the live view before prices are looked at again."""
 _SHOWN = object()
 HOUSEKEEPING_SECONDS = 0.05
 """With many runs, reads and subscriptions are looked at this often, and with every message."""
-MESSAGES_BOX_SECONDS = 0.003
+MESSAGES_BOX_SECONDS = 0.002
 """With many runs a pass takes messages for so long, then looks at prices: books of hundreds of orders take longer."""
 CAREFUL_SECONDS = 10.0
 """How long passes stay in pieces after one of them failed."""
@@ -136,6 +136,7 @@ class Core:
         """
         messages, prices = self._inbox.drain(self._patience())
         world = self._world
+        begun = world.clock.boot()
         for (market, symbol), (ltp, at) in prices.items():
             world.prices.tick(market, symbol, ltp, at)
             self._guarding.price(market, symbol)
@@ -145,17 +146,21 @@ class Core:
         stop = self._piece_by_piece(messages) if careful else self._all_at_once(messages)
         if stop is None:
             return None
-        self._show_some()
+        self._show_some(begun)
         return self._ending(stop)
 
-    def _show_some(self) -> None:
-        """Have the live view made, once a second; where that takes longer than a price may wait, later passes go on."""
+    def _show_some(self, begun: float) -> None:
+        """Have the live view made, once a second, in what is left of a pass that began at ``begun`` (boot seconds).
+
+        Where that is longer than a price may wait, later passes go on with it.
+        """
         clock = self._world.clock.boot
         try:
             if self._showing is None and clock() - self._shown_boot >= RENEW_SECONDS:
                 self._shown_boot = clock()
                 self._showing = self._show(Pass(self._ledger, self._world.clock.now()), self._world)
-            until = clock() + SHOW_BOX_SECONDS
+            late = clock() - self._shown_boot >= 2 * RENEW_SECONDS
+            until = (clock() if late else begun) + SHOW_BOX_SECONDS
             while self._showing is not None and clock() < until:
                 if next(self._showing, _SHOWN) is _SHOWN:
                     self._showing = None

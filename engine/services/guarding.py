@@ -24,7 +24,7 @@ EVERYBODY_SECONDS: Final = 0.9
 """How long a round over all open runs takes; each is judged at least once a second (RULES 7)."""
 BUSY_SECONDS: Final = 0.05
 """How long a round over the runs that wait for something takes."""
-BOX_SECONDS: Final = 0.003
+BOX_SECONDS: Final = 0.0015
 """How long one pass goes on with a round before prices are looked at again."""
 BEHIND: Final = 3
 """A round that is behind by more than 1 / so many of its runs has four times as long in a pass."""
