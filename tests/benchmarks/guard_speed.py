@@ -39,7 +39,7 @@ from engine.domain.guard_kernel import compiled
 from engine.domain.instruments import Action, Exchange, Key, PriceType, Product
 from engine.domain.orders import Order, OrderState, Purpose
 from engine.domain.runs import AccountState, Run, RunAccount, RunState
-from engine.runtime.bootstrap import SWITCH_INTERVAL_SECONDS, _terms_finder
+from engine.runtime.bootstrap import SWITCH_INTERVAL_SECONDS, _terms_finder, calm_collector
 from engine.runtime.clock import SystemClock
 from engine.runtime.core import Core
 from engine.runtime.inbox import Inbox
@@ -348,7 +348,7 @@ def measure(*, runs: int, accounts: int, seconds: float, rate: int, spread: bool
                     return
 
         gc.collect()
-        gc.freeze()
+        calm_collector()
         collecting: list[float] = []
 
         def collected(phase: str, _info: dict[str, int]) -> None:
