@@ -117,10 +117,10 @@ class BenchHands(FakeHands):
 class BenchStage(Stage):
     """A stage on the machine's clock, with a real inbox."""
 
-    def __init__(self, folder: Path, *, accounts: int) -> None:
+    def __init__(self, folder: Path, *, accounts: int, max_loss: float) -> None:
         self.errands = Errands()
         self.sent_at: dict[int, float] = {}
-        super().__init__(folder, accounts=accounts, limits={"max_loss": MAX_LOSS})
+        super().__init__(folder, accounts=accounts, limits={"max_loss": max_loss})
 
     def go_live(self) -> Inbox:
         """Give everything the machine's clock and a real inbox, and all servers the same prices; return the inbox."""
@@ -170,12 +170,12 @@ def legs_of(number: int, victim: bool) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def fill(stage: BenchStage, count: int, victims: int, spread: bool) -> None:
+def fill(stage: BenchStage, count: int, victims: int, spread: bool, most: float) -> None:
     """Make ``count`` open runs, on one account each in turn or on all (``spread``), in database, memory and books."""
     ledger, now = stage.ledger, stage.clock.now()
-    trails = LimitsDraft(max_loss=MAX_LOSS, trailing_kind="amount", trailing_value=MAX_LOSS)
+    trails = LimitsDraft(max_loss=most, trailing_kind="amount", trailing_value=most)
     trailing = saved_version(stage, "Trailing", trails)
-    alerts = LimitsDraft(max_loss=MAX_LOSS, rules={"max_loss": RuleDraft(action="alert_only")})
+    alerts = LimitsDraft(max_loss=most, rules={"max_loss": RuleDraft(action="alert_only")})
     alerting = saved_version(stage, "Alerting", alerts)
     accounts = sorted(stage.world.accounts)
     for begin in range(0, count, MADE_AT_ONCE):
@@ -283,9 +283,10 @@ def measure(*, runs: int, accounts: int, seconds: float, rate: int, spread: bool
     """Play prices for so long and return what was seen."""
     found, victims = Measured(), min(runs // 2, int(seconds / VICTIM_SECONDS))
     with tempfile.TemporaryDirectory() as folder:
-        stage = BenchStage(Path(folder), accounts=accounts)
+        most = MAX_LOSS * (accounts if spread else 1)
+        stage = BenchStage(Path(folder), accounts=accounts, max_loss=most)
         inbox, clock = stage.go_live(), stage.clock
-        fill(stage, runs, victims, spread)
+        fill(stage, runs, victims, spread, most)
         decided: dict[int, float] = {}
         written: dict[int, float] = {}
         commit = stage.journal.commit
