@@ -93,7 +93,9 @@ EVENTS = {
     "failover": "Feed failover",
     "move_to_cost": "Stops moved to cost",
     "reentry": "Re-entry",
-    "schedule": "Schedule",
+    "scheduled_entry": "Entry by the clock",
+    "price_doubted": "Price doubted",
+    "drill": "Fire drill",
     "limits_set": "Limits changed",
     "rearmed": "Re-armed",
 }
