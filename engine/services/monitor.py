@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 from typing import Any
 
 from engine.domain.breaches import Breach, ExitAction, ExitRule, first_exits
 from engine.domain.instruments import Exchange
-from engine.domain.leg_rules import LegFigures, LegRules, moved_to_cost
+from engine.domain.leg_rules import LegFigures, moved_to_cost
 from engine.domain.money import paise
 from engine.domain.rules import Decision, RunFigures, RunLimits, decide, unmeasured
 from engine.domain.runs import Run, RunState
 from engine.services import amounts, blindness, supertrend_exit
+from engine.services.exit_scopes import kept_now, plan_over
 from engine.services.exiting import open_plan
 from engine.services.knowledge import confirmed_prices, knowledge
 from engine.services.ledger import Pass
@@ -51,8 +51,19 @@ def watch_run(changes: Pass, world: World, run: Run, terms: StrategyTerms) -> No
         _alert(changes, world, run, breach)
     left = decision.breaches
     while exits := first_exits(left):
+        leaving = {(one.account_id, leg) for one in exits for leg in (one.leg_index, *one.leaving.legs)}
+        staying = [leg for leg in figures.legs if (leg.account_id, leg.leg_index) not in leaving]
         acted = [
-            _act(changes, world, run, decision, breach, rules=rules.limits.legs, legs=figures.legs) for breach in exits
+            _act(
+                changes,
+                world,
+                run,
+                decision,
+                breach,
+                costs=moved_to_cost(rules.limits.legs, [breach], staying),
+                legs=figures.legs,
+            )
+            for breach in exits
         ]
         if any(acted):
             break
@@ -92,21 +103,22 @@ def _act(
     decision: Decision,
     breach: Breach,
     *,
-    rules: LegRules,
+    costs: Iterable[tuple[int, int]],
     legs: Iterable[LegFigures],
 ) -> bool:
     """Open the exit of a breach, latch its rule, and note with the run what it means for the legs.
 
+    ``costs``: account and number of the legs that stay, whose stops move to their cost with it.
+
     Returns False where all that it would take is leaving already: its rule has not acted and is not latched.
     """
-    leaving, legs = breach.leaving, list(legs)
+    leaving, closed = breach.leaving, _closed(changes, run, breach, legs)
     there = {row.account_id for row in changes.accounts_of(run.id)}
     accounts = tuple(account_id for account_id in leaving.account_ids if account_id in there)
     if leaving.account_ids and not accounts:
         _alert(changes, world, run, breach, note="none of the accounts it closes is in this run")
         _latch(changes, run, breach, {})
         return True
-    costs = moved_to_cost(rules, [breach], legs)
     plan = open_plan(
         changes,
         changes.run(run.id),
@@ -124,7 +136,7 @@ def _act(
     noted: dict[str, dict[str, Any]] = {}
     for account_id, leg_index in costs:
         noted[f"{account_id}:{leg_index}"] = {**leg_memory(run, account_id, leg_index), "at_cost": True}
-    _latch(changes, run, breach, noted | _closed(run, breach, changes.now, legs))
+    _latch(changes, run, breach, noted | closed)
     return True
 
 
@@ -135,19 +147,31 @@ def _latch(changes: Pass, run: Run, breach: Breach, noted: dict[str, dict[str, A
     changes.put_run(replace(now, latches=tuple(sorted({*now.latches, breach.latch})), watch=watch))
 
 
-def _closed(run: Run, breach: Breach, at: datetime, legs: Iterable[LegFigures]) -> dict[str, dict[str, Any]]:
-    """Return what is remembered of a leg that its own rule takes out by itself, whole: it may enter again."""
+def _closed(changes: Pass, run: Run, breach: Breach, legs: Iterable[LegFigures]) -> dict[str, dict[str, Any]]:
+    """Return what is remembered of a leg that its own rule takes out by itself, whole: it may enter again.
+
+    ``units``: what it has now and is not leaving already, so that it enters again with no more.
+    """
     account_id, leg_index, leaving = breach.account_id, breach.leg_index, breach.leaving
     if account_id is None or leg_index is None or leg_index not in leaving.legs or leaving.share is not None:
         return {}
-    averages = [leg.average for leg in legs if (leg.account_id, leg.leg_index) == (account_id, leg_index)]
+    leg = [leg for leg in legs if (leg.account_id, leg.leg_index) == (account_id, leg_index)][-1]
     memory = {name: value for name, value in leg_memory(run, account_id, leg_index).items() if name != "at_cost"}
     return {
         f"{account_id}:{leg_index}": {
             **memory,
             "closed_by": str(breach.rule),
-            "closed_at": at.isoformat(),
-            "entry_price": averages[-1],
+            "closed_at": changes.now.isoformat(),
+            "entry_price": leg.average,
+            "units": sum(
+                abs(
+                    held.quantity
+                    if plan_over(changes, run, key) is None
+                    else kept_now(changes, run, key, held.quantity)
+                )
+                for key, held in changes.holdings(run.id).items()
+                if (key.account_id, key.symbol) == (account_id, leg.symbol)
+            ),
         }
     }
 

@@ -16,6 +16,7 @@ from engine.domain.runs import AccountState, PlanState, RunState
 from engine.services.exit_scopes import kept_now, plan_over
 from engine.services.exiting import owned_now
 from engine.services.ledger import Pass
+from engine.services.reentry_cover import still_covered
 from engine.services.settling import is_over
 from engine.services.sightings import claimed_ids
 from engine.services.smart_exits import fits, holds_key
@@ -109,7 +110,7 @@ def _still_right(changes: Pass, account: Account, order: Order) -> bool:
     run = changes.run(order.execution_id)
     if order.purpose is Purpose.REENTRY:
         leaving = any(plan.state is PlanState.ACTIVE for plan in changes.plans_of(run.id))
-        return run.state is RunState.OPEN and not leaving
+        return run.state is RunState.OPEN and not leaving and still_covered(changes, run, order)
     if order.purpose.enters:
         return run.state is RunState.ENTERING and plan_over(changes, run, order.key) is None
     if changes.account_of(run.id, account.id).state is AccountState.TAKEN_OVER:

@@ -1,8 +1,9 @@
 """Legs that enter again after their stop or target, at most n times, on each account by itself (RULES 7).
 
 A try is counted, with its orders, in the commit before anything leaves; what a crash leaves is counted too. It goes at
-market, for as many lots as the leg had entered with. A sold leg enters only beside every bought leg of its run and
-account: nothing is sold naked. A re-entry re-arms the stop and target of its leg, reckoned from the new average.
+market, for as many lots as the leg had when it left. A sold leg enters only beside every bought leg of its run and
+account, and for no more than they cover (``reentry_cover``): nothing is sold naked. A re-entry re-arms the stop and
+target of its leg, reckoned from the new average.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 from engine.domain.breaches import ExitRule, latch
 from engine.domain.errors import DomainError
+from engine.domain.exit_scopes import side_of
 from engine.domain.instruments import Action, Exchange, Key, Product
 from engine.domain.orders import Order, OrderState, Purpose
 from engine.domain.reentry import ClosedLeg, Reentry, is_over, may_try
@@ -26,6 +28,7 @@ from engine.services.entry_slices import take_back, turn_missed, void_planned
 from engine.services.ledger import Pass
 from engine.services.messages import Resolved
 from engine.services.owned import lot_and_freeze
+from engine.services.reentry_cover import uncovered_room
 from engine.services.rule_terms import rule_terms
 from engine.services.terms import StrategyTerms
 from engine.services.world import World, trading_day
@@ -53,14 +56,16 @@ def on_resolved(changes: Pass, world: World, run: Run, message: Resolved) -> Non
     place = next((place for place, state in _places(run).items() if _is_resolving(state)), None)
     if place is None:
         return
-    resolution, account_id = message.resolution, _account_and_leg(place)[0]
+    resolution, (account_id, leg_index) = message.resolution, _account_and_leg(place)
     if resolution is None or message.problem:
         _failed(changes, run, place, f"{message.problem or 'no contract was read'}; nothing was sent")
         return
-    if why := _may_not(changes, world, run, world.terms_of(run.version_id), account_id):
+    row = resolution.as_json()["legs"][0]
+    if row["leg_index"] != leg_index:
+        return  # asked for another leg, which waits no more: it came late
+    if why := _may_not(changes, world, run, world.terms_of(run.version_id), account_id) or _taken(run, row):
         _failed(changes, run, place, f"{why}; nothing was sent")
         return
-    row = resolution.as_json()["legs"][0]
     # the last contract of a leg is the one it has now
     others = [
         leg for leg in run.resolved["legs"] if (leg["leg_index"], leg["symbol"]) != (row["leg_index"], row["symbol"])
@@ -96,7 +101,7 @@ def _try(changes: Pass, world: World, run: Run, terms: StrategyTerms, place: str
     price = world.confirmed_price(run.owner_id, run.venue, symbol, changes.now)
     if not may_try(Reentry(draft.reentry), draft.reentry_most, closed, price, changes.now):
         return
-    if closed.action is Action.SELL and not _hedged(changes, run, account_id):
+    if not _lots(changes, run, place, leg):
         return
     if Reentry(draft.reentry) is Reentry.AT_COST:
         _note(changes, run, place, _counted(changes, run, place))
@@ -137,16 +142,35 @@ def _may_not(changes: Pass, world: World, run: Run, terms: StrategyTerms, accoun
     return changes.halted(run.owner_id, account_id) or may_enter(terms.schedule.last_entry_time, changes.now)
 
 
-def _hedged(changes: Pass, run: Run, account_id: int) -> bool:
-    """Whether every bought leg of the run is open on the account."""
-    bought = {leg["leg_index"] for leg in run.resolved["legs"] if leg["action"] == Action.BUY}
-    held = {
-        leg["leg_index"]
-        for leg in run.resolved["legs"]
-        for key, holding in changes.holdings(run.id).items()
-        if key.account_id == account_id and key.symbol == leg["symbol"] and holding.quantity > 0
-    }
-    return bought <= held
+def _taken(run: Run, row: Mapping[str, Any]) -> str:
+    """Return why a fresh contract is not the leg's to trade, empty where it is: another leg has it, or had it.
+
+    Under one key the two would close each other, or leave by each other's stop.
+    """
+    for leg in run.resolved["legs"]:
+        if leg["symbol"] == row["symbol"] and leg["leg_index"] != row["leg_index"]:
+            return f"its fresh strike is {row['symbol']}, the contract of leg {leg['leg_index']}"
+    return ""
+
+
+def _lots(changes: Pass, run: Run, place: str, leg: Mapping[str, Any]) -> int:
+    """Return how many lots of a contract may enter: what the leg had when it left, and what covers it if it is sold.
+
+    Raises DomainError for a contract that the run does not know.
+    """
+    account_id, leg_index = _account_and_leg(place)
+    entered = [
+        order
+        for order in changes.orders_of(run.id)
+        if order.purpose is Purpose.ENTRY and order.account_id == account_id and order.leg_index == leg_index
+    ]
+    lots = sum(order.filled_quantity // lot_and_freeze(run, order.symbol)[0] for order in entered)
+    if (units := _places(run)[place].get("units")) is not None:
+        lots = min(lots, int(units) // int(_leg_rows(run, leg_index)[0]["lot_size"]))
+    if Action(leg["action"]) is Action.SELL:
+        side = side_of(str(leg["instrument_type"]))
+        lots = min(lots, uncovered_room(changes, run, account_id, side) // int(leg["lot_size"]))
+    return max(0, lots)
 
 
 def _alive(changes: Pass, run: Run, account_id: int, leg_index: int) -> bool:
@@ -166,14 +190,12 @@ def _alive(changes: Pass, run: Run, account_id: int, leg_index: int) -> bool:
 def _send(changes: Pass, run: Run, place: str, leg: Mapping[str, Any]) -> None:
     """Plan the orders of a try; they go after the commit that counts it."""
     account_id, leg_index = _account_and_leg(place)
-    entered = [
-        order
-        for order in changes.orders_of(run.id)
-        if order.purpose is Purpose.ENTRY and order.account_id == account_id and order.leg_index == leg_index
-    ]
     lot = int(leg["lot_size"])
     try:
-        lots = sum(order.filled_quantity // lot_and_freeze(run, order.symbol)[0] for order in entered)
+        lots = _lots(changes, run, place, leg)
+        if not lots:
+            _failed(changes, run, place, "nothing covers it any more; nothing was sent")
+            return
         slices = slice_quantity(lots * lot, lot_size=lot, freeze_quantity=leg["freeze_quantity"])
     except DomainError as error:
         _failed(changes, run, place, f"{error}; nothing was sent")
@@ -215,7 +237,7 @@ def _after_sending(changes: Pass, world: World, run: Run, terms: StrategyTerms, 
         words = next((order.words for order in reversed(orders) if order.words), "nothing filled")
         _failed(changes, run, place, words)
         return
-    state = {key: value for key, value in _places(run)[place].items() if key in {"reentries", "tried_at"}}
+    state = {key: value for key, value in _places(run)[place].items() if key in {"reentries", "tried_at", "at_cost"}}
     _note(changes, run, place, state)
     _tell(changes, run, place, f"entered again: {filled} {orders[0].symbol}", orders)
 

@@ -1,0 +1,169 @@
+"""What once broke re-entry: beside less cover, into another leg, contracts that came late (RULES 7)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from engine.domain.instruments import Action
+from engine.services.messages import Resolved
+from engine.services.resolution import Resolution
+from tests.stage import CALL, FLY, HEDGE, LOT, PUT, SOLD, Stage, instrument
+
+STOP_30 = {"stop_kind": "percent", "stop_value": 30.0}
+AT_COST = STOP_30 | {"reentry": "at_cost", "reentry_most": 2}
+FRESH = STOP_30 | {"reentry": "fresh", "reentry_most": 2}
+SPREAD = (SOLD[0], FLY[2])
+"""A sold call and the bought one that covers it."""
+
+
+def settled(stage: Stage, run: int) -> None:
+    stage.until(lambda: all(plan.state != "active" for plan in stage.plans(run)))
+
+
+def reentries(stage: Stage, run: int) -> list[tuple[int, str, str, int]]:
+    return [
+        (o.leg_index, o.symbol, o.action, o.quantity)
+        for o in stage.orders(run)
+        if o.purpose == "reentry" and o.state != "void"
+    ]
+
+
+def hold_back_contracts(stage: Stage, symbols: dict[int, str]) -> list[Resolved]:
+    """Contracts that are read from now on are kept back; a leg named in ``symbols`` resolves to another one."""
+    hands, kept = stage.hands[1], []
+    known = hands.resolve
+
+    def resolve(legs: Any, *, run_id: int | None, command_id: int | None) -> None:
+        known(legs, run_id=run_id, command_id=command_id)
+        message = stage.inbox._messages.pop()
+        assert isinstance(message, Resolved)
+        kept.append(_moved(message, symbols))
+
+    hands.resolve = resolve  # type: ignore[method-assign]
+    return kept
+
+
+def _moved(message: Resolved, symbols: dict[int, str]) -> Resolved:
+    resolution = message.resolution
+    assert isinstance(resolution, Resolution)
+    (one,) = resolution.contracts
+    symbol = symbols.get(one.resolved.leg.index, one.resolved.contract.symbol)
+    contract = replace(one.resolved.contract, symbol=symbol, strike=float(symbol[-7:-2]))
+    moved = replace(one, resolved=replace(one.resolved, contract=contract))
+    return replace(message, resolution=replace(resolution, contracts=(moved,)))
+
+
+def test_a_sold_leg_enters_again_with_no_more_than_its_hedge_still_covers(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, legs=SPREAD, lots=2, leg_extras={1: AT_COST})
+    run = stage.enter()
+    stage.command("close_run", {"run_id": run, "share": 50.0})
+    stage.until(lambda: stage.broker().net == {CALL: -LOT, HEDGE: LOT})
+    settled(stage, run)
+    stage.price(CALL, 195.0)
+    stage.until(lambda: stage.broker().net == {HEDGE: LOT})
+    settled(stage, run)
+    stage.price(CALL, 150.0)
+    stage.play(10.0)
+    net = stage.broker().net
+    assert -net.get(CALL, 0) <= net[HEDGE], net
+
+
+def test_a_sold_leg_enters_again_with_what_it_had_when_it_left(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, lots=2, leg_extras={1: AT_COST})
+    run = stage.enter()
+    stage.command("close_run", {"run_id": run, "share": 50.0})
+    stage.until(lambda: stage.broker().net == {CALL: -LOT, PUT: -LOT})
+    settled(stage, run)
+    stage.price(CALL, 195.0)
+    stage.until(lambda: stage.broker().net == {PUT: -LOT})
+    settled(stage, run)
+    stage.price(CALL, 150.0)
+    stage.until(lambda: reentries(stage, run))
+    stage.play(5.0)
+    assert stage.broker().net == {CALL: -LOT, PUT: -LOT}
+
+
+def test_a_hedge_that_a_person_sold_outside_keeps_its_sold_leg_from_entering_again(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, legs=SPREAD, lots=2, leg_extras={1: AT_COST})
+    run = stage.enter()
+    stage.price(CALL, 195.0)
+    stage.until(lambda: stage.broker().net == {HEDGE: 2 * LOT})
+    settled(stage, run)
+    stage.broker().take(instrument(HEDGE), Action.SELL, LOT)
+    stage.play(20.0)
+    stage.price(CALL, 150.0)
+    stage.play(10.0)
+    net = stage.broker().net
+    assert -net.get(CALL, 0) <= net[HEDGE], net
+
+
+def test_a_fresh_strike_never_sells_the_runs_own_hedge(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, legs=FLY, leg_extras={1: FRESH})
+    run = stage.enter()
+    kept = hold_back_contracts(stage, {1: HEDGE})
+    stage.price(CALL, 195.0)
+    stage.until(lambda: kept)
+    stage.inbox.put(kept.pop())
+    stage.play(10.0)
+    assert stage.broker().net == {PUT: -LOT, HEDGE: LOT}
+    assert reentries(stage, run) == []
+
+
+def test_contracts_that_come_late_are_not_taken_for_another_leg(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, leg_extras={1: FRESH, 2: FRESH})
+    run = stage.enter()
+    kept = hold_back_contracts(stage, {1: HEDGE})
+    stage.price(CALL, 195.0)
+    stage.until(lambda: kept)
+    stage.price(PUT, 156.0)
+    stage.until(lambda: stage.broker().net == {})
+    stage.until(lambda: len(kept) == 2, 40.0)  # the first has waited too long, now the put is read
+    stage.inbox.put(kept[0])
+    stage.play(5.0)
+    assert all(symbol == HEDGE for leg, symbol, *_ in reentries(stage, run) if leg == 1)
+    assert all(symbol == PUT for leg, symbol, *_ in reentries(stage, run) if leg == 2)
+    assert HEDGE not in stage.broker().net
+
+
+def test_a_fresh_strike_is_not_sold_when_its_hedge_went_while_it_was_read(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, legs=SPREAD, leg_extras={1: FRESH})
+    run = stage.enter()
+    kept = hold_back_contracts(stage, {})
+    stage.price(CALL, 195.0)
+    stage.until(lambda: kept)
+    stage.command("close_run", {"run_id": run, "leg_indexes": [2]})
+    stage.until(lambda: stage.broker().net == {})
+    settled(stage, run)
+    stage.inbox.put(kept[0])
+    stage.play(10.0)
+    assert stage.broker().net == {}
+
+
+def test_legs_stopped_in_one_moment_may_both_enter_again(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, leg_extras={1: AT_COST, 2: AT_COST}, limits={"move_to_cost": True})
+    run = stage.enter()
+    for symbol, price in ((CALL, 195.0), (PUT, 156.0)):
+        stage.price(symbol, price)
+    stage.until(lambda: stage.broker().net == {})
+    settled(stage, run)
+    assert all("closed_by" in stage.run(run).watch["legs"][place] for place in ("1:1", "1:2"))
+    for symbol, price in ((CALL, 150.0), (PUT, 120.0)):
+        stage.price(symbol, price)
+    stage.until(lambda: stage.broker().net == {CALL: -LOT, PUT: -LOT}, 20.0)
+
+
+def test_a_leg_that_entered_again_cheaper_has_its_stop_from_the_new_average(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, leg_extras={1: AT_COST})
+    run = stage.enter()
+    stage.price(CALL, 195.0)
+    stage.until(lambda: stage.broker().net == {PUT: -LOT})
+    settled(stage, run)
+    stage.price(CALL, 100.0)
+    stage.until(lambda: stage.broker().net == {CALL: -LOT, PUT: -LOT})
+    stage.price(CALL, 129.0)
+    stage.play(3.0)
+    assert stage.broker().net == {CALL: -LOT, PUT: -LOT}
+    stage.price(CALL, 130.0)
+    stage.until(lambda: stage.broker().net == {PUT: -LOT})
