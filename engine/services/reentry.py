@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from engine.domain.breaches import ExitRule, latch
+from engine.domain.breaches import ExitAction, ExitRule, latch
 from engine.domain.errors import DomainError
 from engine.domain.exit_scopes import side_of
 from engine.domain.instruments import Action, Exchange, Key, Product
@@ -24,6 +24,7 @@ from engine.domain.rules import due_times
 from engine.domain.runs import AccountState, PlanState, Run
 from engine.domain.schedule import may_enter
 from engine.domain.slicing import slice_quantity
+from engine.services import supertrend_exit
 from engine.services.entry_slices import take_back, turn_missed, void_planned
 from engine.services.ledger import Pass
 from engine.services.messages import Resolved
@@ -125,7 +126,11 @@ def _given_up(changes: Pass, world: World, run: Run, terms: StrategyTerms, place
     if changes.halted(run.owner_id, _account_and_leg(place)[0]):
         return True
     exchange = Exchange(run.resolved["legs"][0]["exchange"])
-    limits = rule_terms(terms, str(run.resolved.get("product", ""))).limits
+    rules = rule_terms(terms, str(run.resolved.get("product", "")))
+    trend = supertrend_exit.judge(changes, world, run, terms) if rules.supertrend.enabled else None
+    if trend is not None and rules.supertrend.action is ExitAction.CLOSE_ALL:
+        return True  # what entered now would leave at once
+    limits = rules.limits
     times = due_times(limits, run.entered_at or run.created_at, world.calendar(run.venue), exchange)
     return any(limit.enabled and changes.now >= due for _rule, limit, due in times)
 

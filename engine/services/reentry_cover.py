@@ -15,8 +15,8 @@ from engine.services.ledger import Pass
 def uncovered_room(changes: Pass, run: Run, account_id: int, side: str, *, planned: bool = True) -> int:
     """Return how many units may be sold on a side of an account (see ``exit_scopes.side_of``); 0 or below: none.
 
-    None (0) while a bought leg of the run, of any side, is not open there. What is bought covers as much; what the entry
-    had left uncovered by itself (a ratio, a straddle) may stand uncovered again. Orders that may still sell count,
+    None while one of the bought legs of the run is not open there. What is bought covers as much; what the entry had
+    left uncovered by itself (a ratio, a straddle) may stand uncovered again. Orders that may still sell count,
     those that are ``planned`` too unless told otherwise.
     """
     legs = {str(leg["symbol"]): leg for leg in run.resolved["legs"]}

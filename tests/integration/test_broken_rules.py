@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from engine.domain.instruments import Action
 from engine.services.messages import Resolved
 from engine.services.resolution import Resolution
+from tests.integration.supertrend_tape import Tape, begin, minute, play_until
 from tests.stage import CALL, FLY, HEDGE, LOT, PUT, SOLD, Stage, instrument
 
 STOP_30 = {"stop_kind": "percent", "stop_value": 30.0}
@@ -167,3 +169,15 @@ def test_a_leg_that_entered_again_cheaper_has_its_stop_from_the_new_average(tmp_
     assert stage.broker().net == {CALL: -LOT, PUT: -LOT}
     stage.price(CALL, 130.0)
     stage.until(lambda: stage.broker().net == {PUT: -LOT})
+
+
+def test_a_run_that_its_supertrend_ends_while_nothing_is_held_does_not_enter_only_to_leave(tmp_path: Path) -> None:
+    trend = {"series": "underlying", "interval": "1m"}
+    stage = Stage(tmp_path, legs=SOLD[:1], leg_extras={1: AT_COST}, limits={"supertrend": trend})
+    tape = Tape(stage, jumps={CALL: [(minute(2), 50.0), (minute(6), -60.0)], "NIFTY": [(minute(3), 300.0)]})
+    run = begin(stage, tape)
+    play_until(stage, tape, minute(2) + timedelta(seconds=10))
+    assert stage.broker().net == {}
+    play_until(stage, tape, minute(7))
+    assert reentries(stage, run) == []
+    assert stage.run(run).state == "closed"
