@@ -94,7 +94,8 @@ def due_on(schedule: EntrySchedule, day: date, days: TradingDays) -> datetime | 
 def judge(schedule: EntrySchedule, day: date, now: datetime, days: TradingDays) -> Judgement:
     """Return what to do now about the entry of a day of which nothing was decided yet.
 
-    It begins from its time until the grace is over, inside a session; later it is skipped. A day that the calendar does
+    It begins from its time until the grace is over, inside a session and not after its last entry time; later it is
+    skipped. A day that the calendar does
     not know is skipped at its time: nobody enters on a guess.
     """
     at = _instant(day, schedule.entry_time)
@@ -119,9 +120,12 @@ def judge(schedule: EntrySchedule, day: date, now: datetime, days: TradingDays) 
         when = _clock(due) if day == ist_day(now) else f"{_clock(due)} on {_day(day)}"
         reason = f"the engine was not running or asleep at {when}; skipped {late.total_seconds():.0f} s after"
         return Judgement(day, Step.SKIP, due, reason, missed=True)
-    if not open_now:
-        return Judgement(day, Step.SKIP, due, f"the session was over when it could begin, {late.total_seconds():.0f} s "
-                         f"after {_clock(due)}", missed=True)  # fmt: skip
+    why = "" if open_now else "the session was over"
+    if schedule.last_entry_time is not None and now > _instant(day, time.fromisoformat(schedule.last_entry_time)):
+        why = why or f"its last entry time, {schedule.last_entry_time}, was over"
+    if why:
+        reason = f"{why} when it could begin, {late.total_seconds():.0f} s after {_clock(due)}"
+        return Judgement(day, Step.SKIP, due, reason, missed=True)
     return Judgement(day, Step.BEGIN, due)
 
 

@@ -12,6 +12,8 @@ from engine.store.database import Database
 
 _log = logging.getLogger(__name__)
 CHAIN_SECONDS = 1.0
+BACKLOG_PAUSE_SECONDS = 0.1
+"""Between two full batches of a backlog: every commit of the core waits for a batch that is being written."""
 TRY_AGAIN_SECONDS = 5.0
 NOTE_SECONDS = 3600.0
 """How often the head goes to the log: a copy of it outside the database shows a chain that was cut at its end."""
@@ -42,7 +44,7 @@ class AuditThread:
             pause = CHAIN_SECONDS
             try:
                 while extend(self._database, now=steady_now()) == BATCH:
-                    if ending:
+                    if self._stop.wait(BACKLOG_PAUSE_SECONDS):
                         break  # the next engine goes on with a backlog
                 if time.monotonic() - noted >= NOTE_SECONDS:
                     noted = time.monotonic()

@@ -74,19 +74,24 @@ def digest(before: str, source: str, row: Mapping[str, Any]) -> str:
 def extend(database: Database, *, now: datetime) -> int:
     """Chain up to 500 rows that have no link yet, oldest first; return how many.
 
-    One transaction: two that do it at once cannot both give a link the same number.
+    Rows are read and digested before the write: the core must not wait for its turn to write meanwhile. If another one
+    chained in between, it is done anew, so that two at once cannot both give a link the same number.
     """
-    with database.read() as session:
-        if not _waiting(session):
-            return 0  # no write lock is taken for nothing
-    with database.write() as session:
-        last = session.exec(_LAST).first()
-        number, before = (last.id, last.digest) if last is not None else (0, BEGINNING)
-        waiting = _waiting(session)
-        for source, row in waiting:
-            number, before = number + 1, digest(before, source, row)
-            session.add(AuditLink(id=number, source=source, row_id=row["id"], digest=before, at=now))
-        return len(waiting)
+    while True:
+        with database.read() as session:
+            last = session.exec(_LAST).first()
+            waiting = _waiting(session)
+        if not waiting:
+            return 0
+        begun, before = (last.id, last.digest) if last is not None else (0, BEGINNING)
+        links = []
+        for number, (source, row) in enumerate(waiting, start=begun + 1):
+            before = digest(before, source, row)
+            links.append({"id": number, "source": source, "row_id": row["id"], "digest": before, "at": now})
+        with database.write() as session:
+            if (session.exec(select(func.max(AuditLink.id))).one() or 0) == begun:
+                session.execute(_table(AuditLink).insert(), links)
+                return len(links)
 
 
 def head(database: Database) -> tuple[int, str]:

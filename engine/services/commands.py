@@ -28,6 +28,7 @@ from engine.store.tables import (
     StrategyExecution,
     StrategyVersion,
     TradingAccount,
+    User,
 )
 
 ENTRY_VALID_FOR = timedelta(seconds=15)
@@ -303,6 +304,8 @@ def _scoped(
         raise InvalidInput("account", "say one account or everyone, not both")
     payload: dict[str, Any] = {"everyone": True} if everyone else {}
     with database.write() as session:
+        if everyone:  # the engine knows only those who have an account or a run
+            payload["user_ids"] = list(session.exec(select(User.id).order_by(col(User.id))))
         if account_id is not None:
             payload["account_id"] = owned_account(session, caller, account_id).id
         return _view(enqueue(session, caller, kind=kind, payload=payload, key=key, valid_for=None, now=now), now)
@@ -310,9 +313,7 @@ def _scoped(
 
 def drill(database: Database, caller: Caller, *, key: str, now: datetime) -> CommandView:
     """Ask the engine to rehearse the kill switch; the outcome carries a DrillView, nothing is sent."""
-    return submit(
-        database, caller, kind="drill", payload={}, idempotency_key=key, valid_for=ENTRY_VALID_FOR, now=now
-    )
+    return submit(database, caller, kind="drill", payload={}, idempotency_key=key, valid_for=ENTRY_VALID_FOR, now=now)
 
 
 def drill_result(database: Database, caller: Caller, *, command_id: int, now: datetime) -> DrillView:

@@ -7,21 +7,33 @@ from collections.abc import Callable
 from engine.domain.exits import BOOK_AGE, LAST_BOOK_AGE
 from engine.domain.runs import AccountState
 from engine.services.amounts import count, grouped
+from engine.services.errors import Refused
 from engine.services.exit_plans import ENDED
 from engine.services.ledger import Pass
 from engine.services.messages import CommandArrived
-from engine.services.rehearsal import Rehearsal, RehearsedOrder, rehearse
+from engine.services.rehearsal import BUDGET_SECONDS, Rehearsal, RehearsedOrder, rehearse
 from engine.services.risk_views import DrillAccountView, DrillOrderView, DrillView
 from engine.services.settling import is_over
 from engine.services.world import World
+
+DRILLS_WITHIN_SECONDS = 10.0
+"""Drills of so long take no more of the core's time than one may: real exits, and its watchdog, wait meanwhile."""
 
 Press = Callable[[Pass, World, CommandArrived], None]
 """What the kill switch does with its command."""
 
 
 def drill(changes: Pass, world: World, command: CommandArrived, *, press: Press) -> None:
-    """Answer a drill command with a DrillView, and record that it was rehearsed; ``press`` is the kill switch."""
+    """Answer a drill command with a DrillView, and record that it was rehearsed; ``press`` is the kill switch.
+
+    Raises Refused where the drills just before, of whomever, already took the time that one may.
+    """
+    begun = world.clock.boot()
+    lately = [(at, spent) for at, spent in world.drills if abs(begun - at) < DRILLS_WITHIN_SECONDS]
+    if sum(spent for _at, spent in lately) >= BUDGET_SECONDS / 2:
+        raise Refused("Fire drills have just kept the engine busy. Try again in ten seconds: real exits come first.")
     view = drilled(changes, world, command, press=press)
+    world.drills = [*lately, (begun, world.clock.boot() - begun)]
     words = _words(view)
     unreachable = {one.account: one.problem for one in view.accounts if one.problem}
     changes.event(

@@ -73,6 +73,8 @@ def risk_event(database: Database, caller: Caller, *, event_id: int) -> RiskEven
 def _sieve(only: EventFilter) -> list[ColumnElement[bool]]:
     if only.first_day is not None and only.last_day is not None and only.last_day < only.first_day:
         raise InvalidInput("last day", "it lies before the first day")
+    if any(day is not None and not 1970 <= day.year < date.max.year for day in (only.first_day, only.last_day)):
+        raise InvalidInput("day", "from 1970 to 9998")
     found: list[ColumnElement[bool]] = []
     if only.kinds:
         found.append(col(RiskEvent.kind).in_(only.kinds))

@@ -79,6 +79,7 @@ def _scopes(changes: Pass, world: World, command: CommandArrived) -> list[Scope]
             raise Refused("Say one account or everyone, not both.")
         owners = {command.user_id, *(account.facts.owner_id for account in world.accounts.values())}
         owners |= {run.owner_id for run in changes.open_runs()} | {owner for owner, _ in changes.ledger.limits}
+        owners |= {int(user_id) for user_id in command.payload.get("user_ids", ())}
         return [(owner_id, None) for owner_id in sorted(owners)]
     if account_id is None:
         return [(command.user_id, None)]

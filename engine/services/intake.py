@@ -47,7 +47,7 @@ class Intake:
             self._carry_out(changes, world, command)
         except ServiceError as refusal:
             changes.answer_command(command.id, "refused", {"message": str(refusal)})
-        except (DomainError, KeyError, TypeError, ValueError) as error:
+        except (DomainError, KeyError, TypeError, ValueError, OverflowError) as error:
             changes.answer_command(command.id, "refused", {"message": f"The command makes no sense: {error}"})
 
     def _carry_out(self, changes: Pass, world: World, command: CommandArrived) -> None:

@@ -21,6 +21,7 @@ from engine.services.errors import Refused
 from engine.services.ledger import Pass
 from engine.services.risk_views import ScheduledView
 from engine.services.schedule_book import ScheduledStrategy
+from engine.services.terms import StrategyTerms
 from engine.services.world import World
 
 LOOK_AGAIN = timedelta(seconds=1)
@@ -79,10 +80,10 @@ def _judge_days(changes: Pass, world: World, one: ScheduledStrategy) -> datetime
 
 
 def _begin(changes: Pass, world: World, one: ScheduledStrategy, found: Judgement) -> None:
-    terms = one.terms
-    if not _still_so(changes, world, one):
+    terms = _as_it_stands(changes, world, one)
+    if terms is None:
         return
-    why = _in_the_way(changes, one)
+    why = _in_the_way(changes, one) if terms.owner_may_trade else "its owner may not trade any more"
     try:
         accounts = accounts_for(world, terms.owner_id, terms.account_ids)
     except Refused as refusal:
@@ -101,19 +102,19 @@ def _begin(changes: Pass, world: World, one: ScheduledStrategy, found: Judgement
     _decide(changes, one, found, "begun", run=run)
 
 
-def _still_so(changes: Pass, world: World, one: ScheduledStrategy) -> bool:
-    """Whether the strategy stands in the database as it does here; if not, everything is read anew at once.
+def _as_it_stands(changes: Pass, world: World, one: ScheduledStrategy) -> StrategyTerms | None:
+    """Return the strategy as the database has it; None if it changed since, and everything is read anew at once.
 
     Read once a day and strategy, as for an order by hand: a schedule that was switched off must not enter.
     """
     if world.read_terms is None:
-        return True
+        return one.terms
     now_there = world.read_terms(one.terms.version_id)
     if not now_there.archived and now_there.current_number == one.terms.number:
-        return True
+        return now_there
     if world.schedules.reload is not None:
         changes.after_commit.append(world.schedules.reload)
-    return False
+    return None
 
 
 def _in_the_way(changes: Pass, one: ScheduledStrategy) -> str:

@@ -20,7 +20,8 @@ from engine.store import tables
 class StrategyTerms:
     """One strategy version. ``percentage`` None: each account's own grade; ``margin_rows`` are the owner's.
 
-    ``leg_drafts``: the legs as built, leg n at n − 1, with their stops, targets and re-entries.
+    ``leg_drafts``: the legs as built, leg n at n − 1, with their stops, targets and re-entries. ``owner_may_trade``:
+    whether the owner was an active user and no viewer when this was read.
     """
 
     strategy_id: int
@@ -40,6 +41,7 @@ class StrategyTerms:
     leg_drafts: tuple[LegDraft, ...]
     schedule: ScheduleDraft
     margin_rows: Mapping[str, MarginRow]
+    owner_may_trade: bool = True
 
 
 def read_terms(session: Session, version_id: int) -> StrategyTerms | None:
@@ -48,6 +50,7 @@ def read_terms(session: Session, version_id: int) -> StrategyTerms | None:
     if version is None:
         return None
     strategy = session.get_one(tables.Strategy, version.strategy_id)
+    owner = session.get(tables.User, strategy.owner_id)
     rows = session.exec(
         select(tables.StrategyLeg)
         .where(tables.StrategyLeg.version_id == version_id)
@@ -73,6 +76,7 @@ def read_terms(session: Session, version_id: int) -> StrategyTerms | None:
         leg_drafts=drafts,
         schedule=ScheduleDraft.model_validate(version.schedule),
         margin_rows=_margin_rows(session, strategy.owner_id),
+        owner_may_trade=owner is not None and owner.active and tables.Role(owner.role) is not tables.Role.VIEWER,
     )
 
 

@@ -247,6 +247,7 @@ class World:
     stopping: bool = False
     told: dict[tuple[object, ...], datetime] = field(default_factory=dict)
     unsettled_told: dict[tuple[int, Key], datetime] = field(default_factory=dict)
+    drills: list[tuple[float, float]] = field(default_factory=list)
     wanted: dict[int, tuple[object, object, int, frozenset[Symbol]]] = field(default_factory=dict)
     gathered: tuple[datetime, dict[tuple[int, str], set[Symbol]]] | None = None
     _acknowledged: dict[str, frozenset[Symbol]] = field(default_factory=dict)

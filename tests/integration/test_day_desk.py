@@ -55,7 +55,8 @@ def test_the_desk_checks_scopes_before_anything_is_written(factory: DeskFactory)
     assert asha.halt("f", mine).state == "pending"
     assert asha.halt("g", everyone=True).state == "pending"
     rows = commands(factory, "halt")
-    assert [row.payload for row in rows] == [{"account_id": mine}, {"everyone": True}]
+    everyone = sorted(person.caller.user_id for person in (asha, ravi))
+    assert [row.payload for row in rows] == [{"account_id": mine}, {"everyone": True, "user_ids": everyone}]
     assert all(row.valid_until is None for row in rows)
 
 
