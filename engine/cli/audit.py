@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 
-from engine.cli.door import DONE, FAILED, show
+from engine.cli.door import DONE, FAILED, CommandLineError, show
 from engine.services.audit import verify
 from engine.settings import get_settings
 from engine.store.database import Database
@@ -15,8 +15,12 @@ from engine.store.schema import upgrade
 def verify_audit(options: argparse.Namespace) -> int:
     """Recompute the chain over risk events and activity; name the first link that does not hold."""
     database = Database(get_settings().database_url)
+    if database.path is not None and not database.path.exists():
+        raise CommandLineError(
+            f"there is no database {database.path}: DATABASE_URL names another one than the engine's"
+        )
     upgrade(database)
-    report = verify(database, head=options.head)
+    report = verify(database, head=None if options.head is None else options.head.strip().lower())
     lines = []
     if (one := report.broken) is not None:
         row = "" if one.row_id is None else f" of {one.source} {one.row_id}"

@@ -62,10 +62,11 @@ def rearm(changes: Pass, world: World, command: CommandArrived) -> None:
                 account_id=account_id,
             )
         if breached := still_breached(changes, world, after):
-            beyond.append(f"{breached}: it acts again at once. Change the limit first.")
+            whose = breached if owner_id == command.user_id else "Another user is at or beyond a limit of the day"
+            beyond.append(f"{whose}: it acts again at once. Change the limit first.")
     where = _where(changes, world, command, scopes)
     still = _still_halted(changes, world, scopes)
-    message = " ".join([f"Entries are allowed again{where}.", *beyond, *still])
+    message = " ".join([f"Entries are allowed again{where}.", *dict.fromkeys(beyond), *still])
     changes.answer_command(command.id, "done", {"message": message})
 
 

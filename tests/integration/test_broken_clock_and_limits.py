@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -127,6 +130,25 @@ def test_a_forged_row_with_infinity_is_refused_in_words_and_fails_no_pass(
     assert not stage.ledger.limits
 
 
+def test_who_re_arms_everyone_is_not_told_what_others_lost(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, accounts=2)
+    with stage.database.write() as session:
+        session.add(tables.User(id=2, username="ravi", password_hash="x", role=Role.ADMIN, created_at=BEGIN))
+    stage.enter()
+    set_limits(stage, max_loss=10 * LOT)
+    stage.price(CALL, 170.0)
+    stage.until(lambda: not any(stage.broker(one).net for one in (1, 2)), 30.0)
+    pressed = commands.rearm(
+        stage.database, Caller(2, "ravi", Role.ADMIN), key="on", now=stage.clock.now(), everyone=True
+    )
+    row = stage.answer(pressed.id)
+    stage.inbox.put(CommandArrived(pressed.id, 2, row.kind, row.payload, stage.clock.now(), None, "ravi", "admin"))
+    stage.step()
+    message = stage.answer(pressed.id).outcome["message"]
+    assert "Another user is at or beyond a limit of the day: it acts again at once" in message
+    assert "₹" not in message
+
+
 def _hand_over(stage: Stage, command_id: int) -> None:
     row = stage.answer(command_id)
     stage.inbox.put(CommandArrived(command_id, 1, row.kind, row.payload, stage.clock.now(), None, "asha", "admin"))
@@ -224,3 +246,13 @@ def test_a_day_beyond_all_time_is_refused_by_its_field(database: Database, only:
     with pytest.raises(InvalidInput):
         risk_events(database, ASHA, only=only)
     assert len(risk_events(database, ASHA, only=EventFilter(first_day=date(1970, 1, 1)))) == 20
+
+
+def test_checking_a_database_that_is_not_there_is_no_success(tmp_path: Path) -> None:
+    missing = tmp_path / "other.db"
+    environment = os.environ | {"DATABASE_URL": f"sqlite:///{missing}", "DATA_DIR": str(tmp_path)}
+    said = subprocess.run(
+        [sys.executable, "-m", "engine", "verify-audit"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (said.returncode, missing.exists()) == (1, False)
+    assert "there is no database" in said.stderr
