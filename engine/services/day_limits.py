@@ -14,6 +14,7 @@ from engine.domain.calendar import ist_day
 from engine.domain.day_limits import DayBreach, DayLimits, day_breach, halted_for_the_day, latched
 from engine.domain.instruments import Exchange
 from engine.domain.money import rupees
+from engine.domain.prices import BLIND_AFTER
 from engine.domain.rules import ExitAction
 from engine.domain.runs import AccountState, Run
 from engine.services import amounts
@@ -59,6 +60,7 @@ def watch_user(changes: Pass, world: World, owner_id: int) -> None:
     _tell_unmarked(changes, world, owner_id, figures)
     for limits in sorted(mine, key=lambda one: (one.account_id is not None, one.account_id or 0)):
         counted = counted_for(changes, world, limits, figures)
+        _tell_dark(changes, world, limits, counted)
         if (breach := day_breach(limits, total(counted), day)) is not None:
             _act(changes, world, limits, breach, counted=counted)
 
@@ -218,3 +220,36 @@ def _tell_unmarked(changes: Pass, world: World, owner_id: int, figures: list[Day
         knew={"runs": runs, "day": marks.day.isoformat()},
     )
     changes.after_commit.append(partial(marks.unmarked_told.__setitem__, owner_id, marks.day))
+
+
+def _tell_dark(changes: Pass, world: World, limits: DayLimits, counted: list[DayProfit]) -> None:
+    """Tell that limits cannot decide because P of a run is not known for 15 s in session; again once it was known.
+
+    A run tells by itself that it is blind, but not one that is leaving, and not that others lose their limits by it.
+    """
+    marks, place, now = world.day_marks, (limits.owner_id, limits.account_id), changes.now
+    dark = sorted({one.run_id for one in counted if one.profit_paise is None})
+    if not any(_trades_now(changes, world, changes.run(run_id)) for run_id in dark):
+        marks.dark_since.pop(place, None)
+        if not dark:
+            marks.dark_told.discard(place)
+        return
+    since = marks.dark_since.setdefault(place, now)
+    if place in marks.dark_told or now - since < BLIND_AFTER:
+        return
+    runs = f"run{'s' if len(dark) > 1 else ''} {', '.join(map(str, dark))}"
+    changes.event(
+        owner_id=limits.owner_id,
+        kind="blind",
+        action=str(ExitAction.ALERT_ONLY),
+        message=f"limits of the day of {scope_name(world, limits)} cannot decide: P of {runs} is not known "
+        f"for {BLIND_AFTER.total_seconds():.0f} s",
+        knew={"runs": dark, "since": since.isoformat()},
+        account_id=limits.account_id,
+    )
+    changes.after_commit.append(partial(marks.dark_told.add, place))
+
+
+def _trades_now(changes: Pass, world: World, run: Run) -> bool:
+    exchanges = {key.exchange for key, held in changes.holdings(run.id).items() if held.quantity}
+    return any(world.in_session(run.venue, Exchange(exchange), changes.now) for exchange in exchanges)

@@ -33,8 +33,9 @@ class DayMarks:
     """P by (run, account) in paise: ``marks`` before ``day``, ``last`` as last known on it.
 
     ``noted``: when P of a user was last reckoned. ``judged``: when the limits of his day were. ``unmarked_told``: the
-    day on which he was told that a mark is missing. ``written``: what stands on disk, ``waiting``: what is still to be
-    written of the last look.
+    day on which he was told that a mark is missing. ``dark_since``: since when P of a user's or an account's day is not
+    known in session, ``dark_told``: of which he was told. ``written``: what stands on disk, ``waiting``: what is still
+    to be written of the last look.
     """
 
     day: date | None = None
@@ -43,6 +44,8 @@ class DayMarks:
     noted: dict[int, datetime] = field(default_factory=dict)
     judged: dict[int, Judged] = field(default_factory=dict)
     unmarked_told: dict[int, date] = field(default_factory=dict)
+    dark_since: dict[tuple[int, int | None], datetime] = field(default_factory=dict)
+    dark_told: set[tuple[int, int | None]] = field(default_factory=set)
     written: dict[Place, DayMark] = field(default_factory=dict)
     waiting: list[Place] = field(default_factory=list)
     _looked: tuple[date, datetime] | None = None

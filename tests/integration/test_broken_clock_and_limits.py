@@ -26,7 +26,7 @@ from engine.store.schema import upgrade
 from engine.store.tables import Role
 from tests.integration.test_day_limits import of_the_day, set_limits
 from tests.integration.test_schedule import MONDAY, at, go_to, rows, runs, scheduled
-from tests.stage import BEGIN, CALL, LOT, Stage, StageClock
+from tests.stage import BEGIN, CALL, LOT, Stage, StageClock, take_change, take_only
 
 ASHA = Caller(1, "asha", Role.ADMIN)
 
@@ -103,6 +103,40 @@ def test_a_kill_in_any_pass_of_a_limit_makes_one_exit(tmp_path: Path, place: int
     assert [stage.broker(one).net for one in (1, 2)] == [{}, {}]
     assert [len(stage.broker(one).orders) for one in (1, 2)] == [4, 4]
     assert len(of_the_day(stage)) == 1
+
+
+def test_a_run_without_a_price_that_keeps_the_limits_of_the_day_from_deciding_is_told_once(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, accounts=2)
+    stage.enter()
+    set_limits(stage, max_loss=10 * LOT)
+    stage.play(20.0)
+    assert _told_dark(stage) == []
+    stage.hands[1].usual, stage.hands[1].modifies = take_only, take_change  # an exit that hangs at one broker
+    stage.close(1)
+    stage.quiet_market()
+    stage.play(45.0)
+    (event,) = _told_dark(stage)
+    assert "limits of the day of all accounts cannot decide: P of run 1 is not known" in event.message
+    for hands in stage.hands.values():
+        hands.silent.discard("quotes")
+    stage.play(10.0)
+    stage.quiet_market()
+    stage.play(40.0)
+    assert len(_told_dark(stage)) == 2
+
+
+def test_at_night_limits_of_the_day_that_cannot_decide_are_no_alarm(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, venue="live")
+    stage.enter()
+    set_limits(stage, max_loss=10 * LOT)
+    stage.quiet_market()
+    go_to(stage, at(MONDAY, "18:00"))
+    stage.play(60.0, by=1.0)
+    assert _told_dark(stage) == []
+
+
+def _told_dark(stage: Stage) -> list[tables.RiskEvent]:
+    return [event for event in stage.events("blind") if event.execution_id is None]
 
 
 def test_the_kill_switch_for_everyone_halts_a_user_who_has_no_account_in_use(tmp_path: Path) -> None:
