@@ -130,6 +130,9 @@ def _begin(changes: Pass, run: Run, plan: ExitPlan, back: set[int]) -> None:
         if not plan.leaves_whole(row.account_id):
             if row.state is AccountState.TAKEN_OVER:
                 changes.put_account(replace(row, state=AccountState.ENTERED))
+                if changes.run(run.id).state is RunState.EXITING:
+                    # what stays is no exit's any more: the run's rules watch it again
+                    changes.put_run(replace(changes.run(run.id), state=RunState.OPEN))
         elif row.state is AccountState.SIZING:
             why = f"exit before entry: {plan.reason}"
             changes.put_account(with_reason(replace(row, state=AccountState.SKIPPED), why))

@@ -8,13 +8,14 @@ from functools import partial
 from typing import Any
 
 from engine.domain.breaches import Breach, ExitAction, ExitRule, first_exits
+from engine.domain.exit_scopes import Scope
 from engine.domain.instruments import Exchange
 from engine.domain.leg_rules import LegFigures, moved_to_cost
 from engine.domain.money import paise
 from engine.domain.rules import Decision, RunFigures, RunLimits, decide, unmeasured
 from engine.domain.runs import Run, RunState
 from engine.services import amounts, blindness, supertrend_exit
-from engine.services.exit_scopes import kept_now, plan_over
+from engine.services.exit_scopes import held_keys, kept_now, plan_over
 from engine.services.exiting import open_plan
 from engine.services.knowledge import confirmed_prices, knowledge
 from engine.services.ledger import Pass
@@ -119,6 +120,9 @@ def _act(
         _alert(changes, world, run, breach, note="none of the accounts it closes is in this run")
         _latch(changes, run, breach, {})
         return True
+    if not _is_there(changes, run, accounts, leaving.legs):
+        _tell_nothing_there(changes, world, run, breach)
+        return False
     plan = open_plan(
         changes,
         changes.run(run.id),
@@ -138,6 +142,20 @@ def _act(
         noted[f"{account_id}:{leg_index}"] = {**leg_memory(run, account_id, leg_index), "at_cost": True}
     _latch(changes, run, breach, noted | closed)
     return True
+
+
+def _is_there(changes: Pass, run: Run, accounts: tuple[int, ...], legs: tuple[int, ...]) -> bool:
+    """Whether the run holds something of these accounts and legs (empty: all), or an order of it may still fill."""
+    scope = Scope(frozenset(accounts), frozenset(legs))
+    return any(scope.covers(held) for held in held_keys(changes, run))
+
+
+def _tell_nothing_there(changes: Pass, world: World, run: Run, breach: Breach) -> None:
+    """Alarm once a minute while a rule is breached and nothing of what it closes is held: it is not latched by that."""
+    told = ("nothing_there", run.id, breach.latch)
+    if not world.told_lately(told, changes.now):
+        _alert(changes, world, run, breach, note="nothing of what it closes is held")
+        changes.after_commit.append(partial(world.note_told, told, changes.now))
 
 
 def _latch(changes: Pass, run: Run, breach: Breach, noted: dict[str, dict[str, Any]]) -> None:

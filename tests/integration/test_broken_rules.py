@@ -7,6 +7,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from engine.domain.instruments import Action
 from engine.services.messages import Resolved
 from engine.services.resolution import Resolution
@@ -181,3 +183,55 @@ def test_a_run_that_its_supertrend_ends_while_nothing_is_held_does_not_enter_onl
     play_until(stage, tape, minute(7))
     assert reentries(stage, run) == []
     assert stage.run(run).state == "closed"
+
+
+def test_a_rule_whose_leg_is_out_already_is_told_and_still_takes_it_out_when_it_is_back(tmp_path: Path) -> None:
+    closing = {"max_loss": {"action": "close_partial", "legs": [1]}}
+    stage = Stage(tmp_path, leg_extras={1: AT_COST}, limits={"max_loss": 3_000.0, "rules": closing})
+    run = stage.enter()
+    stage.price(CALL, 195.0)  # ₹2,925 are lost by its own stop
+    stage.until(lambda: stage.broker().net == {PUT: -LOT})
+    settled(stage, run)
+    stage.price(PUT, 130.0)
+    stage.play(10.0)
+    assert [event.action for event in stage.events("max_loss")] == ["alert_only"]
+    assert stage.run(run).latches == ["leg_sl@1.1"]
+    stage.price(CALL, 150.0)
+    stage.until(lambda: reentries(stage, run))
+    stage.until(lambda: "max_loss" in stage.run(run).latches)
+    stage.until(lambda: stage.broker().net == {PUT: -LOT})
+
+
+def test_what_a_person_gives_back_in_part_is_watched_again_after_an_exit_of_the_run(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, accounts=2, limits={"max_loss": 1_000.0}, leg_extras={2: STOP_30})
+    run = stage.enter()
+    stage.command("take_over", {"run_id": run, "account_id": 1})
+    stage.step()
+    stage.price(CALL, 190.0)
+    stage.until(lambda: stage.broker(2).net == {})
+    settled(stage, run)
+    stage.command("close_run", {"run_id": run, "leg_indexes": [1]})
+    stage.until(lambda: stage.broker(1).net == {PUT: -LOT})
+    settled(stage, run)
+    assert stage.run(run).state == "open"
+    stage.price(PUT, 156.0)
+    stage.until(lambda: stage.broker(1).net == {})
+    stage.until(lambda: stage.run(run).state == "closed")
+
+
+@pytest.mark.parametrize("passes", range(14))
+def test_killed_at_any_pass_around_a_stop_and_the_entry_after_it(tmp_path: Path, passes: int) -> None:
+    stage = Stage(tmp_path, leg_extras={1: AT_COST}, limits={"move_to_cost": True}, quiet_unanswered=20.0)
+    run = stage.enter()
+    stage.price(PUT, 110.0)
+    for price, wanted in ((195.0, {PUT: -LOT}), (150.0, {CALL: -LOT, PUT: -LOT})):
+        stage.price(CALL, price)
+        stage.play(passes * 0.1)
+        stage.restart()
+        stage.price(CALL, price)
+        stage.until(lambda wanted=wanted: stage.broker().net == wanted, 90.0)  # type: ignore[misc]
+        settled(stage, run)
+    stage.play(3.0)
+    assert stage.run(run).watch["legs"]["1:2"]["at_cost"] is True
+    filled = [o.purpose for o in stage.orders(run) if o.symbol == CALL and o.filled_quantity]
+    assert filled == ["entry", "exit", "reentry"]
