@@ -84,6 +84,10 @@ def price_to_wire(runs: int) -> list[float]:
         house.paper.set_price(symbol, "NFO", begin)
         house.close(first)
         house.until_closed(first)
+        # the same strike for every step: the index walks on, and another strike would stand still
+        strike = float(symbol.removesuffix("CE")[-5:])
+        sold = [sold[0].model_copy(update={"strike_kind": "exact", "strike_value": strike})]
+        strategy = save(house, "Ladder", sold, strategy_id=strategy)
         opened: list[int] = []
         spread = 0.0
         for number in range(1, runs + 1):

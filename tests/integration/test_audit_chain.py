@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from engine.runtime.auditing import AuditThread
-from engine.services.audit import BATCH, BEGINNING, extend, head, verify
+from engine.services.audit import BATCH, BEGINNING, CHAINED, LOGS, extend, head, verify
 from engine.store.database import Database
 from engine.store.schema import upgrade
 from engine.store.tables import ActivityLog, RiskEvent, Role, User
@@ -66,6 +66,20 @@ def test_a_chain_over_both_logs_holds_and_names_its_head(database: Database) -> 
     assert (report.links, report.unchained, report.broken, report.holds) == (14, 0, None, True)
     assert head(database) == (14, report.head)
     assert extend(database, now=NOW) == 0
+
+
+def test_a_digest_covers_every_column_that_there_is() -> None:
+    """A column that a release adds needs a decision: a link of its own kind, since those of before do not cover it."""
+    for source, log in LOGS.items():
+        assert set(CHAINED[source]) == set(log.__table__.columns.keys())  # type: ignore[attr-defined]
+
+
+def test_a_column_that_a_later_release_adds_breaks_no_link(database: Database) -> None:
+    write(database, 1, 3)
+    chain(database)
+    with database.write() as session:
+        session.execute(text("ALTER TABLE risk_event ADD COLUMN later VARCHAR DEFAULT 'x'"))
+    assert verify(database).holds
 
 
 def test_rows_written_later_go_on_the_same_chain(database: Database) -> None:
