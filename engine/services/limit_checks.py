@@ -156,6 +156,8 @@ def _trailing(limits: LimitsDraft) -> None:
     if activate is not None:
         within("trailing stop, activate at", activate, MOST_RUPEES, "₹ of profit, or empty")
     if kind == "lock_and_trail":
+        if activate is not None:
+            raise InvalidInput("trailing stop, activate at", "lock and trail begins at its own first figure: empty it")
         _lock(limits)
         return
     if value is None:

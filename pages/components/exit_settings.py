@@ -97,7 +97,7 @@ def _used(kind: str) -> frozenset[str]:
     """Return the figures that a kind of trailing stop uses."""
     if kind == NO_TRAILING:
         return frozenset()
-    return frozenset({"trailing_activate_at", *(LOCK_FIELDS if kind == LOCK else ("trailing_value",))})
+    return frozenset(LOCK_FIELDS if kind == LOCK else ("trailing_value", "trailing_activate_at"))
 
 
 def typed_in_vain(limits: LimitsDraft) -> str:

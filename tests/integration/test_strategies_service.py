@@ -246,6 +246,7 @@ def scheduled(**changes: object) -> dict[str, object]:
         ("max profit of an account", limited(account_max_profit=-1.0)),
         ("trailing stop, kind", limited(trailing_kind="moving")),
         ("trailing stop, lock keep", limited(**LOCK | {"lock_keep": None})),
+        ("trailing stop, activate at", limited(**LOCK | {"trailing_activate_at": 5_000.0})),
         ("trailing stop, lock keep", limited(**LOCK | {"lock_keep": 100.0})),
         ("trailing stop, lock reach", limited(**LOCK | {"lock_reach": INF})),
         ("trailing stop, lock rise", limited(**LOCK | {"lock_rise": 21.0})),
