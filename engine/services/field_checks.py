@@ -50,18 +50,23 @@ def one_of(field: str, value: str, allowed: Iterable[str]) -> None:
         raise InvalidInput(field, f"{value!r} is not one of {', '.join(choices)}")
 
 
-def clock(field: str, text: str, *, opening: bool = False) -> time:
+def clock(field: str, text: str, *, opening: bool = False, always_open: bool = False) -> time:
     """Return HH:MM as a time of day in India, inside the session or in the hours of a special one.
 
-    The opening minute itself counts for an entry (``opening``) alone: nothing is there yet that could leave.
+    The opening minute itself counts for an entry (``opening``) alone: nothing is there yet that could leave. Where the
+    venue is ``always_open`` every time of day will do.
     """
     try:
         moment = time.fromisoformat(text)
     except ValueError:
         moment = None
     if moment is None or not re.fullmatch(r"[0-9][0-9]:[0-9][0-9]", text):
-        raise InvalidInput(field, "HH:MM in Indian time, like 15:10")
-    if not any(opens < moment <= closes or (opening and moment == opens) for opens, closes in _HOURS):
+        raise InvalidInput(field, "must be a time of day in India, HH:MM, like 15:10")
+    if not always_open and not any(
+        opens < moment <= closes or (opening and moment == opens) for opens, closes in _HOURS
+    ):
         since = "from" if opening else "after"
-        raise InvalidInput(field, f"inside the session, {since} 09:15 and until 15:40, or in a special one's hours")
+        raise InvalidInput(
+            field, f"must be inside the session, {since} 09:15 and until 15:40, or in the hours of a special one"
+        )
     return moment

@@ -54,8 +54,11 @@ _MOST_OF_TRAILING = {
 }
 
 
-def check_limits(limits: LimitsDraft, *, legs: int, account_ids: Collection[int]) -> None:
-    """Refuse limits that make no sense, naming the field; ``legs``: how many the strategy has."""
+def check_limits(limits: LimitsDraft, *, legs: int, account_ids: Collection[int], always_open: bool = False) -> None:
+    """Refuse limits that make no sense, naming the field; ``legs``: how many the strategy has.
+
+    ``always_open``: its venue has no session that a time could miss.
+    """
     for field, amount, unit in (
         ("max loss", limits.max_loss, limits.max_loss_unit),
         ("max profit", limits.max_profit, limits.max_profit_unit),
@@ -70,7 +73,7 @@ def check_limits(limits: LimitsDraft, *, legs: int, account_ids: Collection[int]
     _trailing(limits)
     for field, text in (("exit time", limits.exit_time), ("square-off time", limits.square_off_time)):
         if text is not None:
-            clock(field, text)
+            clock(field, text, always_open=always_open)
     if limits.supertrend is not None:
         _supertrend(limits.supertrend, legs)
     for name, rule in limits.rules.items():
@@ -82,7 +85,9 @@ def check_intraday(schedule: ScheduleDraft, limits: LimitsDraft) -> None:
     """Refuse an intraday strategy that enters at or after the time it leaves; others may stay until the next day."""
     for field, text in (("exit time", limits.exit_time), ("square-off time", limits.square_off_time)):
         if schedule.entry_time is not None and text is not None and schedule.entry_time >= text:
-            raise InvalidInput("entry time", f"before the {field} {text}: an intraday strategy does not stay overnight")
+            raise InvalidInput(
+                "entry time", f"must be before the {field} {text}: an intraday strategy does not stay overnight"
+            )
 
 
 def check_leg_rules(place: str, leg: LegDraft) -> None:

@@ -10,19 +10,21 @@ MOST_GRACE_SECONDS = 3_600
 """An entry an hour late is another entry: that much grace at most."""
 
 
-def check_schedule(schedule: ScheduleDraft, limits: LimitsDraft) -> None:
+def check_schedule(schedule: ScheduleDraft, limits: LimitsDraft, *, always_open: bool = False) -> None:
     """Refuse what is no time, no weekday and no grace, and times that contradict each other; InvalidInput names it.
 
     An exit at the very time of the entry would be due on the next trading day: nobody means that.
+    ``always_open``: its venue has no session that a time could miss.
     """
     if schedule.enabled and schedule.entry_time is None:
-        raise InvalidInput("entry time", "when it enters, HH:MM in Indian time, or switch the schedule off")
-    entry = None if schedule.entry_time is None else clock("entry time", schedule.entry_time, opening=True)
-    last = None if schedule.last_entry_time is None else clock("last entry time", schedule.last_entry_time)
+        raise InvalidInput("entry time", "must say when it enters, HH:MM in Indian time; or switch the schedule off")
+    first, latest = schedule.entry_time, schedule.last_entry_time
+    entry = None if first is None else clock("entry time", first, opening=True, always_open=always_open)
+    last = None if latest is None else clock("last entry time", latest, always_open=always_open)
     if entry is not None and last is not None and entry > last:
-        raise InvalidInput("last entry time", "not before the entry time")
+        raise InvalidInput("last entry time", "must not be before the entry time")
     if len(set(schedule.weekdays)) < len(schedule.weekdays):
-        raise InvalidInput("weekdays", "each day once")
+        raise InvalidInput("weekdays", "must name each day once")
     for day in schedule.weekdays:
         whole("weekdays", day, 0, 6, ": 0 for Monday to 6 for Sunday, none for every trading day")
     words = f"1 to {MOST_GRACE_SECONDS:,} seconds"
@@ -30,4 +32,6 @@ def check_schedule(schedule: ScheduleDraft, limits: LimitsDraft) -> None:
         raise InvalidInput("grace", words)
     for name, time in (("exit time", limits.exit_time), ("square-off time", limits.square_off_time)):
         if schedule.enabled and time is not None and time == schedule.entry_time:
-            raise InvalidInput("entry time", f"the {name} is the same: the run would stay until the next trading day")
+            raise InvalidInput(
+                "entry time", f"must differ from the {name}: the run would stay until the next trading day"
+            )

@@ -37,7 +37,7 @@ def save_strategy(
     naming leg and field; nothing is stored then.
     """
     require(caller, Role.TRADER)
-    draft = checked(draft)
+    draft = checked(draft, always_open=_always_open(database, caller, draft.account_ids))
     with database.write() as session:
         _check_accounts(session, caller, draft.account_ids)
         _refuse_taken_name(session, caller, draft.name, except_id=strategy_id)
@@ -193,6 +193,17 @@ def _own(session: Session, caller: Caller, strategy_id: int) -> Strategy:
     if strategy is None or strategy.owner_id != caller.user_id or strategy.archived:
         raise NotFound(f"There is no strategy {strategy_id}.")
     return strategy
+
+
+def _always_open(database: Database, caller: Caller, account_ids: list[int]) -> bool:
+    """Whether all accounts are at a paper exchange, which never closes; without accounts that is not known."""
+    with database.read() as session:
+        venues = session.exec(
+            select(TradingAccount.venue).where(
+                TradingAccount.owner_id == caller.user_id, col(TradingAccount.id).in_(account_ids)
+            )
+        ).all()
+    return len(venues) == len(set(account_ids)) > 0 and all(venue.startswith("paper:") for venue in venues)
 
 
 def _check_accounts(session: Session, caller: Caller, account_ids: list[int]) -> None:

@@ -43,10 +43,11 @@ _UNSEEN = frozenset("\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u206
 """Marks that turn the direction of text or break its line without being seen."""
 
 
-def checked(draft: StrategyDraft) -> StrategyDraft:
+def checked(draft: StrategyDraft, *, always_open: bool = False) -> StrategyDraft:
     """Return the draft with cleaned text and the defaults of its product; raises InvalidInput naming leg and field.
 
     An intraday (MIS) strategy without a square-off time gets 15:10 (RULES 7).
+    ``always_open``: its accounts are at a venue without closing hours, where any time of day will do.
     """
     name = plain_text("name", draft.name)
     if not 1 <= len(name) <= 80:
@@ -75,10 +76,10 @@ def checked(draft: StrategyDraft) -> StrategyDraft:
     _together(legs)
     check_told_apart(legs)
     limits = draft.limits
-    check_limits(limits, legs=len(legs), account_ids=draft.account_ids)
+    check_limits(limits, legs=len(legs), account_ids=draft.account_ids, always_open=always_open)
     if draft.product == Product.MIS and limits.square_off_time is None:
         limits = limits.model_copy(update={"square_off_time": MIS_SQUARE_OFF})
-    check_schedule(draft.schedule, limits)
+    check_schedule(draft.schedule, limits, always_open=always_open)
     if draft.product == Product.MIS:
         check_intraday(draft.schedule, limits)
     return draft.model_copy(

@@ -15,6 +15,7 @@ from engine.services.errors import InvalidInput, NotFound, Refused
 from engine.services.identity import NotAllowed
 from engine.services.templates import TEMPLATES
 from engine.services.terms import read_terms
+from engine.services.views import AccountDraft
 from engine.store.tables import Role, StrategyExecution, StrategyVersion
 from tests.desk_factory import NOW, DeskFactory
 
@@ -335,6 +336,20 @@ def test_a_strategy_of_a_special_session_may_leave_in_its_hours(desk: Desk) -> N
     assert desk.save_strategy(draft).draft == draft
     with pytest.raises(InvalidInput, match="special"):
         desk.save_strategy(straddle(limits=LimitsDraft(exit_time="19:16")))
+
+
+def test_at_a_paper_exchange_which_never_closes_any_time_of_day_will_do(factory: DeskFactory, desk: Desk) -> None:
+    asha = factory.family(desk)[0]
+    live = desk.add_account(AccountDraft(name="Kiran", host="http://127.0.0.1:5000", api_key="live-kiran", grade="B"))
+    schedule = ScheduleDraft(enabled=True, entry_time="22:05", last_entry_time="23:59")
+    limits = LimitsDraft(exit_time="00:00", square_off_time="05:30")
+    draft = straddle(account_ids=[asha.id], schedule=schedule, limits=limits)
+    view = desk.save_strategy(draft)
+    assert desk.strategy(view.id).draft == draft
+    for account_ids in ([], [live.id], [asha.id, live.id]):
+        with pytest.raises(InvalidInput, match="must be inside the session"):
+            desk.save_strategy(draft.model_copy(update={"account_ids": account_ids}), strategy_id=view.id)
+    assert desk.strategy(view.id).version == 1
 
 
 def test_figures_at_their_bounds_are_stored(desk: Desk) -> None:
