@@ -34,7 +34,7 @@ def live() -> None:
     now = read_now(fragment_desk())
     if now.live.problem:
         st.warning(now.live.problem, icon=":material/history:")
-    accounts_table(now.live.accounts, now.at, halted=now.live.halted)
+    accounts_table(now.live.accounts, now.at, halted=now.live.halted_accounts)
     for account in now.live.accounts:
         if why := held_back(account):
             st.error(

@@ -98,7 +98,7 @@ def live(*, steps_open: bool) -> None:
         st.subheader("Ended in the last day", anchor=False)
         history_table(now.live.ended_runs)
     st.subheader("Accounts", anchor=False)
-    accounts_table(now.live.accounts, now.at, halted=now.live.halted)
+    accounts_table(now.live.accounts, now.at, halted=now.live.halted_accounts)
 
 
 live(steps_open=first_steps(require_desk()))

@@ -8,7 +8,8 @@ import sys
 from engine.cli.door import DONE, ENDED, FAILED, NOT_TAKEN, CommandLineError, account_ids, desk_of, show
 from engine.cli.limits import halted_lines
 from engine.cli.words import open_runs, run_line, where
-from engine.services.views import AccountDraft
+from engine.services.risk_views import DayLimitView
+from engine.services.views import AccountDraft, AccountView
 
 
 def status(options: argparse.Namespace) -> int:
@@ -18,15 +19,28 @@ def status(options: argparse.Namespace) -> int:
     runs = [run for run in live.runs if run.state not in ENDED]
     document = {"engine": engine.model_dump(mode="json"), "live": live.model_dump(mode="json")}
     lines = halted_lines(live.day_limits)
+    lines += [_reached_line(limit) for limit in live.day_limits if limit.latched and not limit.halted]
     beat = "" if engine.lease_age_seconds is None else f", heartbeat {engine.lease_age_seconds:.0f} s ago"
     lines.append(f"engine: {f'running{beat}' if engine.alive else engine.problem}")
-    lines += [
-        f"account {a.name}: {a.health}{', armed' if a.armed else ''}{f' ({a.waits_for})' if a.waits_for else ''}"
-        for a in desk.accounts()
-    ]
+    halted = live.halted_accounts
+    lines += [_account_line(account, halted=account.id in halted) for account in desk.accounts()]
     lines += [run_line(run) for run in runs] or ["no open runs"]
     show(options, document, lines)
     return DONE if engine.alive else NOT_TAKEN
+
+
+def _reached_line(limit: DayLimitView) -> str:
+    acted = " and ".join(name.replace("_", " ") for name in limit.latched)
+    return f"LIMIT REACHED: {limit.account or 'all accounts'}, {acted} of the day; entries are not halted."
+
+
+def _account_line(account: AccountView, *, halted: bool) -> str:
+    state = ""
+    if account.armed:
+        state = ", halted, otherwise ready" if halted else ", armed"
+    elif halted:
+        state = ", halted"
+    return f"account {account.name}: {account.health}{state}{f' ({account.waits_for})' if account.waits_for else ''}"
 
 
 def strategies_list(options: argparse.Namespace) -> int:

@@ -303,6 +303,13 @@ class LiveView(View):
         return [run for run in self.runs if not run.ended]
 
     @property
+    def halted_accounts(self) -> set[int]:
+        """Accounts on which nothing may enter: all of them where the user is halted, or by a halt of their own."""
+        halts = {limit.account_id for limit in self.day_limits if limit.halted}
+        whole = self.halted or None in halts
+        return {account.id for account in self.accounts if whole or account.id in halts}
+
+    @property
     def ended_runs(self) -> list[RunView]:
         """Runs that ended not long ago, newest first."""
         return sorted((run for run in self.runs if run.ended), key=lambda run: -run.id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -41,13 +41,13 @@ MARK_COLOURS = {"light": "#b45309", "dark": "#fbbf24"}
 PROFIT_COLOURS = {"light": ("#166534", "#b91c1c"), "dark": ("#4ade80", "#f87171")}
 
 
-def accounts_table(accounts: Sequence[AccountView], now: datetime, *, halted: bool = False) -> None:
-    """Show accounts with health, what they wait for, funds with their age, and P of the day."""
+def accounts_table(accounts: Sequence[AccountView], now: datetime, *, halted: Collection[int] = ()) -> None:
+    """Show accounts with health, what they wait for, funds with their age, and P of the day; ``halted``: which are."""
     rows = [
         {
             "Account": _name(account),
             "At": venue_word(account.venue),
-            "State": _account_state(account, halted=halted),
+            "State": _account_state(account, halted=account.id in halted),
             "P today": formats.profit(account.profit_paise),
             "Available": formats.rupees(account.available_paise, decimals=False),
             "Used": formats.rupees(account.used_paise, decimals=False),

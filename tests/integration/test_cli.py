@@ -145,6 +145,8 @@ def test_halt_closes_what_is_open_and_rearm_allows_entries_again(say: Console, h
     status = say("status").out
     assert status.startswith("HALTED: ")
     assert "rearm" in status.splitlines()[0]
+    assert "armed" not in status.replace("re-armed", "").replace("rearm", "")
+    assert "account Asha: ok, halted, otherwise ready" in status
     assert "No run is open" in say("halt").out
     refused = say("execute", "Straddle")
     assert refused.code == 1

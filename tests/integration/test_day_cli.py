@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from engine.cli import door
+from engine.desk import Desk
+from engine.services.risk_views import DayLimitView
 from tests.house import House
 from tests.integration.test_cli import Console
 from tests.paper_server import wait_until
@@ -72,6 +75,8 @@ def test_one_account_is_halted_while_the_other_goes_on(say: Console, house: Hous
     status = say("status").out
     assert status.startswith("HALTED: Ravi, no entries until re-armed (kill switch)")
     assert "rearm --account 'Ravi'" in status.splitlines()[0]
+    assert "account Ravi: ok, halted, otherwise ready" in status
+    assert "account Asha: ok, armed" in status
     assert say("rearm", "--account", "Ravi").out.strip() == "Entries are allowed again on Ravi."
     assert "HALTED" not in say("status").out
     assert say("exit", str(run), "--wait", "60").code == 0
@@ -99,3 +104,21 @@ def test_without_an_engine_limits_are_read_from_the_database_and_a_change_is_not
         shown = say("limits", "show")
         assert shown.code == 0
         assert "all accounts: P –, no max loss, no max profit" in shown.out
+
+
+def test_status_tells_a_limit_that_acted_halted_or_not(
+    say: Console, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    halted = DayLimitView(
+        account_id=None, account="", latched=["max_loss"], halted_at=datetime.now(UTC), reason="max loss of 23 Nov 2026"
+    )
+    told = DayLimitView(account_id=2, account="Ravi", latched=["max_profit"])
+    live = Desk.live
+    for limit in (halted, told):
+        monkeypatch.setattr(Desk, "live", lambda desk, one=limit: live(desk).model_copy(update={"day_limits": [one]}))
+        lines = say("status").out.splitlines()
+        if limit is halted:
+            assert lines[0].startswith("HALTED: all accounts, no entries until re-armed (max loss of 23 Nov 2026)")
+            assert not [line for line in lines if "armed" in line and line.startswith("account")]
+        else:
+            assert lines[0] == "LIMIT REACHED: Ravi, max profit of the day; entries are not halted."

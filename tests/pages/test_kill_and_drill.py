@@ -14,7 +14,7 @@ from pages.components import gate
 from pages.components.asked import Asked
 from tests import risk_sample
 from tests.desk_factory import NOW, DeskFactory
-from tests.pages.risk_scene import press
+from tests.pages.risk_scene import limit_of, press, with_limits
 from tests.pages.scene import Scene, tables, texts
 
 
@@ -117,3 +117,14 @@ def test_all_of_a_run_is_closed_as_before(risky: Scene) -> None:
     assert (row.payload["run_id"], row.payload["account_ids"]) == (1, None)
     assert not row.payload.get("leg_indexes")
     assert not row.payload.get("share")
+
+
+def test_an_account_with_a_halt_of_its_own_is_not_called_armed(risky: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    asha, ravi, _meera = risky.desk.accounts()
+    halt = {"halted_at": NOW, "reason": "max loss of the day"}
+    with_limits(monkeypatch, limit_of(None, 1_000), limit_of(asha.id, 1_000), limit_of(ravi.id, -9_000, **halt))
+    for page in ("desk", "accounts"):
+        (shown,) = [frame.value for frame in risky.open(page).table if "Grade" in frame.value]
+        states = dict(zip(shown["Account"], shown["State"], strict=True))
+        assert [state for name, state in states.items() if "Asha" in name] == ["armed"]
+        assert [state for name, state in states.items() if "Ravi" in name] == ["halted"]
