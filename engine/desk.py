@@ -43,7 +43,7 @@ from engine.services.errors import (
 )
 from engine.services.identity import Caller, NotAllowed
 from engine.services.quota import Quota
-from engine.services.risk_views import DrillView, SeriesView
+from engine.services.risk_views import DayLimitView, DrillView, SeriesView
 from engine.services.series_views import read_series
 from engine.services.templates import TEMPLATES
 from engine.services.views import (
@@ -337,8 +337,13 @@ class Desk:
         max_profit: float | None = None,
         max_profit_enabled: bool = True,
         max_profit_action: str = "close_all",
+        seen: DayLimitView | None = None,
+        only: list[str] | None = None,
     ) -> CommandView:
-        """Set the limits of the caller's day (None) or of one account's, in ₹; None: no limit. ``live`` shows them."""
+        """Set the limits of the caller's day (None) or of one account's, in ₹; None: no limit. ``live`` shows them.
+
+        ``seen``: what the page showed; refused where it is not so any more. ``only``: the fields to change.
+        """
         return limit_commands.set_limits(
             self._database,
             self.caller,
@@ -349,6 +354,8 @@ class Desk:
             max_profit=max_profit,
             max_profit_enabled=max_profit_enabled,
             max_profit_action=max_profit_action,
+            seen=seen,
+            only=only,
             key=key,
             now=self.now,
         )

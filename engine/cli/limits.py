@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
+from typing import Any
 from uuid import uuid4
 
 from engine.cli.door import DONE, CommandLineError, desk_of, one_account, show, taken
@@ -54,19 +55,10 @@ def set_limits(options: argparse.Namespace) -> int:
     """Set limits; what was not named stays as it is."""
     desk = desk_of(options)
     account_id = None if options.account is None else one_account(desk, options.account)
-    now = next((limit for limit in desk.live().day_limits if limit.account_id == account_id), None)
-    if now is None:
+    if all(limit.account_id != account_id for limit in desk.live().day_limits):
         raise CommandLineError(f"{options.account} is not active")
-    command = desk.set_limits(
-        uuid4().hex,
-        account_id=account_id,
-        max_loss=_given(options.max_loss, now.max_loss_paise),
-        max_loss_enabled=_switched(options.max_loss_switch, before=now.max_loss_enabled),
-        max_loss_action=options.max_loss_action or now.max_loss_action,
-        max_profit=_given(options.max_profit, now.max_profit_paise),
-        max_profit_enabled=_switched(options.max_profit_switch, before=now.max_profit_enabled),
-        max_profit_action=options.max_profit_action or now.max_profit_action,
-    )
+    named = _named(options)
+    command = desk.set_limits(uuid4().hex, account_id=account_id, only=list(named), **named)
     command = taken(desk, command)
     show(options, command.model_dump(mode="json"), [command.message])
     return DONE
@@ -107,14 +99,17 @@ def _until(limit: DayLimitView) -> str:
     return "until re-armed" if limit.halted_until is None else f"before {limit.halted_until:%d %b %Y}"
 
 
-def _given(typed: float | str | None, paise: int | None) -> float | None:
-    if typed is None:
-        return None if paise is None else paise / 100
-    return None if isinstance(typed, str) else typed
-
-
-def _switched(typed: str | None, *, before: bool) -> bool:
-    return before if typed is None else typed == "on"
+def _named(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the fields named on the command line: the engine leaves the others as they are when it takes this."""
+    named: dict[str, Any] = {}
+    for name in ("max_loss", "max_profit"):
+        if (amount := getattr(options, name)) is not None:
+            named[name] = None if amount == NONE else amount
+        if (switch := getattr(options, f"{name}_switch")) is not None:
+            named[f"{name}_enabled"] = switch == "on"
+        if (action := getattr(options, f"{name}_action")) is not None:
+            named[f"{name}_action"] = action
+    return named
 
 
 def _amount(text: str) -> float | str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +24,12 @@ from engine.store.tables import RiskLimit, Role
 LEAST, MOST = 0.01, 1e9
 """Limits in ₹: no smaller one can be told from none, no larger one is meant."""
 
+FIELDS = (
+    "max_loss", "max_loss_enabled", "max_loss_action", "max_profit", "max_profit_enabled", "max_profit_action",
+)  # fmt: skip
+SEEN = tuple(f"{name}_paise" if name in {"max_loss", "max_profit"} else name for name in FIELDS)
+"""The fields of limits as they are shown, amounts in paise."""
+
 
 def set_limits(
     database: Database,
@@ -38,8 +44,13 @@ def set_limits(
     max_profit_action: str,
     key: str,
     now: datetime,
+    seen: DayLimitView | None = None,
+    only: Collection[str] | None = None,
 ) -> CommandView:
     """Set the limits of the caller's day, or of one account's (₹; None: no limit); the command never expires.
+
+    ``seen``: the limits that the person saw, the engine refuses where they are others by then. ``only``: the fields
+    that change, the others stay as they are when the engine takes the command.
 
     Raises InvalidInput naming the field, NotFound for another's account.
     """
@@ -53,6 +64,12 @@ def set_limits(
         "max_profit_enabled": _switch("max_profit_enabled", max_profit_enabled),
         "max_profit_action": _action("max_profit_action", max_profit_action),
     }
+    if seen is not None:
+        if not isinstance(seen, DayLimitView):
+            raise InvalidInput("seen", "it must be limits of the day as the desk shows them")
+        payload["seen"] = seen.model_dump(include=set(SEEN))
+    if only is not None:
+        payload["only"] = _fields(only)
     with database.write() as session:
         if (known := command_of(session, caller, "set_limits", key, now)) is not None:
             return known
@@ -85,6 +102,12 @@ def day_limits(
         )
         for account_id, name in places
     ]
+
+
+def _fields(only: object) -> list[str]:
+    if isinstance(only, str) or not isinstance(only, Collection) or not all(name in FIELDS for name in only):
+        raise InvalidInput("only", f"it must name some of {', '.join(FIELDS)}")
+    return [name for name in FIELDS if name in only]
 
 
 def _amount(field: str, value: object) -> float | None:

@@ -19,9 +19,14 @@ from engine.services.world import World
 ACTIONS = frozenset({ExitAction.CLOSE_ALL, ExitAction.ALERT_ONLY})
 """What a limit of the day may do."""
 
+RULES = (DayRule.MAX_LOSS, DayRule.MAX_PROFIT)
+
 
 def set_limits(changes: Pass, world: World, command: CommandArrived) -> None:
-    """Change the limits of a user or of one of his accounts; the answer says when one acts at once."""
+    """Change the limits of a user or of one of his accounts; the answer says when one acts at once.
+
+    Raises Refused where they are not what the person saw any more (``seen``): nothing is changed then.
+    """
     account_id = command.payload.get("account_id")
     if account_id is not None:
         account = world.accounts.get(int(account_id))
@@ -29,7 +34,9 @@ def set_limits(changes: Pass, world: World, command: CommandArrived) -> None:
             raise Refused(f"There is no active account {account_id}.")
         account_id = account.id
     before = changes.limits_of(command.user_id, account_id)
-    after = changes.put_limits(changed(before, _wanted(before, command.payload)))
+    wanted = _wanted(before, command.payload)
+    _refuse_what_was_not_seen(before, wanted, command.payload.get("seen"))
+    after = changes.put_limits(changed(before, wanted))
     name, old, new = scope_name(world, after), _as_json(before), _as_json(after)
     words = f"limits of the day of {name}: {limits_words(after)}"
     changes.event(
@@ -47,13 +54,9 @@ def set_limits(changes: Pass, world: World, command: CommandArrived) -> None:
 
 def limits_words(limits: DayLimits) -> str:
     """Return limits in words: amounts, switches, and what they do."""
-    rows = (
-        (DayRule.MAX_LOSS, limits.max_loss_paise, limits.max_loss_enabled, limits.max_loss_action),
-        (DayRule.MAX_PROFIT, limits.max_profit_paise, limits.max_profit_enabled, limits.max_profit_action),
-    )
     return ", ".join(
-        f"{_name(rule)} {amounts.rupees(amount)}{_does(action) if on else ' (off)'}" if amount else f"no {_name(rule)}"
-        for rule, amount, on, action in rows
+        f"{_name(rule)} {_rule_words(limits, rule)}" if getattr(limits, f"{rule}_paise") else f"no {_name(rule)}"
+        for rule in RULES
     )
 
 
@@ -78,15 +81,33 @@ def _warning(changes: Pass, world: World, limits: DayLimits) -> str:
 
 
 def _wanted(before: DayLimits, payload: dict[str, Any]) -> DayLimits:
-    return replace(
-        before,
-        max_loss_paise=_amount(payload, "max_loss"),
-        max_loss_enabled=bool(payload.get("max_loss_enabled", True)),
-        max_loss_action=_action(payload, "max_loss_action"),
-        max_profit_paise=_amount(payload, "max_profit"),
-        max_profit_enabled=bool(payload.get("max_profit_enabled", True)),
-        max_profit_action=_action(payload, "max_profit_action"),
-    )
+    """Return what is asked for: all of it, or what ``only`` names with the rest as it is now."""
+    fields: dict[str, tuple[str, Any]] = {
+        "max_loss": ("max_loss_paise", _amount(payload, "max_loss")),
+        "max_loss_enabled": ("max_loss_enabled", bool(payload.get("max_loss_enabled", True))),
+        "max_loss_action": ("max_loss_action", _action(payload, "max_loss_action")),
+        "max_profit": ("max_profit_paise", _amount(payload, "max_profit")),
+        "max_profit_enabled": ("max_profit_enabled", bool(payload.get("max_profit_enabled", True))),
+        "max_profit_action": ("max_profit_action", _action(payload, "max_profit_action")),
+    }
+    only = payload.get("only")
+    return replace(before, **{name: value for field, (name, value) in fields.items() if only is None or field in only})
+
+
+def _refuse_what_was_not_seen(now: DayLimits, wanted: DayLimits, seen: dict[str, Any] | None) -> None:
+    """Refuse a change made in sight of other limits than those of now: the whole row would undo what changed since."""
+    if seen is None or wanted == now:
+        return
+    others = [
+        rule
+        for rule in RULES
+        if any(name in seen and seen[name] != value for name, value in _as_json(now).items() if name.startswith(rule))
+    ]
+    if others:
+        told = "; ".join(
+            f"the {_name(rule)} was changed elsewhere meanwhile: it is {_rule_words(now, rule)} now" for rule in others
+        )
+        raise Refused(f"{told}; look again. Nothing was changed.")
 
 
 def _amount(payload: dict[str, Any], name: str) -> int | None:
@@ -112,6 +133,14 @@ def _as_json(limits: DayLimits) -> dict[str, Any]:
         "max_profit_paise", "max_profit_enabled", "max_profit_action",
     )  # fmt: skip
     return {name: getattr(limits, name) for name in names}
+
+
+def _rule_words(limits: DayLimits, rule: DayRule) -> str:
+    amount: int | None = getattr(limits, f"{rule}_paise")
+    if not amount:
+        return "none"
+    on, action = getattr(limits, f"{rule}_enabled"), getattr(limits, f"{rule}_action")
+    return f"{amounts.rupees(amount)}{_does(action) if on else ' (off)'}"
 
 
 def _name(rule: DayRule) -> str:

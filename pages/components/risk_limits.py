@@ -25,7 +25,10 @@ EVERYTHING = "All accounts together"
 
 @dataclass(frozen=True)
 class TypedLimits:
-    """Limits of the day as typed, ₹: of a person (``account_id`` None) or an account; None: no limit."""
+    """Limits of the day as typed, ₹: of a person (``account_id`` None) or an account; None: no limit.
+
+    ``seen``: what the form showed before anything was typed.
+    """
 
     account_id: int | None
     max_loss: float | None
@@ -34,6 +37,7 @@ class TypedLimits:
     max_profit: float | None
     max_profit_enabled: bool
     max_profit_action: str
+    seen: DayLimitView
 
     def order(self, desk: Desk, key: str) -> CommandView:
         """Order the change; raises InvalidInput naming the field."""
@@ -46,6 +50,7 @@ class TypedLimits:
             max_profit=self.max_profit,
             max_profit_enabled=self.max_profit_enabled,
             max_profit_action=self.max_profit_action,
+            seen=self.seen,
         )
 
 
@@ -166,32 +171,56 @@ def limits_forms(desk: Desk, limits: Sequence[DayLimitView]) -> None:
 
 def _form(desk: Desk, limit: DayLimitView) -> None:
     key = f"limits-{limit.account_id or 'me'}"
+    seen = _shown(key, limit)
     with st.form(key, enter_to_submit=False):
         st.markdown(f"**{formats.plain(scope_name(limit))}**")
-        loss = _fields(
-            "Max loss of the day, ₹", limit.max_loss_paise, f"{key}-loss",
-            on=limit.max_loss_enabled, action=limit.max_loss_action,
-        )  # fmt: skip
-        profit = _fields(
-            "Max profit of the day, ₹", limit.max_profit_paise, f"{key}-profit",
-            on=limit.max_profit_enabled, action=limit.max_profit_action,
-        )  # fmt: skip
-        sent = st.form_submit_button("Set", key=f"{key}-set", type="primary", disabled=not desk.may_trade)
+        loss = _fields("Max loss of the day, ₹", f"{key}-loss", seen.max_loss_action)
+        profit = _fields("Max profit of the day, ₹", f"{key}-profit", seen.max_profit_action)
+        sent = st.form_submit_button(
+            "Set", key=f"{key}-set", type="primary", disabled=not desk.may_trade, on_click=_press, args=(key,)
+        )
     if sent:
-        _set(desk, limit, TypedLimits(limit.account_id, *loss, *profit))
+        _set(desk, limit, TypedLimits(limit.account_id, *loss, *profit, seen))
 
 
-def _fields(label: str, paise: int | None, key: str, *, on: bool, action: str) -> tuple[float | None, bool, str]:
-    amount: float | None = st.number_input(
-        label, value=None if paise is None else paise / 100, step=500.0, key=key, placeholder="none"
+def _press(key: str) -> None:
+    st.session_state[f"{key}-pressed"] = True
+
+
+def _shown(key: str, limit: DayLimitView) -> DayLimitView:
+    """Return the limits that a form was filled with; it is filled anew when they changed, but never under a press.
+
+    What is sent with a press is then what the person had before his eyes, not what is set by now.
+    """
+    state = st.session_state
+    pressed = state.pop(f"{key}-pressed", False)
+    seen: DayLimitView | None = state.get(f"{key}-seen")
+    there = f"{key}-loss" in state
+    if seen is not None and there and (pressed or _settings(seen) == _settings(limit)):
+        return seen
+    state[f"{key}-seen"] = limit
+    for name, (paise, on, action) in zip(("loss", "profit"), _settings(limit), strict=True):
+        state[f"{key}-{name}"] = None if paise is None else paise / 100
+        state[f"{key}-{name}-on"] = on
+        state[f"{key}-{name}-does"] = action
+    return limit
+
+
+def _settings(limit: DayLimitView) -> tuple[tuple[int | None, bool, str], tuple[int | None, bool, str]]:
+    return (
+        (limit.max_loss_paise, limit.max_loss_enabled, limit.max_loss_action),
+        (limit.max_profit_paise, limit.max_profit_enabled, limit.max_profit_action),
     )
+
+
+def _fields(label: str, key: str, action: str) -> tuple[float | None, bool, str]:
+    amount: float | None = st.number_input(label, value=None, step=500.0, key=key, placeholder="none")
     with st.container(horizontal=True, vertical_alignment="center"):
-        switched = st.toggle("On", value=on, key=f"{key}-on")
+        switched = st.toggle("On", key=f"{key}-on")
         options = list(DOES) if action in DOES else [*DOES, action]
         does = st.selectbox(
             f"{label}: what it does",
             options,
-            index=options.index(action),
             format_func=lambda one: DOES.get(one, word(ACTIONS, one)),
             key=f"{key}-does",
             label_visibility="collapsed",

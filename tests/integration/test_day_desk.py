@@ -17,6 +17,7 @@ from engine.runtime.listening import CommandWatch
 from engine.services.errors import InvalidInput, NotFound
 from engine.services.identity import NotAllowed
 from engine.services.messages import CommandArrived
+from engine.services.risk_views import DayLimitView
 from engine.store import tables
 from engine.store.tables import Role
 from tests.desk_factory import NOW, DeskFactory
@@ -141,3 +142,28 @@ def test_limits_are_one_command_however_often_they_are_sent(factory: DeskFactory
         row = session.get_one(tables.Command, first.id)
     assert row.valid_until is None
     assert row.payload["max_loss"] == 5_000.0
+
+
+def test_limits_carry_what_was_seen_and_which_fields_change_where_that_is_said(factory: DeskFactory) -> None:
+    desk = person(factory, "asha")
+    desk.set_limits("a", max_loss=5_000.0)
+    desk.set_limits("b", max_profit=9_000.0, seen=DayLimitView(account_id=None, account="", max_loss_paise=500_000))
+    desk.set_limits("c", max_loss=None, only=["max_loss_action", "max_loss"], max_loss_action="alert_only")
+    plain, seen, only = (row.payload for row in commands(factory, "set_limits"))
+    assert not {"seen", "only"} & plain.keys()
+    assert seen["seen"] == {
+        "max_loss_paise": 500_000, "max_loss_enabled": True, "max_loss_action": "close_all",
+        "max_profit_paise": None, "max_profit_enabled": True, "max_profit_action": "close_all",
+    }  # fmt: skip
+    assert only["only"] == ["max_loss", "max_loss_action"]
+
+
+@pytest.mark.parametrize(
+    "given", [{"seen": {"max_loss_paise": 1}}, {"only": ["max_los"]}, {"only": "max_loss"}, {"only": [["max_loss"]]}]
+)
+def test_what_was_seen_and_named_is_checked_at_the_desk(factory: DeskFactory, given: dict[str, Any]) -> None:
+    desk = person(factory, "asha")
+    with pytest.raises(InvalidInput) as caught:
+        desk.set_limits("key", max_loss=100.0, **given)
+    assert caught.value.field == next(iter(given))
+    assert commands(factory, "set_limits") == []

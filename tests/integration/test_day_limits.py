@@ -430,3 +430,67 @@ def start_long(stage: Stage) -> int:
     run_id = max(stage.ledger.runs)
     stage.until(lambda: stage.run(run_id).state == "open")
     return run_id
+
+
+# ── two tabs ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+NOTHING_SET = {
+    "max_loss_paise": None, "max_loss_enabled": True, "max_loss_action": "close_all",
+    "max_profit_paise": None, "max_profit_enabled": True, "max_profit_action": "close_all",
+}  # fmt: skip
+
+
+def test_a_stale_form_is_refused_and_removes_nothing(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.arm()
+    assert set_limits(stage, max_loss=5_000.0, seen=NOTHING_SET).state == "done"
+    late = set_limits(stage, max_profit=9_000.0, seen=NOTHING_SET)
+    assert late.state == "refused"
+    assert late.outcome["message"] == (
+        "the max loss was changed elsewhere meanwhile: it is ₹5,000.00 now; look again. Nothing was changed."
+    )
+    assert (stored(stage).max_loss_paise, stored(stage).max_profit_paise) == (500_000, None)
+    assert len(stage.events("limits_set")) == 1
+    again = set_limits(stage, max_loss=5_000.0, max_profit=9_000.0, seen=NOTHING_SET | {"max_loss_paise": 500_000})
+    assert again.state == "done"
+    assert (stored(stage).max_loss_paise, stored(stage).max_profit_paise) == (500_000, 900_000)
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "words"),
+    [
+        ({"max_loss": 5_000.0, "max_loss_enabled": False}, "it is ₹5,000.00 (off) now"),
+        ({"max_loss": 5_000.0, "max_loss_action": "alert_only"}, "it is ₹5,000.00 (alert only) now"),
+        ({}, "it is none now"),
+    ],
+)
+def test_switches_actions_and_removals_count_as_changes_too(
+    tmp_path: Path, meanwhile: dict[str, Any], words: str
+) -> None:
+    stage = Stage(tmp_path)
+    stage.arm()
+    set_limits(stage, max_loss=5_000.0)
+    set_limits(stage, **meanwhile)
+    before = stored(stage).model_dump()
+    late = set_limits(stage, max_loss=7_000.0, seen=NOTHING_SET | {"max_loss_paise": 500_000})
+    assert late.state == "refused"
+    assert words in late.outcome["message"]
+    assert stored(stage).model_dump() == before
+
+
+def test_a_second_press_that_asks_for_what_is_set_already_is_taken(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.arm()
+    for _ in range(2):
+        assert set_limits(stage, max_loss=5_000.0, seen=NOTHING_SET).state == "done"
+
+
+def test_fields_that_are_not_named_stay_as_they_are_when_the_engine_takes_it(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.arm()
+    set_limits(stage, max_loss=5_000.0, max_loss_action="alert_only")
+    set_limits(stage, max_profit=9_000.0, only=["max_profit"])
+    set_limits(stage, max_profit_enabled=False, only=["max_profit_enabled"])
+    row = stored(stage)
+    assert (row.max_loss_paise, row.max_loss_enabled, row.max_loss_action) == (500_000, True, "alert_only")
+    assert (row.max_profit_paise, row.max_profit_enabled, row.max_profit_action) == (900_000, False, "close_all")
