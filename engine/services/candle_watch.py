@@ -16,7 +16,7 @@ from engine.domain.runs import Run, RunState
 from engine.services.candle_series import Asked, CandleSeries, new_series
 from engine.services.ledger import Pass
 from engine.services.messages import FeedChanged, HistoryRead
-from engine.services.premium_fixing import fix_premium
+from engine.services.premium_fixing import fix_leg, fix_premium
 from engine.services.price_board import market_of
 from engine.services.run_trend import RunTrend
 from engine.services.supertrend_judging import judge_bars, tell_broken, tell_overdue
@@ -108,6 +108,8 @@ def _follow(changes: Pass, world: World, run: Run, terms: StrategyTerms) -> None
         return
     if terms.limits.supertrend.series == "combined":
         fix_premium(changes, run)  # followed from the next look on: by then it is on disk
+    elif terms.limits.supertrend.series == "leg":
+        run = fix_leg(changes, run, terms.limits.supertrend.leg)
     known = board.trends.get(run.id)
     if known is not None and not (known.terms.waits_for_entry and "premium" in run.watch):
         return

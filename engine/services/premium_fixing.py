@@ -1,4 +1,7 @@
-"""The combined premium of a run: weights and sign are fixed when its entry is complete, and kept with it (RULES 7)."""
+"""What the Supertrend of a run is made of, fixed with its entry and kept with it (RULES 7).
+
+Of the combined premium, weights and sign, when the entry is complete; of one leg, the contract that it is entered with.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,21 @@ def fix_premium(changes: Pass, run: Run) -> Run:
         fixed: dict[str, object] = {"weights": dict(premium.weights), "sign": premium.sign}
     except DomainError as error:
         fixed = {"problem": error.reason}
+    return changes.put_run(replace(run, watch={**run.watch, "premium": fixed}))
+
+
+def fix_leg(changes: Pass, run: Run, leg_index: int | None) -> Run:
+    """Return the run with the contract that a leg is entered with in ``watch["premium"]``.
+
+    Fixed when the run is followed first, before its entry: a fresh strike that the leg enters again with later is not
+    what its Supertrend follows, and the order of the legs' rows changes then. A leg that is not there fixes nothing.
+    """
+    if "premium" in run.watch:
+        return run
+    row = next((leg for leg in run.resolved["legs"] if leg["leg_index"] == leg_index), None)
+    if row is None:
+        return run
+    fixed = {"symbol": str(row["symbol"]), "exchange": str(row["exchange"])}
     return changes.put_run(replace(run, watch={**run.watch, "premium": fixed}))
 
 

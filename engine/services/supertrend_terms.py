@@ -46,7 +46,8 @@ def supertrend_terms(run: Run, draft: SupertrendDraft) -> SupertrendTerms:
             underlying = str(run.resolved["underlying"])
             return SupertrendTerms(rule, interval, ((underlying, index_exchange(underlying)),), underlying)
         case "leg":
-            leg = next((leg for leg in legs if leg["leg_index"] == draft.leg), None)
+            # fixed at entry: the leg's rows change their order when it enters again with a fresh strike
+            leg = run.watch.get("premium")
             if leg is None:
                 raise RuleError("leg", f"the run has no leg {draft.leg}")
             symbol = (str(leg["symbol"]), Exchange(leg["exchange"]))

@@ -73,13 +73,20 @@ class Tape:
 
 
 def supertrend_stage(
-    folder: Path, *, accounts: int = 1, venue: str = VENUE, rules: dict[str, Any] | None = None, **draft: Any
+    folder: Path,
+    *,
+    accounts: int = 1,
+    venue: str = VENUE,
+    rules: dict[str, Any] | None = None,
+    leg_extras: dict[int, dict[str, Any]] | None = None,
+    **draft: Any,
 ) -> Stage:
     """A short straddle that leaves on the Supertrend of 1-minute bars of its call, unless told otherwise."""
     settings = {"series": "leg", "leg": 1, "interval": "1m", **draft}
     if settings["series"] != "leg":
         settings.pop("leg")
-    return Stage(folder, accounts=accounts, venue=venue, limits={"supertrend": settings, "rules": rules or {}})
+    limits = {"supertrend": settings, "rules": rules or {}}
+    return Stage(folder, accounts=accounts, venue=venue, limits=limits, leg_extras=leg_extras)
 
 
 def begin(stage: Stage, tape: Tape) -> int:

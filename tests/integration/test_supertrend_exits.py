@@ -10,7 +10,8 @@ import pytest
 from engine.domain.instruments import Exchange
 from engine.services.messages import FeedChanged
 from tests.integration.supertrend_tape import Tape, begin, exits, minute, play_until, supertrend_stage, tick, view
-from tests.stage import CALL, PUT
+from tests.integration.test_reentry import FRESH, fresh
+from tests.stage import CALL, HEDGE, LOT, PUT
 
 SECOND = timedelta(seconds=1)
 
@@ -361,3 +362,39 @@ def test_where_a_series_begins_depends_on_the_run_and_not_on_when_the_engine_beg
     stage.play(2.0)
     assert stage.world.candles.trends[run_id].first_day == first_day
     assert view(stage, run_id).bars == 24 * 60 + 180
+
+
+def test_one_leg_is_the_contract_it_was_entered_with_also_after_fresh_strikes_and_a_restart(tmp_path: Path) -> None:
+    stage = supertrend_stage(tmp_path, leg_extras={1: FRESH | {"reentry_most": 2}})
+    tape = Tape(stage)
+    run_id = begin(stage, tape)
+    fixed = {"symbol": CALL, "exchange": "NFO"}
+    assert stage.ledger.runs[run_id].watch["premium"] == fixed
+    read = stage.hands[1].resolve
+    for stopped, at, other in ((CALL, 195.0, HEDGE), (HEDGE, 27.0, CALL)):
+        stage.hands[1].resolve = read  # type: ignore[method-assign]
+        fresh(stage, other)
+        stage.price(stopped, at)
+        stage.until(lambda other=other: stage.broker().net == {other: -LOT, PUT: -LOT}, 120)  # type: ignore[misc]
+        stage.play(3.0)
+    rows = [leg["symbol"] for leg in stage.ledger.runs[run_id].resolved["legs"] if leg["leg_index"] == 1]
+    assert rows == [HEDGE, CALL], "the leg came back to its first contract"
+    assert view(stage, run_id).series == f"leg 1: {CALL}"
+    stage.restart()
+    tape.install()
+    stage.play(5.0)
+    assert stage.ledger.runs[run_id].watch["premium"] == fixed
+    assert view(stage, run_id).series == f"leg 1: {CALL}"
+
+
+def test_one_leg_stays_the_contract_of_its_entry_while_the_leg_has_another(tmp_path: Path) -> None:
+    stage = supertrend_stage(tmp_path, leg_extras={1: FRESH})
+    tape = Tape(stage)
+    run_id = begin(stage, tape)
+    fresh(stage, HEDGE)
+    stage.price(CALL, 195.0)
+    stage.until(lambda: stage.broker().net == {HEDGE: -LOT, PUT: -LOT}, 120)
+    stage.restart()
+    tape.install()
+    stage.play(5.0)
+    assert view(stage, run_id).series == f"leg 1: {CALL}"
