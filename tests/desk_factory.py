@@ -188,6 +188,7 @@ def sample_live(accounts: list[AccountView], *, as_of: datetime, strategy_id: in
                 run_id=1, account_id=account.id, account=account.name, leg_index=leg, symbol=symbol, exchange="NFO",
                 product="NRML", quantity=-65 * count, average_price=average, ltp=ltp, ltp_age_seconds=0.6,
                 confirmed=True, realised_paise=0, profit_paise=round((average - ltp) * 65 * count * 100),
+                lot_size=65,
             )
             for account, count in zip(moving, lots, strict=False)
             for leg, symbol, average, ltp in (

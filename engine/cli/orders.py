@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -21,9 +21,10 @@ from engine.cli.door import (
     show,
     taken,
 )
-from engine.cli.words import account_lines, preview_lines, run_line
+from engine.cli.words import Place, account_lines, part_lines, preview_lines, run_line
 from engine.desk import Desk
-from engine.services.views import CommandView, PreviewView, RunView
+from engine.services.part_views import leaving
+from engine.services.views import CommandView, PositionView, PreviewView, RunView
 
 
 def execute(options: argparse.Namespace) -> int:
@@ -56,10 +57,34 @@ def exit_run(options: argparse.Namespace) -> int:
     """Close a run, or a part of it: accounts, legs, a share."""
     desk = desk_of(options)
     accounts = None if options.accounts is None else account_ids(desk, options.accounts)
+    before = next((run for run in desk.live().runs if run.id == options.run), None)
     order = desk.close_run(options.run, accounts, uuid4().hex, leg_indexes=options.legs, share=options.share)
     command = taken(desk, order)
     part = accounts or options.legs or options.share
-    return _finish(options, desk, command, options.run, _no_exit_left if part else lambda run: run.state in ENDED)
+    if not part:
+        return _finish(options, desk, command, options.run, lambda run: run.state in ENDED)
+    if before is None:
+        return _finish(options, desk, command, options.run, _no_exit_left)
+    leaves = leaving(before, account_ids=accounts or (), legs=options.legs or (), share=options.share)
+    return _finish(
+        options,
+        desk,
+        command,
+        options.run,
+        _no_exit_left,
+        ordered=part_lines(before, {_place(row): row.quantity for row in leaves}, "leave"),
+        more=lambda run: part_lines(before, _gone(before, run), "closed"),
+    )
+
+
+def _place(row: PositionView) -> Place:
+    return row.account_id, row.symbol, row.product
+
+
+def _gone(before: RunView, after: RunView) -> dict[Place, int]:
+    """Return the signed units that were there before and are not after."""
+    left = {_place(row): row.quantity for row in after.positions}
+    return {_place(row): row.quantity - left.get(_place(row), 0) for row in before.positions}
 
 
 def _no_exit_left(run: RunView) -> bool:
@@ -96,17 +121,25 @@ def _account(options: argparse.Namespace, desk: Desk) -> int | None:
 
 
 def _finish(
-    options: argparse.Namespace, desk: Desk, command: CommandView, run_id: int, done: Callable[[RunView], bool]
+    options: argparse.Namespace,
+    desk: Desk,
+    command: CommandView,
+    run_id: int,
+    done: Callable[[RunView], bool],
+    *,
+    ordered: Sequence[str] = (),
+    more: Callable[[RunView], list[str]] = lambda _run: [],
 ) -> int:
+    """Say what was ordered (``ordered`` in detail), or wait and say what came of it (``more`` in detail)."""
     if options.wait is None:
-        show(options, command.model_dump(mode="json"), [command.message])
+        show(options, command.model_dump(mode="json"), [command.message, *ordered])
         return DONE
     until, taken_by = time.monotonic() + options.wait, datetime.now(UTC)
     while time.monotonic() < until:
         live = desk.live()
         run = next((run for run in [*live.runs, *desk.run_history()] if run.id == run_id), None)
         if run is not None and done(run) and live.as_of >= taken_by:
-            show(options, run.model_dump(mode="json"), [run_line(run), *account_lines(run)])
+            show(options, run.model_dump(mode="json"), [run_line(run), *account_lines(run), *more(run)])
             return FAILED if run.state == "refused" else DONE
         time.sleep(0.2)
     raise CommandLineError(f"run {run_id} is not there yet after {options.wait:.0f} s; it goes on", NOT_FINISHED)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from engine.services.amounts import UNKNOWN, count, grouped, profit, rupees
 from engine.services.connection import venue_name
 from engine.services.views import PreviewView, RunView
+
+Place = tuple[int, str, str]
+"""Of a position in a run: account, contract, product."""
 
 
 def preview_lines(preview: PreviewView) -> list[str]:
@@ -40,6 +45,15 @@ def account_lines(run: RunView) -> list[str]:
     """Return the accounts of a run, a line each."""
     return [
         f"  {a.account}: {a.state}, {count(a.lots, 'lot')}{f' ({a.reason})' if a.reason else ''}" for a in run.accounts
+    ]
+
+
+def part_lines(run: RunView, units: Mapping[Place, int], verb: str) -> list[str]:
+    """Return how many units of each position, as the run had it, ``units`` says; a line each, flat ones left out."""
+    return [
+        f"  {row.account}: {grouped(abs(gone))} of {grouped(row.exit_quantity)} {row.symbol} {verb}"
+        for row in run.positions
+        if row.exit_quantity and (gone := units.get((row.account_id, row.symbol, row.product), 0))
     ]
 
 

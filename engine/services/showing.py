@@ -259,6 +259,7 @@ def _position(changes: Pass, world: World, run: Run, key: Key, held: Holding) ->
         confirmed=confirmed is not None,
         realised_paise=held.realised_paise,
         profit_paise=profit,
+        lot_size=int(leg.get("lot_size", 0)) if leg else 0,
     )
 
 

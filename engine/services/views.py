@@ -62,7 +62,10 @@ class AccountView(View):
 
 
 class PositionView(View):
-    """What one run owns on one account under one key. ``ltp_age_seconds`` None: no price; ``confirmed``: RULES 6."""
+    """What one run owns on one account under one key. ``ltp_age_seconds`` None: no price; ``confirmed``: RULES 6.
+
+    ``lot_size``: units of one lot, 0 where that is not known.
+    """
 
     run_id: int
     account_id: int
@@ -78,6 +81,7 @@ class PositionView(View):
     confirmed: bool
     realised_paise: int
     profit_paise: int | None
+    lot_size: int = 0
 
     @property
     def exit_action(self) -> str:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import streamlit as st
 
+from engine.services.part_views import leaving
 from engine.services.views import LiveView, PositionView, RunView
 from pages.components import formats
 from pages.components.asked import Asked, ask_close, confirm
@@ -64,7 +65,8 @@ def close_dialog(asked: Asked, live: LiveView) -> None:
 def _dialog(asked: Asked, run: RunView, live: LiveView) -> None:
     held = [row for row in run.positions if row.exit_quantity and asked.account_id in {None, row.account_id}]
     part = _part(asked, held)
-    positions = [row for row in held if part is None or not part.legs or row.leg_index in part.legs]
+    chosen = [row for row in held if part is None or not part.legs or row.leg_index in part.legs]
+    positions = chosen if part is None else _leaving(asked, run, part)
     accounts = {row.account_id: row.account for row in positions}
     names = ", ".join(formats.plain(name) for name in accounts.values()) or "no account"
     verb = "Closes" if part is None or part.everything else "Closes a part of"
@@ -81,16 +83,24 @@ def _dialog(asked: Asked, run: RunView, live: LiveView) -> None:
     if asked.account_id is not None and others:
         st.markdown(f"It stays open on **{formats.plain(', '.join(sorted(others)))}**.")
     if part is not None and not part.everything:
-        _say_what_stays(part, held, positions)
+        _say_what_stays(part, held, chosen)
     say_when_engine_is_away(live)
     if positions:
         exit_orders_table(positions)
+    elif chosen:
+        st.info("Nothing would leave: what you chose covers sold legs that stay open.")
     else:
         st.info("Nothing is open here as far as the engine knows; entry orders that still work are cancelled.")
     label = f"{asked.title} everywhere" if asked.account_id is None else formats.plain(asked.title)
     if part is not None:
         label = f"Close a part of run {asked.run_id}"
     confirm(label, asked.key, send_close, asked, part, ready=part is None or bool(positions))
+
+
+def _leaving(asked: Asked, run: RunView, part: Part) -> list[PositionView]:
+    """Return what would leave, in the units that would."""
+    account_ids = () if asked.account_id is None else (asked.account_id,)
+    return leaving(run, account_ids=account_ids, legs=part.legs, share=part.share)
 
 
 def _part(asked: Asked, held: Sequence[PositionView]) -> Part | None:
@@ -125,7 +135,7 @@ def _part(asked: Asked, held: Sequence[PositionView]) -> Part | None:
         step=5.0,
         format="%g",
         key=f"share-{asked.key}",
-        help="In whole lots: what is less than a lot stays",
+        help="In whole lots: half a lot counts as one, and at least one lot of each leaves",
     )
     return Part(tuple(chosen), WHOLE if share is None else float(share))
 
@@ -133,7 +143,10 @@ def _part(asked: Asked, held: Sequence[PositionView]) -> Part | None:
 def _say_what_stays(part: Part, held: Sequence[PositionView], positions: Sequence[PositionView]) -> None:
     said = []
     if part.share < WHOLE:
-        said.append(f"Of each quantity below **{formats.percent(part.share)}** in whole lots; the rest stays open.")
+        said.append(
+            f"Of each leg **{formats.percent(part.share)}** in whole lots leaves, at least one lot: the quantities "
+            "below. The rest stays open."
+        )
     if left := [row.symbol for row in held if row not in positions]:
         said.append(f"Open stays: {formats.plain(', '.join(dict.fromkeys(left)))}.")
     sold_stay = part.share < WHOLE or any(row.quantity < 0 for row in held if row not in positions)

@@ -94,5 +94,14 @@ def test_command_line_closes_a_leg_on_an_account_and_waits_until_it_is_out(tmp_p
         assert "has no leg 7" in say("exit", str(run), "--legs", "7").err
         assert "are no legs" in say("exit", str(run), "--legs", "one").err
         assert "at most 100" in say("exit", str(run), "--share", "200").err
+        was = house.net("Ravi")
+        said = say("exit", str(run), "--accounts", "Ravi", "--share", "50", "--wait", "30")
+        assert said.code == 0, said.err
+        stays = house.net("Ravi")
+        told = {
+            f"  Ravi: {abs(units - stays.get(symbol, 0))} of {abs(units)} {symbol} closed"
+            for symbol, units in was.items()
+        }
+        assert told == {line for line in said.out.splitlines() if line.endswith("closed")}
         assert say("exit", str(run), "--wait", "30", "--json").document["state"] == "closed"
         assert [house.net(name) for name in ("Asha", "Ravi")] == [{}, {}]
