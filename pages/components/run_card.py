@@ -51,9 +51,10 @@ def limits_line(run: RunView, now: datetime) -> None:
 
 
 def accounts_line(run: RunView) -> None:
-    """Show lots and P of each account in one line."""
+    """Show lots and P of each account in one line; an account that has left is out, the lots it had are not there."""
     parts = [
-        f"{formats.plain(account.account)} {formats.count(account.lots, 'lot')} "
+        f"{formats.plain(account.account)} "
+        f"{'out' if account.state == 'flat' else formats.count(account.lots, 'lot')} "
         f"{formats.coloured_profit(account.profit_paise)}"
         for account in run.accounts
     ]

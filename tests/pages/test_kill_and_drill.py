@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from engine.desk import Desk
+from engine.domain.runs import AccountState
 from engine.store.tables import CommandState, Role, StrategyExecution
 from pages.components import gate
 from pages.components.asked import Asked
 from tests import risk_sample
-from tests.desk_factory import NOW, DeskFactory
+from tests.desk_factory import NOW, DeskFactory, add_run, sample_live
 from tests.pages.risk_scene import limit_of, press, with_limits
 from tests.pages.scene import Scene, tables, texts
 
@@ -97,6 +98,13 @@ def test_a_part_of_a_run_is_closed_by_legs_and_share(risky: Scene, monkeypatch: 
     assert "Closes a part of" in said
     assert "**50 %** in whole lots" in said
     assert "Open stays: NIFTY23NOV2626000PE." in said
+    (orders,) = [frame.value for frame in at.table if "Side" in frame.value]
+    assert dict(zip(orders["Account"], orders["Quantity"], strict=True)) == {
+        "Asha": "130",
+        "Ravi": "65",
+        "Meera": "130",
+    }
+    assert set(orders["Contract"]) == {"NIFTY23NOV2626000CE"}
     press(at, "Close a part of run 1")
     assert sent == [((1, None, key), {"leg_indexes": [1], "share": 50.0})]
 
@@ -128,3 +136,24 @@ def test_an_account_with_a_halt_of_its_own_is_not_called_armed(risky: Scene, mon
         states = dict(zip(shown["Account"], shown["State"], strict=True))
         assert [state for name, state in states.items() if "Asha" in name] == ["armed"]
         assert [state for name, state in states.items() if "Ravi" in name] == ["halted"]
+
+
+def test_an_account_that_left_an_open_run_is_out_on_its_card(scene: Scene) -> None:
+    view = sample_live(scene.family_with_runs(), as_of=NOW)
+    run = view.runs[0]
+    rows = [row.model_copy(update={"state": "flat"}) if row.account == "Ravi" else row for row in run.accounts]
+    scene.show(view.model_copy(update={"runs": [run.model_copy(update={"accounts": rows})]}))
+    said = texts(scene.open())
+    assert "Ravi out" in said
+    assert "Asha 3 lots" in said
+
+
+def test_what_comes_and_goes_with_runs_stands_below_the_form(scene: Scene) -> None:
+    """Else the table of legs moves under the hand that types in it."""
+    accounts = scene.family_with_runs()
+    strategy = scene.desk.create_from_template("short_straddle", [account.id for account in accounts])
+    add_run(scene.factory, scene.caller, strategy, {accounts[0].id: AccountState.ENTERED})
+    at = scene.open("strategies")
+    shown = [str(getattr(one, "key", None) or getattr(one, "value", "")) for one in at.main]
+    (warning,) = [place for place, one in enumerate(shown) if "is open already" in one]
+    assert shown.index(f"edit-{strategy.id}-1-save") < warning
