@@ -116,19 +116,33 @@ def _checking(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _storable(given: Iterable[tuple[str, Any]]) -> None:
-    """Refuse what no database can hold: NotFound for ids no row can have, InvalidInput for text of no letters."""
+    """Refuse what no database can hold: NotFound for ids no row can have, InvalidInput for text of no letters.
+
+    An id that is no whole number is InvalidInput: True would be taken for account 1, a list for nothing at all.
+    """
     for name, value in given:
-        if isinstance(value, str):
+        if name.endswith("_id") and value is not None:
+            _known_id(name, value)
+        elif name.endswith("_ids") and value is not None:
+            if not isinstance(value, list | tuple):
+                raise InvalidInput(name, "it must be a list of whole numbers")
+            for number in value:
+                _known_id(name, number)
+        elif isinstance(value, str):
             if any(character == "\0" or "\ud800" <= character <= "\udfff" for character in value):
                 raise InvalidInput(name, "it holds half a letter or a zero that cannot be stored; type it anew")
-        elif isinstance(value, int):
-            if name.endswith(("_id", "_ids")) and not 1 <= value <= LARGEST_ID:
-                thing = name.removesuffix("s").removesuffix("_id").rpartition("_")[2]
-                raise NotFound(f"There is no {thing} of this number.")
         elif isinstance(value, BaseModel):
             _storable(value)
         elif isinstance(value, list | tuple):
             _storable((name, item) for item in value)
+
+
+def _known_id(name: str, number: object) -> None:
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise InvalidInput(name, "it must be a whole number")
+    if not 1 <= number <= LARGEST_ID:
+        thing = name.removesuffix("s").removesuffix("_id").rpartition("_")[2]
+        raise NotFound(f"There is no {thing} of this number.")
 
 
 @_at_the_door

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -300,3 +301,58 @@ def test_text_that_no_database_can_hold_is_refused_by_name(factory: DeskFactory,
         with pytest.raises(InvalidInput) as caught:
             call()
         assert caught.value.field == field
+
+
+@pytest.mark.parametrize("wrong", [True, False, 1.0, "1", [1], {"id": 1}, (1,), b"1"])
+def test_an_id_that_is_no_whole_number_is_refused_by_name(factory: DeskFactory, wrong: Any) -> None:
+    desk = factory.desk(factory.person())
+    account = factory.family(desk)[0].id
+    strategy = desk.create_from_template("short_straddle", [account])
+    calls: list[tuple[str, Callable[[], object]]] = [
+        ("account_id", lambda: desk.halt("key", wrong)),
+        ("account_id", lambda: desk.rearm("key", account_id=wrong)),
+        ("account_id", lambda: desk.set_limits("key", account_id=wrong, max_loss=100.0)),
+        ("account_id", lambda: desk.test_account(wrong)),
+        ("account_id", lambda: desk.deactivate_account(wrong)),
+        ("account_id", lambda: desk.set_primary(account_id=wrong)),
+        ("strategy_id", lambda: desk.strategy(wrong)),
+        ("strategy_id", lambda: desk.archive_strategy(wrong)),
+        ("strategy_id", lambda: desk.save_strategy(strategy.draft, strategy_id=wrong, expected_version=1)),
+        ("strategy_id", lambda: desk.execute(wrong, 1, None, [], "key")),
+        ("account_ids", lambda: desk.execute(strategy.id, 1, [wrong], [], "key")),
+        ("seen_run_ids", lambda: desk.execute(strategy.id, 1, None, [wrong], "key")),
+        ("account_ids", lambda: desk.request_preview(strategy.id, [wrong])),
+        ("account_ids", lambda: desk.create_from_template("short_straddle", [wrong])),
+        ("command_id", lambda: desk.command(wrong)),
+        ("command_id", lambda: desk.drill_result(wrong)),
+        ("run_id", lambda: desk.close_run(wrong, None, "key")),
+        ("run_id", lambda: desk.rearm_rule(wrong, "max_loss", "key")),
+        ("run_id", lambda: desk.supertrend_series(wrong)),
+        ("order_id", lambda: desk.declare_order(wrong, "rejected", "key")),
+        ("run_id", lambda: desk.take_over(wrong, 1, "key")),
+        ("account_id", lambda: desk.take_over(1, wrong, "key")),
+    ]
+    if not isinstance(wrong, list | tuple):
+        calls.append(("account_ids", lambda: desk.request_preview(strategy.id, wrong)))
+    for field, call in calls:
+        with pytest.raises(InvalidInput) as caught:
+            call()
+        assert caught.value.field == field
+    with factory.database.read() as session:
+        kinds = {row.kind for row in session.exec(select(Command))}
+    assert kinds <= {"reload_accounts"}, "only what adding the accounts told the engine"
+
+
+@pytest.mark.parametrize("number", [2**63, 10**400, 0, -1])
+def test_limits_and_halts_of_an_account_that_no_row_has_are_not_found(factory: DeskFactory, number: int) -> None:
+    desk = factory.desk(factory.person())
+    calls: list[Callable[[], object]] = [
+        lambda: desk.halt("key", number),
+        lambda: desk.rearm("key", number),
+        lambda: desk.set_limits("key", account_id=number, max_loss=100.0),
+        lambda: desk.supertrend_series(number),
+        lambda: desk.drill_result(number),
+    ]
+    for call in calls:
+        with pytest.raises(NotFound):
+            call()
