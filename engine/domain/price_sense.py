@@ -7,8 +7,11 @@ implausibly far from the last good price of its symbol is not used until another
 - ticks alone: at least 2, staying near each other for 2 s (5 s where a quote meanwhile said the old price).
 
 A real crash stays where it is and is believed after one poll, or after 2 s of ticks; a spike is gone by then. The rule
-is the same however old the good price is: after a night the first look may wait for the second. The first price ever
-is taken, there is nothing to doubt it by.
+is the same however old the good price is: after a night the first look may wait for the second.
+
+A symbol without any good price (after a start, or newly watched) has nothing to be judged by. Its first quote is
+believed at once, for that is a full read of the server; what ticked before is doubted where the quote is far from it.
+Its first tick is doubted like a jump: until a quote, whenever its read began, or 2 s of ticks agree with it.
 """
 
 from __future__ import annotations
@@ -69,12 +72,16 @@ def plausible(good: float, price: float, *, index: bool) -> bool:
     return good / MOST_TIMES <= price <= good * MOST_TIMES or abs(price - good) <= LEAST_RUPEES
 
 
-def sense(good: float, doubt: Doubt | None, look: Look, *, index: bool) -> tuple[bool, Doubt | None]:
+def sense(good: float | None, doubt: Doubt | None, look: Look, *, index: bool) -> tuple[bool, Doubt | None]:
     """Return whether a look is believed, and the doubt that is left after it.
 
-    ``good``: the last good price (₹). A believed look that ends a doubt far from ``good`` is the new good price.
+    ``good``: the last good price (₹), None if there never was one. A believed look that ends a doubt far from ``good``
+    is the new good price.
     """
-    if plausible(good, look.price, index=index):
+    if good is None and look.polled:
+        agrees = doubt is not None and plausible(doubt.price, look.price, index=index)
+        return True, None if agrees else _after_the_old_price(doubt, look)
+    if good is not None and plausible(good, look.price, index=index):
         return True, _after_the_old_price(doubt, look)
     if doubt is None or look.at < doubt.since or not plausible(doubt.price, look.price, index=index):
         if doubt is not None and look.polled and look.at <= doubt.since:

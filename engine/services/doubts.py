@@ -12,27 +12,31 @@ from engine.services.world import World
 
 
 def tell(changes: Pass, world: World, owner_id: int, venue: str) -> None:
-    """Record that a price of something held is doubted, at most once a minute per symbol."""
+    """Record that a price of something held is doubted, at most once a minute per symbol.
+
+    A first tick waits for its second look at every start: that is told only where a good price contradicts it.
+    """
     now, market = changes.now, market_of(owner_id, venue)
     for symbol, doubt in world.prices.doubts(market).items():
         told = ("price_doubted", market, symbol)
-        if world.told_lately(told, now) or not (runs := _runs_with(changes, owner_id, venue, symbol)):
-            continue
         view = world.prices.view(market, symbol)
-        last = view.ltp if view else None
-        known = "" if last is None else f" after {last:,.2f}"
+        if view is None or view.ltp is None or world.told_lately(told, now):
+            continue
+        if not (runs := _runs_with(changes, owner_id, venue, symbol)):
+            continue
+        last = view.ltp
         changes.event(
             owner_id=owner_id,
             kind="price_doubted",
             action="alert_only",
-            message=f"{symbol[0]} at {doubt.price:,.2f}{known} is not believed until a second look agrees",
+            message=f"{symbol[0]} at {doubt.price:,.2f} after {last:,.2f} is not believed until a second look agrees",
             knew={
                 "venue": venue,
                 "symbol": symbol[0],
                 "exchange": str(symbol[1]),
                 "doubted": doubt.price,
                 "last_good": last,
-                "last_good_age_seconds": (now - at).total_seconds() if view and (at := view.looked_at) else None,
+                "last_good_age_seconds": (now - at).total_seconds() if (at := view.looked_at) else None,
                 "ticks": doubt.ticks,
                 "runs": runs,
                 "doubted_looks_since_start": world.prices.doubted_looks,

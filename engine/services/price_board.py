@@ -47,7 +47,7 @@ class PriceBoard:
         self.doubted_looks = 0
 
     def tick(self, market: str, symbol: Symbol, ltp: float, at: datetime) -> None:
-        """Take a pushed price; what is no price is dropped (RULES 6), a jump waits for a second look."""
+        """Take a pushed price; what is no price is dropped (RULES 6), a first one or a jump waits for a second look."""
         if not is_price(ltp):
             return
         key = (market, *symbol)
@@ -61,13 +61,13 @@ class PriceBoard:
             return
         before = self._prices.get(key)
         self._last_tick[market, symbol[1]] = at
-        if before is None:
-            self._prices[key] = PriceView(ltp, at)
-            return
-        good = before.ltp or ltp
-        undoubted = before.doubted_since is None and plausible(good, ltp, index=symbol[1] in INDICES)
+        undoubted = (
+            before is not None
+            and before.doubted_since is None
+            and plausible(before.ltp or ltp, ltp, index=symbol[1] in INDICES)
+        )
         if undoubted or self._believed(market, symbol, before, Look(ltp, at, polled=False)):
-            self._prices[key] = PriceView(ltp, at, before.quote_at)
+            self._prices[key] = PriceView(ltp, at, before.quote_at if before is not None else None)
 
     def quote(self, market: str, symbol: Symbol, ltp: float, at: datetime) -> None:
         """Take a polled price whose read began ``at``, unless ticks brought a newer one; what jumps is doubted too."""
@@ -79,7 +79,8 @@ class PriceBoard:
             return  # a server that answers late
         self._last_quote[market] = at
         if before is None:
-            self._prices[key] = PriceView(ltp, None, at)
+            before = self._first_quote(market, symbol, ltp, at)
+        if before is None:
             return
         good, index = before.ltp or ltp, symbol[1] in INDICES
         newest = before.tick_at if before.tick_at is None or before.tick_at < at + QUOTE_TAKES else None
@@ -100,6 +101,19 @@ class PriceBoard:
         left = self._doubts.get(market, {}).get(symbol)
         self._prices[key] = PriceView(ltp, newest, at, left.since if left else None)
 
+    def _first_quote(self, market: str, symbol: Symbol, ltp: float, at: datetime) -> PriceView | None:
+        """Take the first quote of a symbol; return what its ticks told if the quote agrees with them."""
+        key, doubt = (market, *symbol), self._doubts.get(market, {}).get(symbol)
+        self._believed(market, symbol, None, Look(ltp, at, polled=True))
+        if doubt is not None and plausible(doubt.price, ltp, index=symbol[1] in INDICES):
+            return PriceView(doubt.price, doubt.last)
+        told = self._told.get(key)
+        if told is not None and not at < told[1] <= at + QUOTE_TAKES:
+            self._compare(market, key, ltp, at, good=ltp)
+        left = self._doubts.get(market, {}).get(symbol)
+        self._prices[key] = PriceView(ltp, None, at, left.since if left else None)
+        return None
+
     def _compare(self, market: str, key: tuple[str, str, Exchange], ltp: float, at: datetime, *, good: float) -> None:
         """Set a quote beside what ticks told before it: where it differs they are missing, or the feed stands still."""
         told = self._told.get(key)
@@ -113,18 +127,19 @@ class PriceBoard:
             self._denied.add(key)
             self._moved.setdefault(market, at)
 
-    def _believed(self, market: str, symbol: Symbol, before: PriceView, look: Look) -> bool:
+    def _believed(self, market: str, symbol: Symbol, before: PriceView | None, look: Look) -> bool:
         """Judge a look by the last good price; what is doubted after it is noted on the board."""
         doubts = self._doubts.get(market, {})
         doubt = doubts.get(symbol)
-        believed, left = sense(before.ltp or look.price, doubt, look, index=symbol[1] in INDICES)
-        self.doubted_looks += not believed
+        good = before.ltp if before is not None else None
+        believed, left = sense(good, doubt, look, index=symbol[1] in INDICES)
+        self.doubted_looks += not believed and good is not None
         if left is None:
             doubts.pop(symbol, None)
         else:
             self._doubts.setdefault(market, {})[symbol] = left
         since = left.since if left else None
-        if not believed and before.doubted_since != since:
+        if before is not None and not believed and before.doubted_since != since:
             self._prices[market, *symbol] = replace(before, doubted_since=since)
         return believed
 

@@ -146,6 +146,86 @@ def test_price_far_from_yesterdays_waits_for_a_second_look_only(tmp_path: Path) 
     stage.until(lambda: stage.plans(run), 5)
 
 
+# ── the first price after a start ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def begin_anew(stage: Stage, first: float) -> None:
+    """A new life of the engine whose first tick of the call comes before any quote."""
+    stage.restart()
+    tick(stage, first)
+    tick(stage, 120.0, PUT)
+
+
+@pytest.mark.parametrize("absurd", [0.05, 900.0])
+@pytest.mark.parametrize("repeated", [False, True])
+def test_absurd_first_tick_after_a_restart_closes_nothing(tmp_path: Path, absurd: float, repeated: bool) -> None:
+    stage = Stage(tmp_path, limits={"max_loss": 5_000.0, "max_profit": 5_000.0})
+    run = stage.enter()
+    stream(stage, 3, 150.0)
+    begin_anew(stage, absurd)
+    for _ in range(100):
+        stage.step(0.1)
+        if repeated:
+            tick(stage, absurd)
+    stream(stage, 5, 150.0)
+    assert stage.plans(run) == []
+    assert [event.message for event in stage.events("price_doubted")] in (
+        [],
+        [f"{CALL} at {absurd:,.2f} after 150.00 is not believed until a second look agrees"],
+    )
+    assert stage.events("blind") == []
+
+
+def test_absurd_first_tick_closes_nothing_while_quotes_do_not_answer_yet(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, limits={"max_loss": 5_000.0, "max_profit": 5_000.0})
+    run = stage.enter()
+    stream(stage, 3, 150.0)
+    stage.quiet_market()
+    begin_anew(stage, 900.0)
+    stage.play(4)
+    stream(stage, 10, 150.0)
+    assert stage.plans(run) == []
+    assert stage.events("price_doubted") == []
+
+
+def test_true_first_tick_beyond_the_limit_fires_with_the_quote_that_agrees(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, limits={"max_loss": 5_000.0})
+    run = stage.enter()
+    stream(stage, 3, 150.0)
+    stage.broker().price[CALL] = 900.0
+    begin_anew(stage, 900.0)
+    assert took(stage, sold_out(stage, run)) <= 3
+    stage.until(lambda: stage.broker().net == {})
+    assert stage.events("price_doubted") == []
+
+
+def test_true_first_ticks_beyond_the_limit_fire_within_three_seconds_although_no_quote_answers(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, limits={"max_loss": 5_000.0})
+    run = stage.enter()
+    stream(stage, 3, 150.0)
+    stage.quiet_market()
+    begun = stage.clock.seconds
+    begin_anew(stage, 900.0)
+    while not stage.plans(run):
+        assert stage.clock.seconds - begun <= 3
+        stream(stage, 0.25, 900.0, quotes=False)
+    assert stage.clock.seconds - begun >= 2
+
+
+def test_prices_of_an_ordinary_restart_are_confirmed_within_half_a_second(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, limits={"max_loss": 5_000.0})
+    stage.enter()
+    stream(stage, 3, 150.0)
+    begin_anew(stage, 150.0)
+
+    def seen() -> bool:
+        return stage.world.confirmed_price(1, stage.venue, SYMBOL, stage.clock.now()) is not None
+
+    assert took(stage, seen) <= 0.5
+    stage.play(5)
+    assert stage.events() == []
+
+
 # ── who is asked for quotes ───────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -31,6 +31,8 @@ CUT = (6_000.0, 6_120.0)
 """No tick and no quote: seconds after the beginning."""
 DEAD = (9_000.0, 9_600.0)
 """The primary account's server, stream and broker answer nothing."""
+SECOND_LOOK = 2 * CALM
+"""The first ticks of a new engine wait for a quote that agrees, or for ticks that stay: two steps of the day."""
 KILLS = ((3_600.0, 3_720.0), (12_000.0, 12_003.0))
 """When the engine is killed, and when another one starts."""
 SQUARE_OFF = (datetime(2026, 11, 23, 9, 40, tzinfo=BEGIN.tzinfo) - BEGIN).total_seconds()  # 15:10 in India
@@ -156,6 +158,7 @@ class RiskDay:
         self.chance = random.Random(seed + 1)
         self.seen: dict[str, float] = {}
         self.seen_at = -1e9
+        self.first_seen_at = math.inf
         self.watched: list[Watched] = []
         self.alive = True
         self._strategies = {plan.name: self._save(plan) for plan in PLANS}
@@ -206,6 +209,7 @@ class RiskDay:
                 if symbol in prices:
                     self.stage.inbox.price(self.stage.market, (symbol, exchange), prices[symbol], now)
                     self.seen, self.seen_at = dict(prices), self.now
+                    self.first_seen_at = min(self.first_seen_at, self.now)
                     if self.chance.random() < 0.01:  # what no exchange ever traded at
                         nonsense = self.chance.choice((0.0, -5.0, math.nan, math.inf))
                         self.stage.inbox.price(self.stage.market, (symbol, Exchange(exchange)), nonsense, now)
@@ -242,7 +246,7 @@ class RiskDay:
 
     def _start(self) -> None:
         self.stage.restart()
-        self.alive = True
+        self.alive, self.first_seen_at = True, math.inf
         for number in self.stage.hands:
             self.stage.feed(number, up=True)
 
@@ -287,7 +291,7 @@ class RiskDay:
 
     def _judge(self) -> None:
         """Note when each run's rule must act: the first moment at which a living engine sees it breached."""
-        sighted = self.alive and self.now - self.seen_at <= SIGHT
+        sighted = self.alive and self.now - self.seen_at <= SIGHT and self.now - self.first_seen_at >= SECOND_LOOK
         for one in self.watched:
             if one.due is not None or not self.seen:
                 continue

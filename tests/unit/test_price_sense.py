@@ -144,14 +144,90 @@ def is_confirmed(board: PriceBoard, seconds: float, *, acknowledged: bool = True
     return view is not None and confirmed(view, board.feed(MARKET, CALL[1], acknowledged=acknowledged), at(seconds))
 
 
-def test_the_first_price_ever_is_taken() -> None:
+def test_the_first_quote_ever_is_taken() -> None:
     board = PriceBoard()
-    board.tick(MARKET, CALL, 0.05, at(0))
+    board.quote(MARKET, CALL, 0.05, at(0))
     assert ltp(board) == 0.05
+    assert is_confirmed(board, 5)
+
+
+def test_the_first_tick_ever_waits_for_a_second_look() -> None:
+    board = PriceBoard()
+    board.tick(MARKET, CALL, 900.0, at(0))
+    assert ltp(board) is None
+    assert board.doubts(MARKET).keys() == {CALL}
+    assert board.doubted_looks == 0  # nothing speaks against it
+    board.tick(MARKET, CALL, 905.0, at(1.9))
+    assert ltp(board) is None
+    board.tick(MARKET, CALL, 901.0, at(2))
+    assert ltp(board) == 901.0
+    assert not board.doubts(MARKET)
+
+
+@pytest.mark.parametrize("begun", [-20.0, -5.0, 0.0, 0.1])
+def test_a_first_tick_is_believed_when_a_quote_agrees_whenever_its_read_began(begun: float) -> None:
+    board = PriceBoard()
+    board.tick(MARKET, CALL, 100.0, at(0))
+    board.tick(MARKET, CALL, 102.0, at(0.2))
+    board.quote(MARKET, CALL, 99.0, at(begun))
+    assert ltp(board) == 102.0
+    assert not board.doubts(MARKET)
+    assert is_confirmed(board, 5.2)
+    assert not is_confirmed(board, 5.3)
+
+
+@pytest.mark.parametrize("begun", [-1.0, 0.0, 0.1])
+def test_a_first_tick_far_from_the_first_quote_stays_doubted(begun: float) -> None:
+    board = PriceBoard()
+    board.tick(MARKET, CALL, 900.0, at(0))
+    board.quote(MARKET, CALL, 150.0, at(begun))
+    assert ltp(board) == 150.0
+    assert board.doubts(MARKET).keys() == {CALL}
+    assert is_confirmed(board, begun + 5)
+    assert not is_confirmed(board, begun + 5.1)
+    board.tick(MARKET, CALL, 151.0, at(0.5))
+    assert ltp(board) == 151.0
+    assert not board.doubts(MARKET)
+
+
+def test_a_first_quote_far_from_ticks_that_go_on_gives_way_to_them() -> None:
+    board = PriceBoard()
+    for quarter in range(21):
+        board.tick(MARKET, CALL, 900.0 + quarter, at(quarter / 4))
+        if quarter == 1:
+            board.quote(MARKET, CALL, 150.0, at(0.1))
+        if quarter in range(1, 20):
+            assert ltp(board) == 150.0
+    assert ltp(board) == 920.0
+
+
+def test_a_feed_that_stands_still_from_its_first_tick_on_is_denied_by_the_first_quote() -> None:
+    board = PriceBoard()
+    for quarter in range(7):
+        board.tick(MARKET, CALL, 900.0, at(quarter / 4))
+    board.quote(MARKET, CALL, 150.0, at(1.4))
+    for quarter in range(7, 40):
+        board.tick(MARKET, CALL, 900.0, at(quarter / 4))
+    assert ltp(board) == 150.0
+    assert board.moved_since_news(MARKET) == at(1.4)
+
+
+def test_first_ticks_that_contradict_each_other_are_no_price() -> None:
+    board = PriceBoard()
+    for half in range(40):
+        board.tick(MARKET, CALL, (0.05, 900.0)[half % 2], at(half / 2))
+    assert ltp(board) is None
+
+
+def known(price: float, symbol: tuple[str, Exchange] = CALL) -> PriceBoard:
+    """A board that a quote told a good price a second ago."""
+    board = PriceBoard()
+    board.quote(MARKET, symbol, price, at(-1))
+    return board
 
 
 def test_a_doubted_price_is_not_shown_and_the_good_one_ages() -> None:
-    board = PriceBoard()
+    board = known(100.0)
     board.tick(MARKET, CALL, 100.0, at(0))
     board.tick(MARKET, CALL, 300.0, at(1))
     assert ltp(board) == 100.0
@@ -175,7 +251,7 @@ def test_a_quote_that_agrees_brings_the_newest_tick() -> None:
 
 
 def test_a_quote_older_than_the_newest_tick_changes_no_price_and_opens_no_doubt() -> None:
-    board = PriceBoard()
+    board = known(100.0)
     board.tick(MARKET, CALL, 100.0, at(1))
     board.quote(MARKET, CALL, 300.0, at(0.5))
     assert not board.doubts(MARKET)
@@ -194,7 +270,7 @@ def test_a_server_that_answers_late_does_not_overrule_a_later_read() -> None:
 
 
 def test_an_index_is_doubted_by_its_own_measure() -> None:
-    board = PriceBoard()
+    board = known(26_000.0, INDEX)
     board.tick(MARKET, INDEX, 26_000.0, at(0))
     board.tick(MARKET, INDEX, 27_500.0, at(1))
     assert ltp(board, INDEX) == 26_000.0
@@ -209,7 +285,7 @@ def test_a_tick_of_a_clock_that_was_set_back_does_not_outlive_quotes() -> None:
 
 
 def test_prices_of_another_market_are_other_prices() -> None:
-    board = PriceBoard()
+    board = known(100.0)
     board.tick("1|live", CALL, 100.0, at(0))
     board.tick("2|live", CALL, 900.0, at(0))
     board.quote("1|paper:x", CALL, 1.0, at(0.5))
