@@ -11,7 +11,7 @@ from pages.components import formats, places
 from pages.components.exit_words import exit_words, schedule_words
 from pages.components.gate import provide
 from pages.components.notes import note
-from pages.components.send_panel import send_panel
+from pages.components.send_panel import send_panel, warn_of_open_runs
 from pages.components.shell import require_desk
 from pages.components.strategy_form import strategy_form, warn_of_twins
 from pages.components.words import venue_word
@@ -92,7 +92,7 @@ def leg_badge(leg: LegDraft) -> str:
 
 
 def mine(desk: Desk, strategies: list[StrategyView], accounts: list[AccountView]) -> None:
-    """Show one strategy: edit, preview and send."""
+    """Show one strategy: preview and send, then edit."""
     names = {strategy.id: strategy.name for strategy in strategies}
     if st.session_state.get(CHOSEN) not in names:
         st.session_state[CHOSEN] = strategies[0].id
@@ -107,15 +107,15 @@ def mine(desk: Desk, strategies: list[StrategyView], accounts: list[AccountView]
     if by_itself := schedule_words(strategy.draft.schedule):
         st.caption(f":material/schedule: {formats.plain(by_itself)}")
     warn_of_twins(strategy.draft.legs)
-    # above what comes and goes while runs begin and end: nothing may move the table of legs under a typing hand
+    with st.container(border=True):
+        send_panel(desk, strategy, accounts)
     with st.expander("Edit", icon=":material/edit:", key=f"edit-open-{strategy.id}"):
         typed = strategy_form(
             strategy.draft, accounts, key=f"edit-{strategy.id}-{strategy.version}", enabled=desk.may_trade
         )
         if typed is not None:
             save(desk, typed, strategy)
-    with st.container(border=True):
-        send_panel(desk, strategy, accounts)
+    warn_of_open_runs(desk, strategy)
     with st.expander("Archive", icon=":material/archive:"):
         st.caption("Takes it out of this list; its runs stay in the history. Refused while a run is open.")
         if st.button("Archive this strategy", key=f"archive-{strategy.id}", disabled=not desk.may_trade):

@@ -51,21 +51,33 @@ def send_panel(desk: Desk, strategy: StrategyView, accounts: Sequence[AccountVie
         wrap=True,
     )
     again = False
-    others = [run for run in strategy.open_run_ids if begun is None or run != begun.outcome.get("run_id")]
-    if others:
-        runs = ", ".join(map(str, others))
-        st.warning(f"A run of this strategy is open already ({runs}).", icon=":material/info:")
-        again = st.checkbox("Run again: open another run beside it", key=f"again-{strategy.id}-{len(others)}")
-    st.button(
-        "Preview",
-        key="preview",
-        icon=":material/visibility:",
-        disabled=not chosen or not desk.may_trade,
-        on_click=ask_preview,
-        args=(strategy, chosen_key),
-    )
+    others = _others(strategy, begun)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            "Preview",
+            key="preview",
+            icon=":material/visibility:",
+            disabled=not chosen or not desk.may_trade,
+            on_click=ask_preview,
+            args=(strategy, chosen_key),
+        )
+        if others:  # on the line of the button: it must not move the form below when a run begins or ends
+            again = st.checkbox("Run again: open another run beside it", key=f"again-{strategy.id}-{len(others)}")
     waiting = sending is not None and not sending.settled
     st.fragment(_progress, run_every=0.4 if waiting else 2.0)(strategy, again=again)
+
+
+def warn_of_open_runs(desk: Desk, strategy: StrategyView) -> None:
+    """Say which runs of the strategy are open, other than the one just sent; below the form, which it must not move."""
+    sending: Sending | None = st.session_state.get(_place(strategy.id))
+    begun = None if sending is None or sending.execute_id is None else desk.command(sending.execute_id)
+    if others := _others(strategy, begun):
+        runs = ", ".join(map(str, others))
+        st.warning(f"A run of this strategy is open already ({runs}).", icon=":material/info:")
+
+
+def _others(strategy: StrategyView, begun: CommandView | None) -> list[int]:
+    return [run for run in strategy.open_run_ids if begun is None or run != begun.outcome.get("run_id")]
 
 
 def ask_preview(strategy: StrategyView, chosen_key: str) -> None:
