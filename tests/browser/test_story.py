@@ -129,8 +129,8 @@ def test_from_registration_to_a_straddle_taken_out_by_its_max_loss(tmp_path: Pat
         go(page, server, "risk_events")
         expect(page.get_by_text("Risk events").first).to_be_visible()
         shoot(page, "6-risk-events")
-        ((kind, knew),) = rows(server, "SELECT kind, knew FROM risk_event")
-        assert kind == "max_loss"
+        ((knew,),) = rows(server, "SELECT knew FROM risk_event WHERE action = 'close_all'")
+        assert rows(server, "SELECT kind FROM risk_event WHERE action = 'close_all'") == [("max_loss",)]
         assert "NIFTY" in knew
         go(page, server, "accounts")
         expect(page.get_by_text("Accounts").first).to_be_visible()
