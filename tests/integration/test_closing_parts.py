@@ -55,11 +55,11 @@ def test_part_is_written_into_the_command_and_a_whole_exit_as_before(factory: De
 @pytest.mark.parametrize(
     ("field", "order"),
     [
-        ("run", {"run_id": True}),
-        ("run", {"run_id": "1"}),
+        ("run_id", {"run_id": True}),
+        ("run_id", {"run_id": "1"}),
         ("accounts", {"account_ids": []}),
-        ("accounts", {"account_ids": [True]}),
-        ("accounts", {"account_ids": [1.0]}),
+        ("account_ids", {"account_ids": [True]}),
+        ("account_ids", {"account_ids": [1.0]}),
         ("legs", {"leg_indexes": []}),
         ("legs", {"leg_indexes": ["1"]}),
         ("legs", {"leg_indexes": [0]}),
