@@ -58,7 +58,7 @@ PLANS = (
     Plan("cut", CUT[0] - 90.0, SOLD, {"max_loss": 1_200.0, "max_profit": 1_200.0}),
     Plan("dead", DEAD[0] - 120.0, FLY, {"max_loss": 2_000.0, "max_profit": 2_000.0}),
     Plan("second kill", 11_400.0, SOLD, {"trailing_kind": "amount", "trailing_value": 2_500.0}),
-    Plan("time", 13_000.0, FLY, {"max_loss": 500_000.0}),
+    Plan("time", 300.0, FLY, {"max_loss": 500_000.0}),
 )
 
 
@@ -202,6 +202,10 @@ class RiskDay:
         if self._is_cut or not self.alive:
             return
         now = self.stage.clock.now()
+        if self.seen and self.chance.random() < 0.02:  # what no exchange ever traded at, in a pass of its own
+            nonsense = self.chance.choice((0.0, -5.0, math.nan, math.inf))
+            self.stage.inbox.price(self.stage.market, (CALL, Exchange.NFO), nonsense, now)
+            self.stage.step(0.0)
         for hands in self.stage.hands.values():
             if isinstance(hands, DeadHands) and hands.dead:
                 continue
@@ -210,11 +214,6 @@ class RiskDay:
                     self.stage.inbox.price(self.stage.market, (symbol, exchange), prices[symbol], now)
                     self.seen, self.seen_at = dict(prices), self.now
                     self.first_seen_at = min(self.first_seen_at, self.now)
-                    if self.chance.random() < 0.01:  # what no exchange ever traded at
-                        nonsense = self.chance.choice((0.0, -5.0, math.nan, math.inf))
-                        self.stage.inbox.price(self.stage.market, (symbol, Exchange(exchange)), nonsense, now)
-                        self.stage.step(0.0)
-                        self.stage.inbox.price(self.stage.market, (symbol, exchange), prices[symbol], now)
 
     _is_cut = False
 
