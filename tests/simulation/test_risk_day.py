@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from engine.domain.prices import BLIND_AFTER
 from tests.simulation.risk_day import CALM, CUT, DEAD, KILLS, SIGHT, SQUARE_OFF, RiskDay
 
 SEED = int(os.environ.get("RISK_DAY_SEED", "37"))
 ACTS_WITHIN = 2 * CALM
 """A rule acts in the pass that sees its breach: the day's steps are 2 s."""
+BLIND_SECONDS = 15.0
+"""RULES 6, said here again: the code must not be its own measure."""
 RULES = {"max_loss", "max_profit", "trailing_sl", "square_off"}
 
 
@@ -58,7 +59,7 @@ def test_the_trouble_met_runs_that_were_open(day: RiskDay) -> None:
 
 
 def test_the_blind_alarm_sounded_once_per_run_when_it_should(day: RiskDay) -> None:
-    due = CUT[0] + BLIND_AFTER.total_seconds()  # counted from the last price that came
+    due = CUT[0] + BLIND_SECONDS  # counted from the last price that came
     for one in day.watched:
         alarms = [
             day.seconds(event.at)
