@@ -15,12 +15,12 @@ from functools import partial
 from typing import Any
 
 from engine.domain.breaches import ExitAction, ExitRule, latch
+from engine.domain.due_times import first_due
 from engine.domain.errors import DomainError
 from engine.domain.exit_scopes import side_of
 from engine.domain.instruments import Action, Exchange, Key, Product
 from engine.domain.orders import Order, OrderState, Purpose
 from engine.domain.reentry import ClosedLeg, Reentry, is_over, may_try
-from engine.domain.rules import due_times
 from engine.domain.runs import AccountState, PlanState, Run
 from engine.domain.schedule import may_enter
 from engine.domain.slicing import slice_quantity
@@ -131,8 +131,8 @@ def _given_up(changes: Pass, world: World, run: Run, terms: StrategyTerms, place
     if trend is not None and rules.supertrend.action is ExitAction.CLOSE_ALL:
         return True  # what entered now would leave at once
     limits = rules.limits
-    times = due_times(limits, run.entered_at or run.created_at, world.calendar(run.venue), exchange)
-    return any(limit.enabled and changes.now >= due for _rule, limit, due in times)
+    due = first_due(limits, run.entered_at or run.created_at, world.calendar(run.venue), exchange)
+    return due is not None and changes.now >= due
 
 
 def _may_not(changes: Pass, world: World, run: Run, terms: StrategyTerms, account_id: int) -> str:

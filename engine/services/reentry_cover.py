@@ -13,9 +13,9 @@ from engine.services.ledger import Pass
 
 
 def uncovered_room(changes: Pass, run: Run, account_id: int, side: str, *, planned: bool = True) -> int:
-    """Return how many units may be sold on a side of an account (see ``exit_scopes.side_of``); 0 or below: none.
+    """Return how many units may be sold on a side of an account (see ``exit_scopes.side_of``); 0 or below: none may.
 
-    None while one of the bought legs of the run is not open there. What is bought covers as much; what the entry had
+    It is 0 while one of the bought legs of the run is not open there. What is bought covers as much; what the entry had
     left uncovered by itself (a ratio, a straddle) may stand uncovered again. Orders that may still sell count,
     those that are ``planned`` too unless told otherwise.
     """

@@ -165,6 +165,16 @@ def test_not_after_the_last_entry_time(tmp_path: Path) -> None:
     assert reentries(stage, run) == []
 
 
+def test_a_time_that_only_alerts_ends_no_re_entry(tmp_path: Path) -> None:
+    limits = {"exit_time": "10:31", "rules": {"exit_time": {"action": "alert_only"}}}
+    stage = staged(tmp_path, {1: AT_COST}, limits=limits)
+    run = stage.enter()
+    stop_the_call(stage, run)
+    stage.play(90.0, by=1.0)
+    stage.price(CALL, 150.0)
+    stage.until(lambda: stage.broker().net == {CALL: -LOT, PUT: -LOT})
+
+
 def test_a_sold_leg_waits_for_its_hedge(tmp_path: Path) -> None:
     stage = staged(tmp_path, {1: AT_COST, 3: {"target_kind": "percent", "target_value": 50.0}}, legs=FLY)
     run = stage.enter()
