@@ -15,6 +15,7 @@ from engine.services.audit import verify
 from engine.store.database import Database
 from engine.store.schema import SchemaState, schema_state, upgrade
 from tests.house import House
+from tests.paper_server import wait_until
 
 
 @pytest.fixture
