@@ -32,7 +32,7 @@ from engine.domain.legs import Leg, ResolvedLeg
 from engine.domain.orders import Order
 from engine.runtime.bootstrap import _terms_finder, _terms_reader, load_schedules
 from engine.runtime.core import Core
-from engine.runtime.inbox import Inbox
+from engine.runtime.inbox import Inbox, Prices
 from engine.runtime.lease import Lease
 from engine.runtime.roster import facts_of
 from engine.services.drafts import LegDraft, LimitsDraft, StrategyDraft
@@ -96,7 +96,7 @@ class StageClock:
 class StageInbox(Inbox):
     """An inbox that never waits."""
 
-    def drain(self, timeout: float) -> tuple[list[Message], dict[Any, tuple[float, datetime]]]:
+    def drain(self, timeout: float) -> tuple[list[Message], Prices]:
         return super().drain(0.0)
 
 
@@ -185,7 +185,7 @@ class Broker:
             self.positions(),
             self.name,
             self.held,
-        )
+        ).worked_out()
 
 
 Placement = Callable[["FakeHands", Order], PlacementOutcome | None]

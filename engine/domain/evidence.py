@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import NamedTuple
 
 from engine.domain.instruments import Action, Exchange, PriceType, Product
@@ -58,12 +59,12 @@ class SeenTrade:
     price: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AccountBooks:
     """Order, trade and position book of one account, read one after the other; ``net`` is signed.
 
     ``broker`` is the name that the server gives, empty where it was not asked. ``held``: shares of earlier days,
-    which a position book does not show; kept under CNC.
+    which a position book does not show; kept under CNC. What follows from the books is worked out once.
     """
 
     mode: str
@@ -79,19 +80,52 @@ class AccountBooks:
         """Return N: the net of the position book, for CNC with what is held from earlier days (RULES 6)."""
         return self.net.get(instrument, 0) + self.held.get(instrument, 0)
 
-    def traded(self) -> dict[str, int]:
-        """Units traded per broker order id."""
-        sums: dict[str, int] = defaultdict(int)
-        for trade in self.trades:
-            sums[trade.orderid] += trade.quantity
-        return dict(sums)
+    @cached_property
+    def rows(self) -> Mapping[str, SeenOrder]:
+        """Rows of the order book by broker order id."""
+        return {row.orderid: row for row in self.orders}
 
-    def opening(self) -> dict[Instrument, int]:
-        """Return what the day began with: net less today's trades; only what is not zero."""
+    @cached_property
+    def trades_of(self) -> Mapping[str, list[SeenTrade]]:
+        """Trades by broker order id."""
+        found: dict[str, list[SeenTrade]] = {}
+        for trade in self.trades:
+            found.setdefault(trade.orderid, []).append(trade)
+        return found
+
+    @cached_property
+    def rows_under(self) -> Mapping[Instrument, list[SeenOrder]]:
+        """Rows of the order book by instrument."""
+        found: dict[Instrument, list[SeenOrder]] = {}
+        for row in self.orders:
+            found.setdefault(row.instrument, []).append(row)
+        return found
+
+    @cached_property
+    def trades_under(self) -> Mapping[Instrument, list[SeenTrade]]:
+        """Trades by instrument."""
+        found: dict[Instrument, list[SeenTrade]] = {}
+        for trade in self.trades:
+            found.setdefault(trade.instrument, []).append(trade)
+        return found
+
+    @cached_property
+    def traded(self) -> Mapping[str, int]:
+        """Units traded per broker order id."""
+        return {orderid: sum(trade.quantity for trade in trades) for orderid, trades in self.trades_of.items()}
+
+    @cached_property
+    def opening(self) -> Mapping[Instrument, int]:
+        """What the day began with: net less today's trades; only what is not zero."""
         sums = defaultdict(int, self.net)
         for trade in self.trades:
             sums[trade.instrument] -= trade.action.sign * trade.quantity
         return {instrument: quantity for instrument, quantity in sums.items() if quantity}
+
+    def worked_out(self) -> AccountBooks:
+        """Return these books with all that follows worked out: where they are read, not where they are judged."""
+        _ = self.rows, self.rows_under, self.trades_under, self.traded, self.opening
+        return self
 
 
 def defect(
@@ -121,16 +155,14 @@ def defect(
         return f"the server speaks for {books.broker or 'nobody'}, the account was armed with {broker}"
     if after is not None and books.begun_at <= after:
         return "the read began before what it shall prove"
-    listed = {row.orderid for row in books.orders}
-    if missing := sorted(set(acknowledged) - listed):
+    if missing := sorted(set(acknowledged) - books.rows.keys()):
         return f"the order book lacks {len(missing)} of our orders (first {missing[0]})"
-    traded = books.traded()
     for orderid, quantity in traded_before.items():
-        if traded.get(orderid, 0) < quantity:
+        if books.traded.get(orderid, 0) < quantity:
             return f"the trade book shows less of order {orderid} than before"
     if not in_session and carried is not None and (less := lost(books, carried)):
         return f"outside the session no book is evidence of less ({less[0].symbol})"
-    if opening is not None and books.opening() != dict(opening):
+    if opening is not None and books.opening != opening:
         return DISAGREE
     return None
 
@@ -140,7 +172,7 @@ def lost(books: AccountBooks, carried: Mapping[Instrument, int]) -> list[Instrum
 
     A book that still lists the trades of the day before opens with less, but its net is what it was: nothing is lost.
     """
-    less = fewer(books.opening(), carried)
+    less = fewer(books.opening, carried)
     return [instrument for instrument in fewer(books.net, carried) if instrument in less]
 
 

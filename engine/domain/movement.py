@@ -29,11 +29,10 @@ def unexplained(books: AccountBooks, instrument: Instrument, claimed: Collection
     ``claimed`` are the ids of our orders: of books read one after the other, an order that was sent between the reads
     of orders and of trades is in the trade book only.
     """
-    explained = {*(row.orderid for row in books.orders), *claimed}
     traded = sum(
         trade.action.sign * trade.quantity
-        for trade in books.trades
-        if trade.instrument == instrument and trade.orderid in explained
+        for trade in books.trades_under.get(instrument, ())
+        if trade.orderid in books.rows or trade.orderid in claimed
     )
     return books.net.get(instrument, 0) - traded
 
@@ -45,7 +44,7 @@ def visible_ids(
 
     Of every quantity, not of the order's class alone: a fill of any of them is nobody's new order.
     """
-    rows = [*(books.orders if books else ()), *pushes]
+    rows = [*(books.rows_under.get(instrument, ()) if books else ()), *pushes]
     ids = [row.orderid for row in rows if row.instrument == instrument and row.action is action]
     ids += [trade.orderid for trade in unlisted_trades(books, instrument, action)] if books else []
     return tuple(dict.fromkeys(ids))
@@ -53,11 +52,10 @@ def visible_ids(
 
 def unlisted_trades(books: AccountBooks, instrument: Instrument, action: Action) -> list[SeenTrade]:
     """Return the trades of a side of an instrument whose order the order book does not list."""
-    listed = {row.orderid for row in books.orders}
     return [
         trade
-        for trade in books.trades
-        if trade.instrument == instrument and trade.action is action and trade.orderid not in listed
+        for trade in books.trades_under.get(instrument, ())
+        if trade.action is action and trade.orderid not in books.rows
     ]
 
 

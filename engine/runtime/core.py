@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from engine.domain.orders import OrderState
 from engine.domain.runs import Run, RunState
-from engine.runtime.inbox import Inbox
+from engine.runtime.inbox import Inbox, Prices
 from engine.services import (
     candle_watch,
     connecting,
@@ -72,7 +72,7 @@ SHOW_BOX_SECONDS = 0.002
 _SHOWN = object()
 HOUSEKEEPING_SECONDS = 0.05
 """With many runs, reads and subscriptions are looked at this often, and with every message."""
-MESSAGES_BOX_SECONDS = 0.002
+MESSAGES_BOX_SECONDS = 0.001
 """With many runs a pass takes messages for so long, then looks at prices: books of hundreds of orders take longer."""
 CAREFUL_SECONDS = 10.0
 """How long passes stay in pieces after one of them failed."""
@@ -113,6 +113,7 @@ class Core:
         self._recovered = False
         self._shown_boot = 0.0
         self._showing: Iterator[None] | None = None
+        self._held_back = False
         self._hurry = False
         self._careful_until_boot = float("-inf")
         self._logged: dict[str, float] = {}
@@ -137,9 +138,7 @@ class Core:
         messages, prices = self._inbox.drain(self._patience())
         world = self._world
         begun = world.clock.boot()
-        for (market, symbol), (ltp, at) in prices.items():
-            world.prices.tick(market, symbol, ltp, at)
-            self._guarding.price(market, symbol)
+        self._see(prices)
         self._inbox.keep(world.candles.kept)
         world.candles.take(*self._inbox.ticks(), world.clock.now())
         careful = world.clock.boot() < self._careful_until_boot
@@ -148,6 +147,11 @@ class Core:
             return None
         self._show_some(begun)
         return self._ending(stop)
+
+    def _see(self, prices: Prices) -> None:
+        for (market, symbol), (ltp, at) in prices.items():
+            self._world.prices.tick(market, symbol, ltp, at)
+            self._guarding.price(market, symbol)
 
     def _show_some(self, begun: float) -> None:
         """Have the live view made, once a second, in what is left of a pass that began at ``begun`` (boot seconds).
@@ -181,6 +185,7 @@ class Core:
             changes = Pass(self._ledger, self._world.clock.now())
             if not self._recovered:
                 recovery.recover(changes, self._world)
+            messages = self._after_prices(changes, messages)
             until = self._world.clock.boot() + MESSAGES_BOX_SECONDS
             for place, message in enumerate(messages, start=1):
                 stop = self._take(changes, message) or stop
@@ -190,6 +195,8 @@ class Core:
                     break
             if self._disk_full:
                 _tell_full(changes)
+            if messages and not self._ledger.index.few:
+                self._see(self._inbox.prices())  # those that came meanwhile need not wait for a commit
             self._decide(changes, messages)
             self._commit(changes)
         except LeaseLostError:
@@ -205,6 +212,15 @@ class Core:
         self._recovered, self._disk_full = True, False
         self._act(changes)
         return stop
+
+    def _after_prices(self, changes: Pass, messages: list[Message]) -> list[Message]:
+        """Return the messages to be taken now: with many runs none, once, where a price asks for a decision first."""
+        first = bool(messages) and not self._held_back and not self._guarding.few(changes)
+        self._held_back = first and self._guarding.asks(changes, self._world)
+        if not self._held_back:
+            return messages
+        self._inbox.back(messages)
+        return []
 
     def _piece_by_piece(self, messages: list[Message]) -> str | None:
         """Take every message and every run in a pass of its own; what fails is set aside with an alarm."""

@@ -238,7 +238,8 @@ class AccountHands:
             orders, trades = self._client.orderbook(), self._client.tradebook()
             positions = self._client.positionbook()
             shares = self._client.holdings() if holdings else None
-            return BooksRead(self._account_id, seen_books(orders, trades, positions, broker, shares), begun)
+            books = seen_books(orders, trades, positions, broker, shares).worked_out()
+            return BooksRead(self._account_id, books, begun)
 
         self._read("books", self._reader, work, lambda why: BooksRead(self._account_id, None, begun, why))
 

@@ -10,6 +10,7 @@ from engine.services.candle_board import KeptTick
 from engine.services.messages import Message, Symbol
 
 PriceKey = tuple[str, Symbol]
+Prices = dict[PriceKey, tuple[float, datetime]]
 
 TICKS_KEPT = 100_000
 """Ticks that may wait for the core: beyond, they are dropped, and their symbols are told of."""
@@ -21,7 +22,7 @@ class Inbox:
     def __init__(self) -> None:
         self._condition = threading.Condition()
         self._messages: deque[Message] = deque()
-        self._prices: dict[PriceKey, tuple[float, datetime]] = {}
+        self._prices: Prices = {}
         self.kept: frozenset[PriceKey] = frozenset()
         self._ticks: list[KeptTick] = []
         self._missed: set[PriceKey] = set()
@@ -62,7 +63,13 @@ class Inbox:
         with self._condition:
             self._messages.extendleft(reversed(messages))
 
-    def drain(self, timeout: float) -> tuple[list[Message], dict[PriceKey, tuple[float, datetime]]]:
+    def prices(self) -> Prices:
+        """Take the newest prices alone."""
+        with self._condition:
+            prices, self._prices = self._prices, {}
+        return prices
+
+    def drain(self, timeout: float) -> tuple[list[Message], Prices]:
         """Wait up to ``timeout`` seconds for something, then take everything that is there."""
         with self._condition:
             if not self._messages and not self._prices:

@@ -22,14 +22,12 @@ WHOLE_SECOND = timedelta(seconds=1)
 
 def measure(changes: Pass, world: World, account: Account, books: AccountBooks) -> None:
     """Take the bounds that the rows of our acknowledged orders of the day give; alarm once a minute beyond 2 s."""
-    times = {row.orderid: row.at for row in books.orders if row.at is not None}
-    if not times:
-        return
     day = trading_day(books.begun_at)
     most: timedelta | None = None
     least: timedelta | None = None
     for order in orders_on(changes, account.id):
-        at = times.get(order.orderid or "")
+        row = books.rows.get(order.orderid or "")
+        at = row.at if row is not None else None
         if at is None or order.sent_at is None or order.answered_at is None or order.trading_day != day:
             continue
         upper, lower = at + WHOLE_SECOND - order.sent_at, at - books.ended_at

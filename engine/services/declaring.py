@@ -246,7 +246,7 @@ def _refuse_against_row(account: Account, said: Declaration, orderid: str) -> No
     row = _row(account, orderid)
     if row is None or account.books is None or row.status not in ENDS:
         return
-    filled = max(account.books.traded().get(orderid, 0), row.filled_quantity or 0)
+    filled = max(account.books.traded.get(orderid, 0), row.filled_quantity or 0)
     if said.quantity > filled:
         raise Refused(f"The books show {orderid} as {row.status} with {filled} filled, not {said.quantity}.")
 

@@ -100,6 +100,13 @@ class Guarding:
         if self._stale is not None:
             self._stale |= touched
 
+    def asks(self, changes: Pass, world: World) -> bool:
+        """Whether a price that came since the last pass asks for a decision."""
+        if not self._moved:
+            return False
+        self._renew(changes, world)
+        return bool(self.guard.fired())
+
     def urgent(self, changes: Pass, world: World, messages: Iterable[Message]) -> list[int]:
         """Return the runs to be judged now: fired, concerned by a message, changed, or waiting; oldest first."""
         self._renew(changes, world)

@@ -12,7 +12,7 @@ from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Table, func, update
+from sqlalchemy import Connection, Table, bindparam, func, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlmodel import Session, SQLModel, col, or_, select
@@ -109,31 +109,27 @@ class Journal:
         Raises LeaseLostError if the lease carries another token: then nothing was written.
         """
         with self._database.write() as session:
-            lease: dict[str, Any] = {"last_pass_at": changes.now}
+            lease: dict[str, Any] = {"held_token": self._token, "last_pass_at": changes.now}
             if renewed_boot is not None:
                 lease |= {"renewed_boot": renewed_boot, "renewed_at": changes.now}
-            held = session.execute(
-                update(tables.EngineLease)
-                .where(col(tables.EngineLease.id) == 1, col(tables.EngineLease.token) == self._token)
-                .values(**lease)
-            )
-            if held.rowcount != 1:  # type: ignore[attr-defined]
+            held = session.connection().execute(_held_lease(), lease)
+            if held.rowcount != 1:
                 raise LeaseLostError("another engine holds the lease")
             if not changes.empty:
                 self._write(session, changes)
 
     def _write(self, session: Session, changes: Pass) -> None:
-        sqlite = self._database.is_sqlite
-        _upsert(session, sqlite, tables.StrategyExecution, [_plain(run) for run in changes.runs.values()])
-        _upsert(session, sqlite, tables.ExecutionAccount, [_plain(row) for row in changes.run_accounts.values()])
-        _upsert(session, sqlite, tables.ExitPlan, [_plain(plan) for plan in changes.plans.values()])
-        _free_orderids(session, changes)
-        _upsert(session, sqlite, tables.Order, [_plain(order) for order in changes.orders.values()])
-        _upsert(session, sqlite, tables.Fill, [_fill_row(row) for row in changes.fills])
-        _upsert_positions(session, sqlite, changes)
-        _upsert(session, sqlite, tables.RiskEvent, [_event_row(row) for row in changes.events])
+        sqlite, connection = self._database.is_sqlite, session.connection()  # rows need nothing of a session
+        _upsert(connection, sqlite, tables.StrategyExecution, [_plain(run) for run in changes.runs.values()])
+        _upsert(connection, sqlite, tables.ExecutionAccount, [_plain(row) for row in changes.run_accounts.values()])
+        _upsert(connection, sqlite, tables.ExitPlan, [_plain(plan) for plan in changes.plans.values()])
+        _free_orderids(connection, changes)
+        _upsert(connection, sqlite, tables.Order, [_plain(order) for order in changes.orders.values()])
+        _upsert(connection, sqlite, tables.Fill, [_fill_row(row) for row in changes.fills])
+        _upsert_positions(connection, sqlite, changes)
+        _upsert(connection, sqlite, tables.RiskEvent, [_event_row(row) for row in changes.events])
         memories = [_plain(memory) for memory in changes.memories.values()]
-        _upsert(session, sqlite, tables.AccountMemory, memories, key="account_id")
+        _upsert(connection, sqlite, tables.AccountMemory, memories, key="account_id")
         for margin in changes.margins:
             session.add(tables.MarginTracker(**margin))
         for command_id, (state, outcome) in changes.outcomes.items():
@@ -144,9 +140,9 @@ class Journal:
             )
         for limits in changes.limits.values():
             _write_limits(session, limits)
-        _upsert(session, sqlite, tables.ScheduledEntry, [_plain(entry) for entry in changes.scheduled.values()])
+        _upsert(connection, sqlite, tables.ScheduledEntry, [_plain(entry) for entry in changes.scheduled.values()])
         marks = [_plain(mark) for mark in changes.day_marks]
-        _upsert(session, sqlite, tables.DayMark, marks, key="execution_id", also="account_id")
+        _upsert(connection, sqlite, tables.DayMark, marks, key="execution_id", also="account_id")
 
 
 def _next(session: Session, table: type[SQLModel]) -> itertools.count[int]:
@@ -164,7 +160,7 @@ def _of(session: Session, table: type[Any], run_ids: Sequence[int], *, order: An
     return rows
 
 
-def _free_orderids(session: Session, changes: Pass) -> None:
+def _free_orderids(connection: Connection, changes: Pass) -> None:
     """Take back broker ids that change hands in this pass: written one by one, two orders may not share one."""
     before = {
         order_id: changes.ledger.orders.get(o.execution_id, {}).get(order_id) for order_id, o in changes.orders.items()
@@ -175,11 +171,18 @@ def _free_orderids(session: Session, changes: Pass) -> None:
         if old is not None and old.orderid is not None and old.orderid != changes.orders[order_id].orderid
     ]
     if released:
-        session.execute(update(tables.Order).where(col(tables.Order.id).in_(released)).values(orderid=None))
+        connection.execute(update(tables.Order).where(col(tables.Order.id).in_(released)).values(orderid=None))
+
+
+@functools.cache
+def _held_lease() -> Any:
+    """Return the statement that updates the lease if it carries ``held_token``; making it takes long."""
+    target: Table = tables.EngineLease.__table__  # type: ignore[attr-defined]
+    return update(target).where(target.c.id == 1, target.c.token == bindparam("held_token"))
 
 
 def _upsert(
-    session: Session,
+    connection: Connection,
     sqlite: bool,
     table: type[SQLModel],
     rows: list[dict[str, Any]],
@@ -189,7 +192,7 @@ def _upsert(
 ) -> None:
     if rows:
         keys = tuple(name for name in (key, also) if name)
-        session.execute(_upserting(table, sqlite, keys, tuple(rows[0])), rows)
+        connection.execute(_upserting(table, sqlite, keys, tuple(rows[0])), rows)
 
 
 @functools.cache
@@ -201,7 +204,7 @@ def _upserting(table: type[SQLModel], sqlite: bool, keys: tuple[str, ...], names
     return insert.on_conflict_do_update(index_elements=list(keys), set_=columns)
 
 
-def _upsert_positions(session: Session, sqlite: bool, changes: Pass) -> None:
+def _upsert_positions(connection: Connection, sqlite: bool, changes: Pass) -> None:
     rows = []
     for run_id, holdings in changes.changed_holdings().items():
         before = changes.ledger.holdings.get(run_id, {})
@@ -229,7 +232,7 @@ def _upsert_positions(session: Session, sqlite: bool, changes: Pass) -> None:
         ]
     if rows:
         keys = ("execution_id", "account_id", "symbol", "exchange", "product")
-        session.execute(_upserting(tables.Position, sqlite, keys, tuple(rows[0])), rows)
+        connection.execute(_upserting(tables.Position, sqlite, keys, tuple(rows[0])), rows)
 
 
 def _write_limits(session: Session, limits: DayLimits) -> None:

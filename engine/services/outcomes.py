@@ -154,10 +154,7 @@ def on_valid_books(changes: Pass, world: World, account: Account, books: Account
     """Bring every order of the account up to what valid books show, and resolve what was unknown."""
     account.standing.repeated = repeated_ends(books.orders) if books.mode == "live" else frozenset()
     unknowns.resolve(changes, world, account, [*books.orders, *account.pushes], books)
-    rows = {row.orderid: row for row in books.orders}
-    trades: dict[str, list[SeenTrade]] = {}
-    for trade in books.trades:
-        trades.setdefault(trade.orderid, []).append(trade)
+    rows, trades = books.rows, books.trades_of
     day, before, told = trading_day(books.begun_at), account.standing.told, {}
     for order in orders_on(changes, account.id):
         if order.orderid is None or not of_day(order, day):

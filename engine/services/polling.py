@@ -17,7 +17,7 @@ from engine.services.messages import Symbol
 from engine.services.price_board import market_of
 from engine.services.repricing import resting_symbols
 from engine.services.settling import indices_wanted
-from engine.services.world import Account, World
+from engine.services.world import Account, Gathering, World
 
 FLIGHT = timedelta(seconds=0.5)
 OPEN = timedelta(seconds=2)
@@ -33,6 +33,8 @@ READ_LOST = timedelta(seconds=20)
 WANTED_APART = timedelta(seconds=0.05)
 GATHERED_AGAIN = timedelta(seconds=0.5)
 """How often the symbols of many runs are gathered."""
+GATHER_BOX_SECONDS = 0.0005
+"""How long a pass gathers symbols of many runs before prices are looked at again."""
 INDICES_SECONDS = 10
 """How often it is asked whether a run's contracts are so near their end that their index is needed."""
 
@@ -118,22 +120,29 @@ def watch(changes: Pass, world: World) -> None:
         for run in changes.busy_runs()
         for symbol in resting_symbols(changes, run)
     }
-    gathered = world.gathered
-    if changes.ledger.index.few or gathered is None or abs(changes.now - gathered[0]) >= GATHERED_AGAIN:
-        gathered = world.gathered = (changes.now, _gather(changes, world))
-        _subscribe(changes, world, gathered[1])
-    for (owner_id, venue), symbols in gathered[1].items():
+    _gather(changes, world)
+    for (owner_id, venue), symbols in world.gathered.items():
         _poll_quotes(changes, world, owner_id, venue, symbols, resting=resting)
 
 
-def _gather(changes: Pass, world: World) -> dict[tuple[int, str], set[Symbol]]:
-    """Return the symbols that the open runs need, by owner and venue."""
-    wanted: dict[tuple[int, str], set[Symbol]] = {}
-    for run in changes.open_runs():
-        group = wanted.setdefault((run.owner_id, run.venue), set())
-        group |= _symbols_wanted(changes, world, run)
-        group |= world.candles.followed(run.id)
-    return wanted
+def _gather(changes: Pass, world: World) -> None:
+    """Bring up to now what symbols the open runs need, by owner and venue; those of many runs in several passes."""
+    few, clock, work = changes.ledger.index.few, world.clock.boot, world.gathering
+    if work is None or few:
+        if not few and world.gathered_at is not None and abs(changes.now - world.gathered_at) < GATHERED_AGAIN:
+            return
+        world.gathered_at = changes.now
+        work = world.gathering = Gathering([run.id for run in changes.open_runs()], {})
+    until = 0.0 if few else clock() + GATHER_BOX_SECONDS
+    while work.left and (few or clock() < until):
+        run = changes.open_run(work.left.pop())
+        if run is not None:
+            group = work.found.setdefault((run.owner_id, run.venue), set())
+            group |= _symbols_wanted(changes, world, run)
+            group |= world.candles.followed(run.id)
+    if not work.left:
+        world.gathered, world.gathering = work.found, None
+        _subscribe(changes, world, work.found)
 
 
 def _subscribe(changes: Pass, world: World, wanted: dict[tuple[int, str], set[Symbol]]) -> None:

@@ -44,7 +44,7 @@ def on_books(changes: Pass, world: World, message: BooksRead) -> None:
     if problem and not (problem == DISAGREE and _believed(changes, account, books, day, in_session=in_session)):
         _failed(changes, account, problem, BOOKS_AGAIN)
         return
-    opening = books.opening()
+    opening = books.opening
     account.books_problem = ""
     account.books = books
     account.opening_confirmed = account.opening == opening or account.disagreement is not None
@@ -52,7 +52,7 @@ def on_books(changes: Pass, world: World, message: BooksRead) -> None:
         account.books_wanted = True  # a read of its own, at once, shows whether the first of the day was torn
     account.disagreement = None
     account.opening = opening
-    account.traded = books.traded()
+    account.traded = books.traded
     validity.remember(changes, account, books, day, in_session=in_session)
     clock_offset.measure(changes, world, account, books)
     on_valid_books(changes, world, account, books)
@@ -110,7 +110,7 @@ def _believed(changes: Pass, account: Account, books: AccountBooks, day: date, *
     After it has said the same for 60 s in session (a product conversion), with an alarm. The first read of a day may
     have been torn by a fill: as long as no second one agreed with it, two later ones 2 s apart correct it.
     """
-    found = books.opening()
+    found = books.opening
     if account.disagreement is None or account.disagreement[0] != found:
         account.disagreement = (found, books.begun_at)
     age = books.begun_at - account.disagreement[1]

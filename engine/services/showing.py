@@ -60,10 +60,16 @@ def views_in_turn(look: Callable[[], Pass], world: World) -> Generator[None, Non
     return views
 
 
-def as_json(view: LiveView) -> str:
-    """Return a live view as JSON, made run by run: one long call would hold the interpreter, and the core with it."""
-    runs = ",".join(run.model_dump_json() for run in view.runs)
-    return f'{view.model_dump_json(exclude={"runs"})[:-1]},"runs":[{runs}]}}'
+def as_json(view: LiveView, give_way: Callable[[], object] = lambda: None) -> str:
+    """Return a live view as JSON, made run by run: one long call would hold the interpreter, and the core with it.
+
+    ``give_way`` is called after each: a thread that is only asked to let others go on does so too late.
+    """
+    runs = []
+    for run in view.runs:
+        runs.append(run.model_dump_json())
+        give_way()
+    return f'{view.model_dump_json(exclude={"runs"})[:-1]},"runs":[{",".join(runs)}]}}'
 
 
 def _view(

@@ -45,14 +45,12 @@ def defect_of(changes: Pass, account: Account, books: AccountBooks, day: date, *
     there is. An order that a person declared is no longer asked for: a broker that never lists it must not spoil the
     day.
     """
-    traded = {trade.orderid for trade in books.trades}
     named = [
         order
         for order in _given(changes, account, day)
         if (order.answered_at or order.updated_at) <= books.begun_at
-        and (order.answered_at is not None or order.orderid not in traded)
+        and (order.answered_at is not None or order.orderid not in books.traded)
     ]
-    listed = {row.orderid for row in books.orders}
     carried = _kept(changes.memory(account.id), day) if account.opening is None else None
     problem = defect(
         books,
@@ -64,7 +62,7 @@ def defect_of(changes: Pass, account: Account, books: AccountBooks, day: date, *
         in_session=in_session,
         carried=carried,
     )
-    account.standing.missing = frozenset(order.orderid or "" for order in named) - listed
+    account.standing.missing = frozenset(order.orderid or "" for order in named) - books.rows.keys()
     if problem is None and in_session and carried and lost(books, carried):
         return DISAGREE  # what was carried is gone on the first read of a day: it needs as long as a conversion
     return problem
@@ -75,7 +73,7 @@ def unexplained(changes: Pass, account: Account, books: AccountBooks, day: date)
 
     Such books are behind what we know, in their positions as well: they are no evidence of an outside trade there.
     """
-    traded, filled = books.traded(), _filled(given := _given(changes, account, day))
+    traded, filled = books.traded, _filled(given := _given(changes, account, day))
     return frozenset(
         order.key for order in given if traded.get(order.orderid or "", 0) < filled.get(order.orderid or "", 0)
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
@@ -162,11 +162,11 @@ class Account:
     books_problem: str = ""
     books_day: date | None = None
     books_in_session: bool = False
-    opening: dict[Instrument, int] | None = None
+    opening: Mapping[Instrument, int] | None = None
     opening_confirmed: bool = False
-    disagreement: tuple[dict[Instrument, int], datetime] | None = None
+    disagreement: tuple[Mapping[Instrument, int], datetime] | None = None
     mode_changed: bool = False
-    traded: dict[str, int] = field(default_factory=dict)
+    traded: Mapping[str, int] = field(default_factory=dict)
     reading_books_since: datetime | None = None
     books_wanted: bool = True
     books_due: datetime = LONG_AGO
@@ -219,6 +219,14 @@ class Preview:
 
 
 @dataclass(slots=True)
+class Gathering:
+    """Symbols by owner and venue, as far as runs were asked what they need; ``left``: runs that were not yet."""
+
+    left: list[int]
+    found: dict[tuple[int, str], set[Symbol]]
+
+
+@dataclass(slots=True)
 class World:
     """Everything the services need beside the changes of a pass."""
 
@@ -249,7 +257,9 @@ class World:
     unsettled_told: dict[tuple[int, Key], datetime] = field(default_factory=dict)
     drills: list[tuple[float, float]] = field(default_factory=list)
     wanted: dict[int, tuple[object, object, int, frozenset[Symbol]]] = field(default_factory=dict)
-    gathered: tuple[datetime, dict[tuple[int, str], set[Symbol]]] | None = None
+    gathered: dict[tuple[int, str], set[Symbol]] = field(default_factory=dict)
+    gathered_at: datetime | None = None
+    gathering: Gathering | None = None
     _acknowledged: dict[str, frozenset[Symbol]] = field(default_factory=dict)
     _acknowledged_at: datetime | None = None
 

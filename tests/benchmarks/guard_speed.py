@@ -39,7 +39,7 @@ from engine.domain.guard_kernel import compiled
 from engine.domain.instruments import Action, Exchange, Key, PriceType, Product
 from engine.domain.orders import Order, OrderState, Purpose
 from engine.domain.runs import AccountState, Run, RunAccount, RunState
-from engine.runtime.bootstrap import SWITCH_INTERVAL_SECONDS, _terms_finder, calm_collector
+from engine.runtime.bootstrap import SWITCH_INTERVAL_SECONDS, _terms_finder, calm_collector, give_way
 from engine.runtime.clock import SystemClock
 from engine.runtime.core import Core
 from engine.runtime.inbox import Inbox
@@ -311,7 +311,7 @@ def measure(*, runs: int, accounts: int, seconds: float, rate: int, spread: bool
                     next(making)
                 except StopIteration as made:
                     found.shown.append((spent + time.perf_counter() - begun) * 1000)
-                    stage.errands.do(lambda views=made.value: [as_json(view) for view in views.values()])
+                    stage.errands.do(lambda views=made.value: [as_json(view, give_way) for view in views.values()])
                     return
                 spent += time.perf_counter() - begun
                 yield

@@ -13,10 +13,11 @@ import pytest
 from engine.domain.instruments import Action, Exchange, Key, Product
 from engine.domain.orders import OrderState, Purpose
 from engine.domain.runs import AccountState, Run, RunAccount, RunState
-from engine.services import guarding, monitor
+from engine.services import guarding, monitor, polling, reading
 from engine.services.ledger import Pass
+from engine.services.messages import BooksRead
 from engine.services.world import trading_day
-from tests.stage import LOT, Stage, instrument
+from tests.stage import LOT, Stage, StageClock, instrument
 
 RUNS = 120
 PRICE = 100.0
@@ -234,3 +235,62 @@ def test_commit_that_fails_changes_no_guard_and_the_stop_fires_with_the_next(tmp
     assert plans_opened(stage) == []
     stage.core.one_pass()
     assert plans_opened(stage) == [runs[60]]
+
+
+def test_price_that_asks_for_a_decision_goes_before_messages_but_holds_them_back_only_once(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, limits=LIMITS)
+    runs = crowd(stage)
+    account, books = stage.world.accounts[1], BooksRead(1, stage.broker().books(), stage.clock.now())
+    before = account.books
+    for number in (70, 71):
+        stage.inbox.put(books)
+        stage.price(symbol_of(number), BREACH)
+        stage.core.one_pass()
+        assert plans_opened(stage) == runs[70 : number + 1]
+        assert (account.books is before) == (number == 70)
+
+
+def test_price_that_comes_while_messages_are_taken_is_judged_in_the_same_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage(tmp_path, limits=LIMITS)
+    runs = crowd(stage)
+    on_books = reading.on_books
+
+    def taking(*arguments: Any) -> None:
+        on_books(*arguments)
+        stage.price(symbol_of(80), BREACH)
+
+    monkeypatch.setattr(reading, "on_books", taking)
+    stage.inbox.put(BooksRead(1, stage.broker().books(), stage.clock.now()))
+    stage.core.one_pass()
+    assert plans_opened(stage) == [runs[80]]
+
+
+class TickingClock(StageClock):
+    """A clock that goes on by itself whenever it is read."""
+
+    def boot(self) -> float:
+        self.seconds += 0.00001
+        return self.seconds
+
+
+def test_symbols_of_many_runs_are_gathered_in_several_passes_and_none_is_left_out(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, limits=LIMITS)
+    crowd(stage)
+    clock = TickingClock(stage.clock.begin)
+    clock.seconds = stage.clock.seconds + 1.0
+    stage.world.clock = clock
+    wanted = {(symbol_of(number), Exchange.NFO) for number in range(RUNS)}
+    assert stage.world.watched[1] >= wanted
+    stage.world.watched.clear()
+    sizes = []
+    while 1 not in stage.world.watched:
+        changes = Pass(stage.ledger, clock.now())
+        polling.watch(changes, stage.world)
+        sizes.append(0 if stage.world.gathering is None else len(stage.world.gathering.left))
+        for act in changes.after_commit:
+            act()
+    assert len(sizes) > 2
+    assert sizes == sorted(sizes, reverse=True)
+    assert stage.world.watched[1] >= wanted

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine.services.ledger import Pass
-from engine.services.showing import live_views, oldest_price
-from engine.services.views import RunView
+from engine.services.showing import as_json, live_views, oldest_price
+from engine.services.views import LiveView, RunView
 from tests.stage import CALL, LOT, PUT, Stage, instrument
 
 OWNER = 1
@@ -77,3 +77,14 @@ def test_a_leg_without_any_price_makes_the_age_unknown(tmp_path: Path) -> None:
     flat = second.model_copy(update={"ltp_age_seconds": None, "quantity": 0})
     assert oldest_price([first, flat]) == first.ltp_age_seconds
     assert oldest_price([]) is None
+
+
+def test_view_is_written_run_by_run_and_gives_way_after_each(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.enter()
+    one = live_views(Pass(stage.ledger, stage.clock.now()), stage.world)[OWNER]
+    view = one.model_copy(update={"runs": one.runs * 3})
+    turns: list[None] = []
+    written = as_json(view, lambda: turns.append(None))
+    assert len(turns) == len(view.runs) == 3
+    assert LiveView.model_validate_json(written) == view

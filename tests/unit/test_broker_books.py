@@ -72,12 +72,12 @@ def test_one_trade_listed_twice_is_not_counted_twice() -> None:
 
 @pytest.mark.parametrize("own", [{"tradeid": "T2"}, {"quantity": 35}, {"timestamp": "10:00:02"}])
 def test_two_trades_of_one_order_are_counted_both(own: dict[str, Any]) -> None:
-    assert seen(trades=[TRADE, {**TRADE, **own}]).traded() == {"26112": 30 + own.get("quantity", 30)}
+    assert seen(trades=[TRADE, {**TRADE, **own}]).traded == {"26112": 30 + own.get("quantity", 30)}
 
 
 def test_brokers_that_number_no_trades_may_have_two_alike() -> None:
     plain = {name: value for name, value in TRADE.items() if name != "tradeid"}
-    assert seen(trades=[plain, plain]).traded() == {"26112": 60}
+    assert seen(trades=[plain, plain]).traded == {"26112": 60}
 
 
 @pytest.mark.parametrize("orderid", [1_100_000_017, "1100000017", " 1100000017 "])

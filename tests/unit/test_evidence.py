@@ -150,8 +150,8 @@ def test_fewer_is_nearer_to_flat_or_turned_around(before: dict[Instrument, int],
 
 def test_opening_is_net_less_what_was_traded_today() -> None:
     one = books(trades=(trade("A1", 65), trade("A2", 130, CALL, Action.BUY)), net={CALL: 130, PUT: -65})
-    assert one.opening() == {CALL: 65, PUT: -65}
-    assert one.traded() == {"A1": 65, "A2": 130}
+    assert one.opening == {CALL: 65, PUT: -65}
+    assert one.traded == {"A1": 65, "A2": 130}
 
 
 @thorough
@@ -170,11 +170,11 @@ def test_trades_explain_positions_and_a_lost_trade_is_noticed(
     for one in trades:
         net[one.instrument] = net.get(one.instrument, 0) + one.action.sign * one.quantity
     whole = books(trades=trades, net=net)
-    assert judged(whole, opening=carried, traded_before=whole.traded()) is None
+    assert judged(whole, opening=carried, traded_before=whole.traded) is None
     if lost < len(trades):
         less = books(trades=tuple(t for i, t in enumerate(trades) if i != lost), net=net)
         assert judged(less, opening=carried) == DISAGREE
-        assert judged(less, traded_before=whole.traded()) is not None
+        assert judged(less, traded_before=whole.traded) is not None
 
 
 def test_row_of_the_same_class_is_a_candidate() -> None:
