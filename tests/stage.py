@@ -185,7 +185,7 @@ class Broker:
             self.positions(),
             self.name,
             self.held,
-        ).worked_out()
+        )
 
 
 Placement = Callable[["FakeHands", Order], PlacementOutcome | None]
@@ -302,6 +302,8 @@ class FakeHands:
         books = self.broker.books() if self.books_now is None else self.books_now()
         if books is not None and not holdings:
             books = replace(books, held={})
+        if books is not None:
+            books = books.worked_out()  # as real hands do, outside the core's thread
         begun = self.clock.now()
         self.inbox.put(BooksRead(self.account_id, books, begun, "" if books is not None else "made to fail"))
 
