@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
+from engine.domain.exit_scopes import staying
 from engine.domain.instruments import Action, Key
 
 
@@ -128,12 +129,25 @@ class ExitPlan:
         return not self.account_ids or account_id in self.account_ids
 
     def kept(self, key: Key) -> int:
-        """Return how many units (signed) shall stay under a key that it covers; 0 where all leaves.
+        """Return how many units (signed) shall stay under a key that it covers; 0 where all leaves."""
+        return next((kept[4] for kept in self.keep if kept[:4] == key), 0) if self.keep else 0
 
-        The product is not asked: what a broker converts meanwhile is kept as it was.
+    def converted(self, old: Key, new: Key, quantity: int) -> ExitPlan:
+        """Return the plan after ``quantity`` units (signed) moved to another product: as much stays as before.
+
+        What is kept goes along first: what leaves may have its order under the old product already.
         """
-        place = key[:3]
-        return next((kept[4] for kept in self.keep if kept[:3] == place), 0) if self.keep else 0
+        moving = staying(quantity, self.kept(old))
+        if not moving:
+            return self
+        units = {old: self.kept(old) - moving, new: self.kept(new) + moving}
+        others = tuple(kept for kept in self.keep if kept[:4] not in (old, new))
+        moved = tuple(
+            (key.account_id, key.symbol, str(key.exchange), str(key.product), stays)
+            for key, stays in units.items()
+            if stays
+        )
+        return replace(self, keep=(*others, *moved))
 
     def leaves_whole(self, account_id: int) -> bool:
         """Whether the run leaves this account with all it has there; where not, the account goes on entered."""

@@ -16,6 +16,7 @@ from engine.domain.instruments import Action, Product
 from engine.domain.money import value_paise
 from engine.domain.netting import PricedCharge, charges_at_trades
 from engine.domain.runs import Charge
+from engine.services.exit_scopes import plan_over
 from engine.services.ledger import Pass
 from engine.services.outside_read import OutsideRead, outside_read, remember, tell
 from engine.services.settling import correct_settlements
@@ -149,7 +150,10 @@ def _converted(read: OutsideRead, instrument: Instrument, total: int) -> Product
 
 
 def _move(read: OutsideRead, run_id: int, instrument: Instrument, product: Product, quantity: int) -> None:
-    """Let what a run owns go along with a conversion, at the run's own average: its P stays what it is."""
+    """Let what a run owns go along with a conversion, at the run's own average: its P stays what it is.
+
+    What an exit under way keeps of it goes along too.
+    """
     changes = read.changes
     old, new = read.key(instrument), read.key(instrument._replace(product=product))
     value = moved_value(changes.holdings(run_id)[old], abs(quantity))
@@ -169,6 +173,8 @@ def _move(read: OutsideRead, run_id: int, instrument: Instrument, product: Produ
             )
         )
         changes.after_commit.append(partial(read.account.last_change.__setitem__, key, changes.now))
+    if (plan := plan_over(changes, changes.run(run_id), old)) is not None and plan.kept(old):
+        changes.put_plan(plan.converted(old, new, quantity))
     tell(
         read,
         run_id,

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from sqlmodel import select
 
+from engine.domain.evidence import Instrument
 from engine.domain.instruments import Action
 from engine.store import tables
 from tests.integration.test_drift import by_hand, charges, closed, over_night
-from tests.stage import CALL, LOT, PUT, Stage, instrument
+from tests.stage import CALL, LOT, PUT, Stage, fill_at_once, instrument, take_change, take_only
 
 
 def convert(stage: Stage, quantity: int, *, to: str = "MIS", symbol: str = CALL) -> None:
@@ -176,3 +177,75 @@ def test_restart_in_the_middle_of_a_conversion_does_not_lose_it(tmp_path: Path, 
     stage.play(10, by=0.5)
     assert charges(stage, run) == []
     assert products(stage, run) == {"MIS": -LOT}
+
+
+def held(stage: Stage) -> dict[Instrument, int]:
+    """Open quantity at the broker."""
+    return {one: quantity for one, quantity in stage.broker().positions().items() if quantity}
+
+
+def share_resting(tmp_path: Path, *, lots: int, share: float) -> tuple[Stage, int]:
+    """An exit of a share under way, whose orders rest."""
+    stage = Stage(tmp_path, lots=lots)
+    run = stage.enter()
+    stage.play(2)
+    stage.hands[1].usual, stage.hands[1].modifies = take_only, take_change
+    stage.command("close_run", {"run_id": run, "share": share})
+    stage.until(lambda: [order.state for order in stage.orders(run) if order.purpose == "exit"] == ["working"] * 2)
+    return stage, run
+
+
+def goes_on(stage: Stage, run: int) -> None:
+    """What rests fills, and so does all that follows; the exit ends."""
+    stage.hands[1].usual = fill_at_once
+    for row in list(stage.broker().orders.values()):
+        if row.status == "open":
+            stage.broker().fill(row.orderid, row.quantity)
+    stage.until(lambda: [plan.state for plan in stage.plans(run)] == ["done"], 60)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_conversion_of_what_stays_during_an_exit_of_a_share_keeps_no_more(tmp_path: Path, restart: bool) -> None:
+    """Two of three lots leave; the third is converted: it stays under its new product, and the others leave."""
+    stage, run = share_resting(tmp_path, lots=3, share=60.0)
+    convert(stage, -LOT)
+    stage.until(lambda: products(stage, run) == {"NRML": -2 * LOT, "MIS": -LOT}, 90, by=0.5)
+    if restart:
+        stage.restart()
+        stage.arm()
+    goes_on(stage, run)
+    assert held(stage) == {instrument(CALL, "MIS"): -LOT, instrument(PUT): -LOT}
+    assert [order.state for order in stage.orders(run) if order.purpose == "exit"] == ["filled"] * 2
+    stage.close(run)
+    closed(stage, run)
+    assert all(not quantity for quantity in stage.broker().positions().values())
+
+
+def test_conversion_of_more_than_stays_takes_the_rest_out_under_the_new_product(tmp_path: Path) -> None:
+    stage, run = share_resting(tmp_path, lots=3, share=60.0)
+    convert(stage, -2 * LOT)
+    stage.until(lambda: products(stage, run) == {"NRML": -LOT, "MIS": -2 * LOT}, 90, by=0.5)
+    first = next(order.id for order in stage.orders(run) if order.purpose == "exit" and order.symbol == CALL)
+    stage.until(lambda: stage.ledger.orders[run][first].state == "cancelled", 10)
+    goes_on(stage, run)
+    assert held(stage) == {instrument(CALL, "MIS"): -LOT, instrument(PUT): -LOT}
+
+
+def test_conversion_of_less_than_stays_leaves_the_rest_of_it_under_the_old_product(tmp_path: Path) -> None:
+    stage, run = share_resting(tmp_path, lots=3, share=20.0)
+    convert(stage, -LOT)
+    stage.until(lambda: products(stage, run) == {"NRML": -2 * LOT, "MIS": -LOT}, 90, by=0.5)
+    goes_on(stage, run)
+    assert held(stage) == {instrument(CALL): -LOT, instrument(CALL, "MIS"): -LOT, instrument(PUT): -2 * LOT}
+
+
+def test_share_of_what_stands_under_two_products_is_taken_of_each(tmp_path: Path) -> None:
+    """What stays under one product is nothing that another keeps."""
+    stage = Stage(tmp_path, lots=5)
+    run = stage.enter()
+    stage.play(2)
+    convert(stage, -LOT)
+    stage.until(lambda: products(stage, run) == {"NRML": -4 * LOT, "MIS": -LOT}, 90, by=0.5)
+    stage.command("close_run", {"run_id": run, "share": 50.0})
+    stage.until(lambda: [plan.state for plan in stage.plans(run)] == ["done"], 60)
+    assert held(stage) == {instrument(CALL): -2 * LOT, instrument(PUT): -2 * LOT}
