@@ -328,3 +328,20 @@ def test_server_that_speaks_for_another_broker_is_asked_to_change_nothing(tmp_pa
     stage.command("take_over", {"run_id": run, "account_id": 1})
     stage.play(5)
     assert stage.hands[1].cancelled == [], "the same id may be somebody else's order there"
+
+
+def test_two_exits_beside_each_other_tell_each_of_its_own_order(tmp_path: Path) -> None:
+    """What rests of one leg is no news of the other leg's exit, and hides none."""
+    stage = Stage(tmp_path)
+    run = stage.enter()
+    stage.hands[1].usual, stage.hands[1].modifies = take_only, take_change
+    for leg_index in (1, 2):
+        stage.command("close_run", {"run_id": run, "leg_indexes": [leg_index]})
+        stage.play(0.5)
+    stage.play(15.0)
+    plans = {plan.id: plan.leg_indexes for plan in stage.plans(run) if plan.state == "active"}
+    assert sorted(plans.values()) == [[1], [2]]
+    told = [(plans[event.exit_plan_id or 0], event.message) for event in stage.events("exit_blocked")]
+    assert [legs for legs, _words in told] == [[1], [2]]
+    assert [CALL in words for _legs, words in told] == [True, False]
+    assert [PUT in words for _legs, words in told] == [False, True]
