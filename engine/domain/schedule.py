@@ -6,9 +6,10 @@ little later; one that was missed is skipped with the reason, never taken late.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
+from typing import assert_never
 
 from engine.domain.calendar import IST, Calendar, ist_day
 from engine.domain.errors import CalendarError
@@ -127,6 +128,31 @@ def judge(schedule: EntrySchedule, day: date, now: datetime, days: TradingDays) 
         reason = f"{why} when it could begin, {late.total_seconds():.0f} s after {_clock(due)}"
         return Judgement(day, Step.SKIP, due, reason, missed=True)
     return Judgement(day, Step.BEGIN, due)
+
+
+def judge_ended(
+    schedule: EntrySchedule, day: date, now: datetime, days: TradingDays, *, until: datetime, why: str
+) -> Judgement:
+    """Return what to do about a day of which nothing was decided, of a schedule that was changed at ``until``.
+
+    What was due by then is skipped: for ``why``, or as missed where it was too late for it already. What was not due is
+    nobody's.
+    """
+    found = judge(schedule, day, until, days)
+    match found.step:
+        case Step.BEGIN:
+            return replace(found, step=Step.SKIP, reason=why)
+        case Step.SKIP:
+            return judge(schedule, day, max(now, until), days)
+        case Step.NONE | Step.WAIT:
+            return Judgement(day, Step.NONE)
+        case _:
+            assert_never(found.step)
+
+
+def may_be_due(entry_time: time, made_at: datetime, until: datetime, now: datetime) -> bool:
+    """Whether a day that may still have to be decided has this time (IST) between two instants."""
+    return any(made_at <= _instant(day, entry_time) < until for day in days_to_judge(now))
 
 
 def days_to_judge(now: datetime) -> tuple[date, ...]:

@@ -31,7 +31,7 @@ from engine.services.journal import Journal, LeaseLostError
 from engine.services.ledger import Pass
 from engine.services.messages import Beat
 from engine.services.risk_views import SeriesView
-from engine.services.schedule_book import read_schedules
+from engine.services.schedule_book import read_ended_schedules, read_schedules
 from engine.services.series_views import changed_series, note_written
 from engine.services.showing import as_json, views_in_turn
 from engine.services.terms import StrategyTerms, read_terms, version_id_of
@@ -149,9 +149,9 @@ def _reloader(database: Database, roster: Roster, world: World) -> Callable[[], 
 def load_schedules(database: Database, world: World) -> None:
     """Read the strategies that enter by the clock, with their terms: a pass must not wait for the database."""
     with database.read() as session:
-        found = read_schedules(session)
+        found, ended = read_schedules(session), read_ended_schedules(session, world.clock.now())
     world.terms.update({one.terms.version_id: one.terms for one in found.values()})
-    world.schedules.replace(found)
+    world.schedules.replace(found, ended)
     world.schedules.reload = partial(load_schedules, database, world)
 
 

@@ -15,12 +15,12 @@ from engine.domain.contracts import derivatives_exchange
 from engine.domain.errors import DomainError
 from engine.domain.instruments import Exchange
 from engine.domain.runs import Run, RunState, ScheduledEntry
-from engine.domain.schedule import Judgement, Step, TradingDays, days_to_judge, judge, next_due
+from engine.domain.schedule import Judgement, Step, TradingDays, days_to_judge, judge, judge_ended, next_due
 from engine.services.beginning import accounts_for, begin_run
 from engine.services.errors import Refused
 from engine.services.ledger import Pass
 from engine.services.risk_views import ScheduledView
-from engine.services.schedule_book import ScheduledStrategy
+from engine.services.schedule_book import EndedSchedule, ScheduledStrategy
 from engine.services.terms import StrategyTerms
 from engine.services.world import World
 
@@ -45,6 +45,8 @@ def enter_due(changes: Pass, world: World) -> None:
             again = min(again, _judge_days(changes, world, one))
         else:
             again = min(again, known[1])
+    for one_ended in book.ended:
+        _skip_ended(changes, world, one_ended)
     _tell_refused(changes)
     book.looked = (now, again)
 
@@ -77,6 +79,27 @@ def _judge_days(changes: Pass, world: World, one: ScheduledStrategy) -> datetime
     # noted at once: nothing was decided, so it holds whatever becomes of this pass
     book.quiet[one.id] = (now, until)
     return until
+
+
+def _skip_ended(changes: Pass, world: World, ended: EndedSchedule) -> None:
+    """Skip what was due by a schedule when it was changed, unless the strategy enters later that day by its new one."""
+    one, present = ended.strategy, world.schedules.strategies.get(ended.strategy.id)
+    days = _trading_days(world, one)
+    for day in days_to_judge(changes.now):
+        if changes.scheduled_entry(one.id, day) is not None:
+            continue
+        found = judge_ended(ended.schedule, day, changes.now, days, until=ended.until, why=ended.why)
+        if found.step is not Step.SKIP:
+            continue
+        if present is None or _leaves_out(changes, world, present, day):
+            _skip(changes, world, one, found)
+
+
+def _leaves_out(changes: Pass, world: World, one: ScheduledStrategy, day: date) -> bool:
+    """Whether nothing of a strategy is due on a day by the schedule that it has now."""
+    if one.schedule is None:
+        return True
+    return judge(one.schedule, day, changes.now, _trading_days(world, one)).step is Step.NONE
 
 
 def _begin(changes: Pass, world: World, one: ScheduledStrategy, found: Judgement) -> None:

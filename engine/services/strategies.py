@@ -12,6 +12,7 @@ from engine.services.commands import enqueue_reload, open_run_ids
 from engine.services.drafts import LegDraft, LimitsDraft, ScheduleDraft, StrategyDraft
 from engine.services.errors import InvalidInput, NotFound, Refused
 from engine.services.identity import Caller, require
+from engine.services.schedule_book import ARCHIVED
 from engine.services.strategy_checks import checked
 from engine.services.templates import template
 from engine.services.views import StrategyView
@@ -113,7 +114,9 @@ def archive_strategy(database: Database, caller: Caller, *, strategy_id: int, no
         strategy.archived = True
         strategy.name = f"{strategy.name[:60]} (archived {strategy.id})"
         session.add(strategy)
-        log_activity(session, caller, action="strategy.archive", target=strategy.name, now=now)
+        log_activity(
+            session, caller, action=ARCHIVED, target=strategy.name, now=now, detail={"strategy_id": strategy_id}
+        )
 
 
 def draft_of(name: str, version: StrategyVersion, legs: list[StrategyLeg]) -> StrategyDraft:

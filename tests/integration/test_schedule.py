@@ -318,3 +318,115 @@ def test_an_archived_strategy_does_not_enter(tmp_path: Path, told: bool) -> None
     stage.play(400, by=1.0)
     assert rows(stage) == []
     assert runs(stage) == []
+
+
+def change(stage: Stage, **fields: Any) -> None:
+    """Save a new version of the strategy, as a page does."""
+    now = load_strategy(stage.database, ASHA, strategy_id=stage.strategy).draft
+    draft = now.model_copy(update=fields)
+    save_strategy(stage.database, ASHA, draft, now=stage.clock.now(), strategy_id=stage.strategy)
+
+
+def archive(stage: Stage) -> None:
+    archive_strategy(stage.database, ASHA, strategy_id=stage.strategy, now=stage.clock.now())
+
+
+CHANGES = {
+    "saved": (lambda stage: change(stage, fixed_lots=2), "version 2 of it was saved at 10:35:10"),
+    "moved back": (
+        lambda stage: change(stage, schedule=ScheduleDraft(enabled=True, entry_time="10:00")),
+        "version 2 of it was saved at 10:35:10",
+    ),
+    "switched off": (
+        lambda stage: change(stage, schedule=ScheduleDraft()),
+        "its schedule was switched off at 10:35:10",
+    ),
+    "archived": (archive, "it was archived at 10:35:10"),
+}
+
+
+def waiting(tmp_path: Path) -> Stage:
+    """A stage whose entry is due for ten seconds and waits for its account."""
+    stage = scheduled(tmp_path)
+    go_to(stage, at(MONDAY, "10:34:50"))
+    stage.hands[1].silent.add("connect")
+    stage.restart()
+    stage.play(16.0, by=4.0)
+    go_to(stage, at(MONDAY, "10:35:10"))
+    assert rows(stage) == []
+    return stage
+
+
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [*((what, "told") for what in CHANGES), ("saved", "not told"), ("saved", "restarted"), ("archived", "restarted")],
+)
+def test_a_due_entry_whose_strategy_is_changed_before_it_begins_is_skipped_and_says_so(
+    tmp_path: Path, what: str, told: str
+) -> None:
+    stage = waiting(tmp_path)
+    meddle, reason = CHANGES[what]
+    meddle(stage)
+    if told == "told":
+        deliver(stage)
+    elif told == "restarted":
+        go_to(stage, at(MONDAY, "10:40"))
+        stage.restart()
+    stage.hands[1].silent.clear()
+    stage.play(10.0, by=0.5)
+    assert [(day, state) for day, state, _reason in rows(stage)] == [("23 Nov", "skipped")]
+    assert rows(stage)[0][2].startswith(f"{reason}, before it could begin")
+    assert runs(stage) == []
+    (event,) = stage.events("scheduled_entry")
+    assert reason in event.message
+
+
+def test_an_entry_that_is_put_off_while_it_is_due_enters_at_its_new_time(tmp_path: Path) -> None:
+    stage = waiting(tmp_path)
+    change(stage, schedule=ScheduleDraft(enabled=True, entry_time="10:37"))
+    deliver(stage)
+    stage.hands[1].silent.clear()
+    stage.play(60.0, by=2.0)
+    assert rows(stage) == []
+    stage.until(lambda: stage.broker().net == {CALL: -LOT, PUT: -LOT}, 90, by=0.5)
+    assert [state for _day, state, _reason in rows(stage)] == ["begun"]
+
+
+def test_an_entry_that_is_put_off_and_then_switched_off_is_skipped(tmp_path: Path) -> None:
+    stage = waiting(tmp_path)
+    change(stage, schedule=ScheduleDraft(enabled=True, entry_time="10:37"))
+    deliver(stage)
+    stage.play(20.0, by=4.0)
+    change(stage, schedule=ScheduleDraft())
+    deliver(stage)
+    stage.play(200.0, by=10.0)
+    assert [state for _day, state, _reason in rows(stage)] == ["skipped"]
+    assert runs(stage) == []
+
+
+def test_an_entry_that_was_missed_before_its_strategy_was_changed_says_that_it_was_missed(tmp_path: Path) -> None:
+    stage = scheduled(tmp_path)
+    go_to(stage, at(MONDAY, "10:50"))
+    change(stage, fixed_lots=2)
+    go_to(stage, at(MONDAY, "11:00"))
+    stage.restart()
+    stage.play(5.0)
+    ((_day, state, reason),) = rows(stage)
+    assert (state, reason.startswith("the engine was not running or asleep at 10:35:00")) == ("skipped", True)
+
+
+@pytest.mark.parametrize("what", ["saved", "archived"])
+def test_a_strategy_that_is_changed_after_its_entry_adds_nothing_to_it(tmp_path: Path, what: str) -> None:
+    stage = scheduled(tmp_path)
+    go_to(stage, at(MONDAY, "10:34:59"))
+    stage.until(lambda: rows(stage), 5)
+    run = int(runs(stage)[0].id or 0)
+    stage.until(lambda: stage.run(run).state == "open")
+    stage.close(run)
+    stage.until(lambda: stage.run(run).state == "closed", 60)
+    CHANGES[what][0](stage)
+    deliver(stage)
+    stage.restart()
+    stage.play(5.0, by=0.5)
+    assert [state for _day, state, _reason in rows(stage)] == ["begun"]
+    assert len(stage.events("scheduled_entry")) == 1

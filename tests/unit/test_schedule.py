@@ -11,7 +11,18 @@ from hypothesis import strategies as st
 
 from engine.domain.calendar import ALWAYS_OPEN, INDIA, IST
 from engine.domain.instruments import Exchange
-from engine.domain.schedule import EntrySchedule, Step, TradingDays, days_to_judge, due_on, judge, may_enter, next_due
+from engine.domain.schedule import (
+    EntrySchedule,
+    Step,
+    TradingDays,
+    days_to_judge,
+    due_on,
+    judge,
+    judge_ended,
+    may_be_due,
+    may_enter,
+    next_due,
+)
 
 NSE = TradingDays(exchange=Exchange.NFO, sessions=INDIA, listing=INDIA)
 PAPER = TradingDays(exchange=Exchange.NFO, sessions=ALWAYS_OPEN, listing=INDIA)
@@ -167,3 +178,30 @@ def test_it_begins_only_from_its_time_until_its_grace_is_over(
             assert days.sessions.is_trading_day(days.exchange, day)
         if found.step is Step.SKIP:
             assert found.reason
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "reason"),
+    [
+        ("09:00", "09:20:10", "it was changed"),
+        ("09:00", "09:19:59", None),
+        ("09:20:05", "09:20:10", None),
+        ("09:00", "09:25", "the engine was not running or asleep at 09:20:00; skipped 600 s after"),
+        ("09:25", "09:26", None),
+    ],
+)
+def test_what_was_due_when_its_schedule_ended_is_skipped(since: str, until: str, reason: str | None) -> None:
+    ended = schedule(since=at(MONDAY, since))
+    now, end = at(MONDAY, "09:30"), at(MONDAY, until)
+    found = judge_ended(ended, MONDAY, now, NSE, until=end, why="it was changed")
+    assert (found.step, found.reason) == ((Step.NONE, "") if reason is None else (Step.SKIP, reason))
+    assert judge_ended(ended, HOLIDAY, now, NSE, until=end, why="it was changed").step is Step.NONE
+
+
+def test_a_schedule_of_a_few_minutes_is_looked_at_only_around_its_time() -> None:
+    now, clock = at(MONDAY, "12:00"), time(9, 20)
+    assert may_be_due(clock, at(MONDAY, "09:20"), at(MONDAY, "09:21"), now)
+    assert not may_be_due(clock, at(MONDAY, "09:21"), at(MONDAY, "09:30"), now)
+    assert not may_be_due(clock, at(MONDAY, "09:00"), at(MONDAY, "09:20"), now)
+    assert may_be_due(clock, at(date(2026, 11, 20), "12:00"), at(date(2026, 11, 21), "09:21"), now)
+    assert not may_be_due(clock, at(date(2026, 11, 20), "09:00"), at(date(2026, 11, 20), "09:21"), now)
