@@ -1,6 +1,7 @@
 """The schema of the database: which revision it has, and the one way to bring it up to date.
 
 Two processes that start at once migrate once: a file lock beside the SQLite file, an advisory lock on PostgreSQL.
+Alembic is loaded only to migrate: a database that is up to date, as at nearly every start, is recognised without it.
 """
 
 from __future__ import annotations
@@ -10,16 +11,17 @@ from contextlib import contextmanager
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from filelock import FileLock, Timeout
 from sqlalchemy import Connection, MetaData, inspect, text
 from sqlmodel import SQLModel
 
 import engine.store.tables  # noqa: F401  registers every table with the metadata
 from engine.store.database import Database
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 LOCK_SECONDS = 60.0
 ADVISORY_LOCK = 0x416C676F4D  # any number that no other program on the server uses
@@ -96,6 +98,8 @@ def _migrate(connection: Connection) -> SchemaState:
         raise SchemaError(
             "The database was written by a newer release of AlgoMirror: update the program, or restore a backup."
         )
+    from alembic import command  # noqa: PLC0415 - see above
+
     config = alembic_config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
@@ -108,6 +112,8 @@ def _migrate(connection: Connection) -> SchemaState:
 
 def alembic_config() -> Config:
     """Return Alembic's configuration: its scripts travel inside the package, there is no ini file."""
+    from alembic.config import Config  # noqa: PLC0415 - see above
+
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     return config
@@ -124,15 +130,15 @@ def _revision(connection: Connection) -> str | None:
 def _state_of(revision: str | None) -> SchemaState:
     if revision is None:
         return SchemaState.MISSING
-    known = {script.revision for script in _scripts().walk_revisions()}
-    if revision not in known:
+    if revision not in revisions():
         return SchemaState.NEWER
-    return SchemaState.CURRENT if revision == _scripts().get_current_head() else SchemaState.OLDER
+    return SchemaState.CURRENT if revision == revisions()[-1] else SchemaState.OLDER
 
 
 @cache
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory.from_config(alembic_config())
+def revisions() -> tuple[str, ...]:
+    """Return the revisions of this release, oldest first: each file is named after its own, ``r0001_tables.py``."""
+    return tuple(sorted(file.name[1:5] for file in (_SCRIPTS / "versions").glob("r[0-9]*.py")))
 
 
 @contextmanager

@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import SQLModel
 
 from engine.store.database import Database
-from engine.store.schema import SchemaError, SchemaState, reset, schema_state, upgrade
+from engine.store.schema import SchemaError, SchemaState, alembic_config, reset, revisions, schema_state, upgrade
 from engine.store.tables import ActivityLog
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,6 +37,24 @@ def test_the_migrations_build_the_tables_of_the_code(database: Database) -> None
     with database.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, SQLModel.metadata) == []
+
+
+def test_files_are_named_after_their_revisions_and_follow_each_other() -> None:
+    scripts = ScriptDirectory.from_config(alembic_config())
+    assert revisions() == tuple(script.revision for script in reversed(list(scripts.walk_revisions())))
+    assert revisions()[-1] == scripts.get_current_head()
+
+
+def test_a_database_that_is_up_to_date_is_recognised_without_alembic(database: Database) -> None:
+    upgrade(database)
+    look = f"""
+import sys
+from engine.store.database import Database
+from engine.store.schema import upgrade
+print(upgrade(Database({str(database.url)!r})), "alembic" in sys.modules)
+"""
+    found = subprocess.run([sys.executable, "-c", look], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["current", "False"]
 
 
 def test_upgrade_says_what_it_found_and_the_second_one_has_nothing_to_do(database: Database) -> None:
