@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.fernet import Fernet
-from sqlmodel import SQLModel, select
+from sqlmodel import select
 
 from engine.desk import Desk
 from engine.domain.orders import OrderState
@@ -37,7 +37,6 @@ from engine.services.views import (
 )
 from engine.services.world import trading_day
 from engine.settings import Settings
-from engine.store.database import Database
 from engine.store.live import LiveStore
 from engine.store.tables import (
     EngineLease,
@@ -50,6 +49,7 @@ from engine.store.tables import (
     User,
 )
 from engine.store.vault import Vault
+from tests.fresh_database import fresh_database
 
 NOW = datetime(2026, 11, 20, 6, 30, tzinfo=UTC)
 PAPER = "http://127.0.0.1:5056"
@@ -75,9 +75,7 @@ class DeskFactory:
 
     def __init__(self, folder: Path, *, now: datetime = NOW) -> None:
         self.settings = Settings(_env_file=None, database_url=f"sqlite:///{folder / 'desk.db'}")
-        self.database = Database(self.settings.database_url)
-        with self.database.engine.execution_options(writes=True).begin() as connection:
-            SQLModel.metadata.create_all(connection)
+        self.database = fresh_database(self.settings.database_url)
         self.live = LiveStore(folder / "live.db")
         self.vault = Vault([Fernet.generate_key().decode()])
         self.clock: Callable[[], datetime] = lambda: now

@@ -32,12 +32,16 @@ from engine.settings import Settings
 from engine.store import tables
 from engine.store.database import Database
 from engine.store.live import LiveStore
-from engine.store.schema import upgrade
 from engine.store.vault import Vault
+from tests.fresh_database import fresh_database
 from tests.paper_server import ROOT, PaperServer, wait_until
 
 PASSWORD = "Correct-Horse-9"
 FAMILY = (("Asha", 1_500_000.0, "B"), ("Ravi", 700_000.0, "A"), ("Meera", 4_000_000.0, "C"))
+CHEAP = 4
+"""bcrypt's least work factor: nobody logs in at a house."""
+LIVE_SECONDS = 0.1
+"""Pause between two looks at the live view, which the engine writes once a second: reading it takes milliseconds."""
 ENDED = {"closed", "refused"}
 
 
@@ -102,9 +106,8 @@ class House:
 
     def found(self) -> Database:
         """Make the database and register its first person, the admin."""
-        database = Database(self.settings.database_url)
-        upgrade(database)
-        register(database, username="asha", password=PASSWORD, email="", address="127.0.0.1", now=datetime.now(UTC))
+        database = fresh_database(self.settings.database_url)
+        register(database, username="asha", password=PASSWORD, address="127.0.0.1", now=datetime.now(UTC), cost=CHEAP)
         return database
 
     def desk_of(self, caller: Caller) -> Desk:
@@ -140,7 +143,9 @@ class House:
             fresh = (datetime.now(UTC) - live.as_of).total_seconds() < 3
             return [account.armed and fresh for account in live.accounts]
 
-        wait_until(armed, lambda flags: len(flags) == len(self.keys) and all(flags), seconds=seconds)
+        wait_until(
+            armed, lambda flags: len(flags) == len(self.keys) and all(flags), seconds=seconds, every=LIVE_SECONDS
+        )
 
     # ── strategies and runs ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -200,7 +205,10 @@ class House:
 
     def until(self, run_id: int, states: set[str], seconds: float = 20.0) -> RunView:
         found = wait_until(
-            lambda: self.run(run_id), lambda run: run is not None and run.state in states, seconds=seconds
+            lambda: self.run(run_id),
+            lambda run: run is not None and run.state in states,
+            seconds=seconds,
+            every=LIVE_SECONDS,
         )
         assert found is not None
         return found

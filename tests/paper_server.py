@@ -262,11 +262,13 @@ class Socket:
         raise TimeoutError("no such frame in time")
 
 
-def wait_until(read: Callable[[], T], wanted: Callable[[T], bool] = bool, *, seconds: float = 5.0) -> T:
+def wait_until(
+    read: Callable[[], T], wanted: Callable[[T], bool] = bool, *, seconds: float = 5.0, every: float = 0.02
+) -> T:
     """Read until the value fits and give it back; fails with the last value after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not wanted(value := read()):
         if time.monotonic() > deadline:
             raise AssertionError(f"not reached within {seconds} s: {value!r}")
-        time.sleep(0.02)
+        time.sleep(every)
     return value

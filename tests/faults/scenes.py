@@ -24,6 +24,8 @@ from tests.house import ENDED, House
 FUNDS = 1_500_000.0
 PATIENCE = 60.0
 """Seconds after which a scene is given up: far beyond what any case needs."""
+LOOK_SECONDS = 0.2
+"""Pause between two looks at what the engine writes once a second, in which people do their part."""
 STARVED = "Timeout (0:00:03)!"
 """How the stacks begin that an engine leaves behind when a pass took too long."""
 PARTLY = 0.4
@@ -231,4 +233,4 @@ class Scene:
             if time.monotonic() > deadline:
                 raise AssertionError(f"{self.step} on {self.face}: not reached: {what}\n{self.judge.stuck()}")
             self.people.act()
-            time.sleep(0.05)
+            time.sleep(LOOK_SECONDS)

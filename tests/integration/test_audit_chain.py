@@ -14,16 +14,15 @@ from sqlalchemy.exc import IntegrityError
 from engine.runtime.auditing import AuditThread
 from engine.services.audit import BATCH, BEGINNING, CHAINED, LOGS, extend, head, verify
 from engine.store.database import Database
-from engine.store.schema import upgrade
 from engine.store.tables import ActivityLog, RiskEvent, Role, User
+from tests.fresh_database import fresh_database
 
 NOW = datetime(2026, 11, 23, 5, 0, tzinfo=UTC)
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    made = Database(f"sqlite:///{tmp_path}/desk.db")
-    upgrade(made)
+    made = fresh_database(f"sqlite:///{tmp_path}/desk.db")
     with made.write() as session:
         session.add(User(id=1, username="asha", password_hash="x", role=Role.ADMIN, created_at=NOW))
     yield made

@@ -22,8 +22,8 @@ from engine.services.messages import CommandArrived
 from engine.services.views import EventFilter
 from engine.store import tables
 from engine.store.database import Database
-from engine.store.schema import upgrade
 from engine.store.tables import Role
+from tests.fresh_database import fresh_database
 from tests.integration.test_day_limits import of_the_day, set_limits
 from tests.integration.test_schedule import MONDAY, at, go_to, rows, runs, scheduled
 from tests.stage import BEGIN, CALL, LOT, Stage, StageClock, take_change, take_only
@@ -227,8 +227,7 @@ def test_many_drills_at_once_do_not_keep_the_core_from_its_passes(tmp_path: Path
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    made = Database(f"sqlite:///{tmp_path}/desk.db")
-    upgrade(made)
+    made = fresh_database(f"sqlite:///{tmp_path}/desk.db")
     with made.write() as session:
         session.add(tables.User(id=1, username="asha", password_hash="x", role=Role.ADMIN, created_at=BEGIN))
         for number in range(1, 21):

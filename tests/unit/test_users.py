@@ -18,8 +18,8 @@ from engine.services.identity import Caller, NotAllowed
 from engine.services.passwords import check_password, hash_password, matches
 from engine.services.users import LockedOut, LoginRefused, RegistrationClosed
 from engine.store.database import Database
-from engine.store.schema import upgrade
 from engine.store.tables import ActivityLog, Role, User, UserSession
+from tests.fresh_database import fresh_database
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 GOOD = "Teak-Ladder-88"
@@ -28,8 +28,7 @@ CHEAP = 4
 
 @pytest.fixture
 def database(tmp_path: Path):
-    made = Database(f"sqlite:///{tmp_path}/desk.db")
-    upgrade(made)
+    made = fresh_database(f"sqlite:///{tmp_path}/desk.db")
     yield made
     made.close()
 
