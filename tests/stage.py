@@ -30,7 +30,7 @@ from engine.domain.instruments import Action, Contract, Exchange, InstrumentType
 from engine.domain.intervals import Interval
 from engine.domain.legs import Leg, ResolvedLeg
 from engine.domain.orders import Order
-from engine.runtime.bootstrap import _terms_finder, _terms_reader, load_schedules
+from engine.runtime.bootstrap import _owner_reader, _terms_finder, _terms_reader, load_schedules
 from engine.runtime.core import Core
 from engine.runtime.inbox import Inbox, Prices
 from engine.runtime.lease import Lease
@@ -439,6 +439,7 @@ class Stage:
             quiet_answered=self.quiet[0],
             quiet_unanswered=self.quiet[1],
             read_terms=_terms_reader(self.database),
+            read_owner=_owner_reader(self.database),
             lease_renewed_boot=self.clock.boot(),
         )
         with self.database.read() as session:

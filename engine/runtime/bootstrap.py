@@ -34,7 +34,7 @@ from engine.services.risk_views import SeriesView
 from engine.services.schedule_book import read_ended_schedules, read_schedules
 from engine.services.series_views import changed_series, note_written
 from engine.services.showing import as_json, views_in_turn
-from engine.services.terms import StrategyTerms, read_terms, version_id_of
+from engine.services.terms import StrategyTerms, owner_may_trade, read_terms, version_id_of
 from engine.services.views import LiveView
 from engine.services.world import World
 from engine.settings import Settings
@@ -74,6 +74,7 @@ def run_engine(
         quiet_answered=timedelta(seconds=settings.quiet_answered_seconds),
         quiet_unanswered=timedelta(seconds=settings.quiet_unanswered_seconds),
         read_terms=_terms_reader(database),
+        read_owner=_owner_reader(database),
         unwatched_since=lease.last_pass_before,
         lease_renewed_boot=clock.boot(),
     )
@@ -173,6 +174,14 @@ def _terms_reader(database: Database) -> Callable[[int], StrategyTerms]:
         if terms is None:
             raise LookupError(f"strategy version {version_id} is missing")
         return terms
+
+    return read
+
+
+def _owner_reader(database: Database) -> Callable[[int], bool]:
+    def read(owner_id: int) -> bool:
+        with database.read() as session:
+            return owner_may_trade(session, owner_id)
 
     return read
 

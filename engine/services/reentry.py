@@ -3,7 +3,7 @@
 A try is counted, with its orders, in the commit before anything leaves; what a crash leaves is counted too. It goes at
 market, for as many lots as the leg had when it left. A sold leg enters only beside every bought leg of its run and
 account, and for no more than they cover (``reentry_cover``): nothing is sold naked. A re-entry re-arms the stop and
-target of its leg, reckoned from the new average.
+target of its leg, reckoned from the new average. Nothing enters again for an owner who may not trade any more.
 """
 
 from __future__ import annotations
@@ -37,19 +37,29 @@ from engine.services.world import World, trading_day
 READ_PATIENCE = timedelta(seconds=15)
 """How long a fresh contract may take to be read."""
 
+BARRED = "its owner may not trade any more"
+"""Why nothing enters again for a user who was deactivated or made a viewer."""
+
 
 def progress(changes: Pass, world: World, run: Run) -> None:
     """Bring every re-entry of an open run one step further."""
     terms = world.terms_of(run.version_id)
     for place, state in _places(run).items():
-        if (begun := state.get("reentry")) is None:
-            if "closed_by" in state:
-                _try(changes, world, changes.run(run.id), terms, place)
+        begun = state.get("reentry")
+        if begun is None and "closed_by" not in state:
+            continue
+        barred = not world.may_trade(run.owner_id, changes.now)
+        if begun is None and barred:
+            _bar(changes, world, changes.run(run.id), terms, place)
+        elif begun is None:
+            _try(changes, world, changes.run(run.id), terms, place)
         elif begun["state"] == "resolving":
-            if abs(changes.now - _moment(begun["since"])) > READ_PATIENCE:
+            if barred:
+                _failed(changes, changes.run(run.id), place, f"{BARRED}; nothing was sent")
+            elif abs(changes.now - _moment(begun["since"])) > READ_PATIENCE:
                 _failed(changes, changes.run(run.id), place, "no contract was read in time; nothing was sent")
         else:
-            _after_sending(changes, world, changes.run(run.id), terms, place)
+            _after_sending(changes, world, changes.run(run.id), terms, place, barred=barred)
 
 
 def on_resolved(changes: Pass, world: World, run: Run, message: Resolved) -> None:
@@ -64,7 +74,10 @@ def on_resolved(changes: Pass, world: World, run: Run, message: Resolved) -> Non
     row = resolution.as_json()["legs"][0]
     if row["leg_index"] != leg_index:
         return  # asked for another leg, which waits no more: it came late
-    if why := _may_not(changes, world, run, world.terms_of(run.version_id), account_id) or _taken(run, row):
+    why = _may_not(changes, world, run, world.terms_of(run.version_id), account_id) or _taken(run, row)
+    if not world.may_trade(run.owner_id, changes.now, at_once=True):
+        why = BARRED
+    if why:
         _failed(changes, run, place, f"{why}; nothing was sent")
         return
     # the last contract of a leg is the one it has now
@@ -104,6 +117,9 @@ def _try(changes: Pass, world: World, run: Run, terms: StrategyTerms, place: str
         return
     if not _lots(changes, run, place, leg):
         return
+    if not world.may_trade(run.owner_id, changes.now, at_once=True):
+        _bar(changes, world, run, terms, place)
+        return
     if Reentry(draft.reentry) is Reentry.AT_COST:
         _note(changes, run, place, _counted(changes, run, place))
         _send(changes, changes.run(run.id), place, leg)
@@ -113,6 +129,14 @@ def _try(changes: Pass, world: World, run: Run, terms: StrategyTerms, place: str
         reader = world.of_venue(run.owner_id, run.venue)[0]
         legs = (terms.legs[leg_index - 1],)
         changes.after_commit.append(partial(reader.hands.resolve, legs, run_id=run.id, command_id=None))
+
+
+def _bar(changes: Pass, world: World, run: Run, terms: StrategyTerms, place: str) -> None:
+    """End the wait of a leg whose owner may not trade any more, and tell it; what is open still leaves by its rules."""
+    if _given_up(changes, world, run, terms, place):
+        return
+    _note(changes, run, place, _remembered(run, place))
+    _tell(changes, run, place, f"does not enter again: {BARRED}", [])
 
 
 def _given_up(changes: Pass, world: World, run: Run, terms: StrategyTerms, place: str) -> bool:
@@ -225,10 +249,12 @@ def _send(changes: Pass, run: Run, place: str, leg: Mapping[str, Any]) -> None:
     _note(changes, run, place, _places(run)[place] | {"reentry": begun})
 
 
-def _after_sending(changes: Pass, world: World, run: Run, terms: StrategyTerms, place: str) -> None:
+def _after_sending(
+    changes: Pass, world: World, run: Run, terms: StrategyTerms, place: str, *, barred: bool = False
+) -> None:
     account_id, begun = _account_and_leg(place)[0], _places(run)[place]["reentry"]
     orders = [order for number in begun["orders"] if (order := changes.order(int(number))) is not None]
-    if stuck := turn_missed(changes, world, changes.account_of(run.id, account_id), orders):
+    if stuck := BARRED if barred else turn_missed(changes, world, changes.account_of(run.id, account_id), orders):
         void_planned(changes, orders, stuck)
     for order in orders:
         late = order.sent_at is not None and changes.now - order.sent_at > timedelta(seconds=terms.entry.limit_seconds)
@@ -242,8 +268,7 @@ def _after_sending(changes: Pass, world: World, run: Run, terms: StrategyTerms, 
         words = next((order.words for order in reversed(orders) if order.words), "nothing filled")
         _failed(changes, run, place, words)
         return
-    state = {key: value for key, value in _places(run)[place].items() if key in {"reentries", "tried_at", "at_cost"}}
-    _note(changes, run, place, state)
+    _note(changes, run, place, _remembered(run, place))
     _tell(changes, run, place, f"entered again: {filled} {orders[0].symbol}", orders)
 
 
@@ -278,6 +303,11 @@ def _counted(changes: Pass, run: Run, place: str) -> dict[str, Any]:
 def _note(changes: Pass, run: Run, place: str, state: Mapping[str, Any]) -> None:
     legs = _places(run) | {place: dict(state)}
     changes.put_run(replace(changes.run(run.id), watch=run.watch | {"legs": legs}))
+
+
+def _remembered(run: Run, place: str) -> dict[str, Any]:
+    """Return what a leg that waits no more to enter again keeps of it."""
+    return {key: value for key, value in _places(run)[place].items() if key in {"reentries", "tried_at", "at_cost"}}
 
 
 def _closed(run: Run, place: str) -> ClosedLeg:

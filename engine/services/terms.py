@@ -76,8 +76,17 @@ def read_terms(session: Session, version_id: int) -> StrategyTerms | None:
         leg_drafts=drafts,
         schedule=ScheduleDraft.model_validate(version.schedule),
         margin_rows=_margin_rows(session, strategy.owner_id),
-        owner_may_trade=owner is not None and owner.active and tables.Role(owner.role) is not tables.Role.VIEWER,
+        owner_may_trade=_may_trade(owner),
     )
+
+
+def owner_may_trade(session: Session, owner_id: int) -> bool:
+    """Return whether anything may be entered for a user now: he is active and no viewer."""
+    return _may_trade(session.get(tables.User, owner_id))
+
+
+def _may_trade(owner: tables.User | None) -> bool:
+    return owner is not None and owner.active and tables.Role(owner.role) is not tables.Role.VIEWER
 
 
 def entry_terms(policy: Mapping[str, Any]) -> EntryTerms:

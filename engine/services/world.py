@@ -35,6 +35,7 @@ IST = ZoneInfo("Asia/Kolkata")
 PUSHES_KEPT = 200
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 TELL_AGAIN = timedelta(seconds=60)
+OWNER_AGE = timedelta(seconds=5)
 NO_FEED = FeedView()
 
 
@@ -246,6 +247,8 @@ class World:
     blind_told: set[int] = field(default_factory=set)
     terms: dict[int, StrategyTerms] = field(default_factory=dict)
     read_terms: Callable[[int], StrategyTerms] | None = None
+    read_owner: Callable[[int], bool] | None = None
+    owners: dict[int, tuple[datetime, bool]] = field(default_factory=dict)
     resolutions: dict[int, Resolution] = field(default_factory=dict)
     unwatched_since: datetime | None = None
     previewed: dict[int, tuple[str, ...]] = field(default_factory=dict)
@@ -291,6 +294,15 @@ class World:
                 raise LookupError(f"no terms of version {version_id}")
             self.terms[version_id] = self.read_terms(version_id)
         return self.terms[version_id]
+
+    def may_trade(self, owner_id: int, now: datetime, *, at_once: bool = False) -> bool:
+        """Whether anything may be entered for a user; as read at most 5 s ago, with ``at_once`` as it is now."""
+        if self.read_owner is None:
+            return True
+        known = self.owners.get(owner_id)
+        if at_once or known is None or abs(now - known[0]) >= OWNER_AGE:
+            known = self.owners[owner_id] = (now, self.read_owner(owner_id))
+        return known[1]
 
     def shown(self, account_id: int) -> tuple[bool, int, int]:
         """Return the place of an account in every list and table: those that give prices first."""

@@ -10,6 +10,7 @@ import pytest
 from engine.broker.answers import PlacementOutcome, Refused
 from engine.domain.orders import Order
 from engine.services.resolution import Resolution
+from engine.store import tables
 from tests.stage import CALL, FLY, HEDGE, LOT, PUT, SOLD, FakeHands, Stage, fill_at_once, take_only
 
 AT_COST = {"stop_kind": "percent", "stop_value": 30.0, "reentry": "at_cost", "reentry_most": 2}
@@ -237,3 +238,108 @@ def test_each_account_enters_again_by_itself(tmp_path: Path, accounts: int) -> N
     stage.until(lambda: all(stage.broker(one).net == {CALL: -LOT, PUT: -LOT} for one in (1, 2)))
     stage.play(SWEEP)
     assert len(reentries(stage, run)) == 2
+
+
+def bar(stage: Stage, **change: Any) -> None:
+    """An admin takes the owner's right to trade away; the engine is told nothing."""
+    with stage.database.write() as session:
+        user = session.get_one(tables.User, 1)
+        for name, value in change.items():
+            setattr(user, name, value)
+
+
+@pytest.mark.parametrize("change", [{"active": False}, {"role": tables.Role.VIEWER}])
+def test_nothing_enters_again_for_an_owner_who_may_not_trade_any_more(tmp_path: Path, change: dict[str, Any]) -> None:
+    stage = staged(tmp_path, {1: AT_COST, 2: {"stop_kind": "percent", "stop_value": 30.0}})
+    run = stage.enter()
+    stop_the_call(stage, run)
+    bar(stage, **change)
+    stage.until(lambda: stage.events("reentry"), 10)
+    (told,) = stage.events("reentry")
+    assert told.message == "leg 1 does not enter again: its owner may not trade any more"
+    assert (told.execution_id, told.account_id) == (run, 1)
+    stage.price(CALL, 150.0)
+    stage.play(70.0, by=1.0)
+    assert reentries(stage, run) == []
+    assert len(stage.events("reentry")) == 1
+    assert stage.run(run).state == "open"
+    stage.price(PUT, 156.0)  # what is there still leaves by its stop
+    stage.until(lambda: stage.run(run).state == "closed", 30)
+    assert stage.broker().net == {}
+
+
+def test_the_owner_is_asked_again_at_the_moment_of_the_try(tmp_path: Path) -> None:
+    stage = staged(tmp_path, {1: AT_COST})
+    run = stage.enter()
+    stop_the_call(stage, run)
+    stage.play(10.0, by=1.0)
+    bar(stage, active=False)
+    stage.price(CALL, 150.0)
+    stage.step()
+    assert [event.message for event in stage.events("reentry")] == [
+        "leg 1 does not enter again: its owner may not trade any more"
+    ]
+    stage.play(SWEEP)
+    assert reentries(stage, run) == []
+
+
+def test_a_fresh_strike_that_comes_for_a_barred_owner_is_not_sent(tmp_path: Path) -> None:
+    stage = staged(tmp_path, {1: FRESH | {"reentry_most": 2}})
+    run = stage.enter()
+    hands, answers = stage.hands[1], []
+    hands.resolve = lambda legs, *, run_id, command_id: answers.append((legs, run_id, command_id))  # type: ignore[method-assign]
+    stop_the_call(stage, run)
+    stage.until(lambda: answers)
+    bar(stage, active=False)
+    legs, run_id, command_id = answers[0]
+    FakeHands.resolve(hands, legs, run_id=run_id, command_id=command_id)
+    stage.play(20.0, by=0.5)
+    assert reentries(stage, run) == []
+    assert [event.message for event in stage.events("reentry")] == [
+        "leg 1 did not enter again: its owner may not trade any more; nothing was sent",
+        "leg 1 does not enter again: its owner may not trade any more",
+    ]
+
+
+def test_a_re_entry_that_was_not_sent_yet_is_given_up_for_a_barred_owner(tmp_path: Path) -> None:
+    stage = staged(tmp_path, {1: AT_COST})
+    run = stage.enter()
+    stop_the_call(stage, run)
+    bucket = stage.world.accounts[1].bucket
+    bucket.ready_at = lambda _exchange, boot: boot + 1.0  # type: ignore[method-assign]
+    stage.price(CALL, 150.0)
+    stage.until(lambda: reentries(stage, run))
+    bar(stage, active=False)
+    stage.play(8.0, by=0.5)
+    assert reentries(stage, run) == [(CALL, "SELL", LOT, "void")]
+    assert stage.events("reentry")[-1].message == "leg 1 does not enter again: its owner may not trade any more"
+    assert stage.broker().net == {PUT: -LOT}
+
+
+def test_a_run_that_only_waits_to_enter_again_ends_with_its_owners_right_to_trade(tmp_path: Path) -> None:
+    stage = staged(tmp_path, {1: AT_COST}, legs=SOLD[:1])
+    run = stage.enter()
+    stage.price(CALL, 195.0)
+    stage.until(lambda: stage.broker().net == {})
+    stage.play(10.0, by=1.0)
+    assert stage.run(run).state == "open"
+    bar(stage, active=False)
+    stage.restart()
+    stage.until(lambda: stage.run(run).state == "closed", 30)
+    bar(stage, active=True)
+    stage.price(CALL, 150.0)
+    stage.play(20.0, by=1.0)
+    assert stage.broker().net == {}
+
+
+def test_a_leg_without_a_try_left_tells_nothing_of_its_owner(tmp_path: Path) -> None:
+    stage = staged(tmp_path, {1: AT_COST | {"reentry_most": 1}})
+    run = stage.enter()
+    stop_the_call(stage, run)
+    stage.price(CALL, 150.0)
+    stage.until(lambda: stage.broker().net == {CALL: -LOT, PUT: -LOT})
+    stage.play(SWEEP)
+    stop_the_call(stage, run)
+    bar(stage, active=False)
+    stage.play(10.0, by=1.0)
+    assert [event.message.split(":")[0] for event in stage.events("reentry")] == ["leg 1 entered again"]
