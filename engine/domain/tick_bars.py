@@ -145,9 +145,9 @@ class TickBars:
         if not is_price(price):
             return Taken(self, TickOutcome.REFUSED)
         if at > now + AHEAD:
-            return Taken(self._unseen(min(at, now + DOUBTED)), TickOutcome.AHEAD)
+            return Taken(self.unseen(min(at, now + DOUBTED)), TickOutcome.AHEAD)
         if at < self.closed_until:
-            return Taken(self._unseen(at), TickOutcome.LATE)
+            return Taken(self.unseen(at), TickOutcome.LATE)
         if self.forming is not None and self.forming.window.holds(at):
             return Taken(_grown(self, self.forming, price, at, day_volume), TickOutcome.TAKEN)
         if at < self.since - self.grid.interval.length:
@@ -194,7 +194,7 @@ class TickBars:
         """Tell whether the stream was seen through the whole window: then no bar means that nothing was traded."""
         return self.since <= window.start and (self.lost_at is None or self.lost_at >= window.close)
 
-    def _unseen(self, at: datetime) -> TickBars:
+    def unseen(self, at: datetime) -> TickBars:
         """Return the state after a trade of this time that is in no bar."""
         return replace(self, since=max(self.since, at + timedelta.resolution))
 

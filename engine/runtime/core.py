@@ -140,7 +140,7 @@ class Core:
         begun = world.clock.boot()
         self._see(prices)
         self._inbox.keep(world.candles.kept)
-        world.candles.take(*self._inbox.ticks(), world.clock.now())
+        world.candles.take(*self._inbox.ticks(), world.prices, world.clock.now())
         careful = world.clock.boot() < self._careful_until_boot
         stop = self._piece_by_piece(messages) if careful else self._all_at_once(messages)
         if stop is None:

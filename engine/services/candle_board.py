@@ -10,6 +10,7 @@ from typing import NamedTuple
 from engine.domain.intervals import Interval
 from engine.services.candle_series import CandleSeries
 from engine.services.messages import Symbol
+from engine.services.price_board import PriceBoard
 from engine.services.run_trend import RunTrend
 
 SeriesKey = tuple[str, Symbol, Interval]
@@ -41,11 +42,15 @@ class CandleBoard:
     due: datetime | None = None
     _by_symbol: dict[tuple[str, Symbol], tuple[CandleSeries, ...]] = field(default_factory=dict)
 
-    def take(self, ticks: Iterable[KeptTick], missed: Iterable[tuple[str, Symbol]], now: datetime) -> None:
-        """Put ticks into the bars of their symbols; of ``missed`` ones some were dropped."""
+    def take(
+        self, ticks: Iterable[KeptTick], missed: Iterable[tuple[str, Symbol]], prices: PriceBoard, now: datetime
+    ) -> None:
+        """Put ticks into the bars of their symbols, as ``prices`` judges them; of ``missed`` ones some were dropped."""
         for tick in ticks:
-            for series in self._by_symbol.get((tick.market, tick.symbol), ()):
-                series.own.tick(tick.price, tick.at, now)
+            followed = self._by_symbol.get((tick.market, tick.symbol), ())
+            good = prices.view(tick.market, tick.symbol) if followed else None
+            for series in followed:
+                series.own.tick(tick.price, tick.at, now, good)
         for key in missed:
             for series in self._by_symbol.get(key, ()):
                 series.own.missed(now)

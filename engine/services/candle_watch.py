@@ -45,6 +45,7 @@ def progress(changes: Pass, world: World) -> None:
     _follow_runs(changes, world)
     for series in board.series.values():
         _see_feed(world, series, now)
+        series.own.judge(world.prices.view(series.market, series.symbol))
         series.go_on(now)
         series.give_up_lost(now)
         series.advance(now)

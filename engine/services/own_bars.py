@@ -1,19 +1,39 @@
-"""Our own bars of one symbol: its ticks cut into bars, and which of them were seen from end to end (RULES 7)."""
+"""Our own bars of one symbol: its ticks cut into bars, and which of them were seen from end to end (RULES 7).
+
+A tick enters a bar only when it is a price (RULES 6), as the price board judges it: one that may not follow the
+board's last good price waits outside.
+
+- The board comes to a price near it: it was true, and enters at its own time, with the others that waited.
+- A tick near the last good price comes, or a quote begun after it ends the board's doubt: it was no price, and the bar
+  is as if it had never come.
+- Its bar closes before either: the bar is not whole, and history says what was traded.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import NamedTuple
 
 from engine.domain.candle_freshness import Cover, cover_of
 from engine.domain.candles import Bar, ClosedBar
 from engine.domain.intervals import BarWindow
 from engine.domain.price_sense import plausible
-from engine.domain.prices import is_price
+from engine.domain.prices import PriceView, is_price
 from engine.domain.tick_bars import Taken, TickBars
 
 BARS_KEPT = 500
+DOUBTED_KEPT = 500
+"""So many ticks of a symbol may wait for a second look, which takes seconds; beyond, their bar is not whole."""
+
+
+class DoubtedTick(NamedTuple):
+    """A tick that is not believed yet: ₹, the exchange's time, and when it was taken from the inbox (aware)."""
+
+    price: float
+    at: datetime
+    taken_at: datetime
 
 
 @dataclass(slots=True)
@@ -23,8 +43,8 @@ class OwnBars:
     ticks: TickBars
     index: bool
     _closed: dict[datetime, ClosedBar] = field(default_factory=dict)
-    _good: float | None = None
-    _doubted: float | None = None
+    _doubted: list[DoubtedTick] = field(default_factory=list)
+    _judged_by: PriceView | None = None
 
     @property
     def is_lost(self) -> bool:
@@ -36,26 +56,44 @@ class OwnBars:
         """The bar that is not over yet."""
         return self.ticks.open_bar
 
-    def tick(self, price: float, at: datetime, now: datetime) -> None:
-        """Take a tick at the exchange's time ``at``.
-
-        One that jumps implausibly is not taken until the next agrees with it. Either way the bar is not whole: history
-        says what was traded.
-        """
-        if self._good is None or not is_price(price) or plausible(self._good, price, index=self.index):
-            self._taken(self.ticks.tick(price, at=at, now=now))
-            self._good, self._doubted = (price if is_price(price) else self._good), None
+    def tick(self, price: float, at: datetime, now: datetime, good: PriceView | None) -> None:
+        """Take a tick at the exchange's time ``at``; ``good`` is what the price board holds by now."""
+        if not is_price(price):
             return
-        self.missed(now)
-        if self._doubted is not None and plausible(self._doubted, price, index=self.index):
+        self.judge(good)
+        if at < self.ticks.closed_until:  # it changes no bar: nothing hangs on its price
             self._taken(self.ticks.tick(price, at=at, now=now))
-            self._good, self._doubted = price, None
+        elif self._follows(good, price):
+            if self._doubted:  # the good price is told again: what lay far from it before was none
+                self._doubted = [tick for tick in self._doubted if tick.at > at]
+            self._taken(self.ticks.tick(price, at=at, now=now))
+        elif len(self._doubted) < DOUBTED_KEPT:
+            self._doubted.append(DoubtedTick(price, at, now))
         else:
-            self._doubted = price
+            self.missed(now)
+
+    def judge(self, good: PriceView | None) -> None:
+        """Take the ticks that the price board believes by now, and forget those that it refused."""
+        if not self._doubted or good is None or good is self._judged_by:
+            return
+        self._judged_by, waited = good, self._doubted
+        believed = [tick for tick in waited if self._follows(good, tick.price)]
+        refused = good.doubted_since is None and good.quote_at is not None and good.quote_at > waited[-1].taken_at
+        if believed or refused:
+            self._doubted = []
+        for tick in believed:
+            self._taken(self.ticks.tick(tick.price, at=tick.at, now=tick.taken_at))
 
     def until(self, now: datetime) -> None:
-        """Close the bar that is over although no tick came."""
+        """Close the bar that is over although no tick came; one whose time a doubted tick tells is not whole."""
         self._taken(self.ticks.until(now))
+        if not self._doubted:
+            return
+        closed_until = self.ticks.closed_until
+        for tick in self._doubted:
+            if tick.at < closed_until:
+                self._lacks(tick.at)
+        self._doubted = [tick for tick in self._doubted if tick.at >= closed_until]
 
     def lost(self, at: datetime) -> None:
         """Note that the feed has given nothing since ``at``: bars that closed later are not whole."""
@@ -87,6 +125,19 @@ class OwnBars:
         """Return what our ticks have of a window."""
         bar = self._closed.get(window.start)
         return cover_of(window, [] if bar is None else [bar], looked=self.ticks.watched(window))
+
+    def _follows(self, good: PriceView | None, price: float) -> bool:
+        """Tell whether a price may follow the board's last good one without a second look."""
+        return good is not None and good.ltp is not None and plausible(good.ltp, price, index=self.index)
+
+    def _lacks(self, at: datetime) -> None:
+        """Note that a tick of this time, before the open bar, is in no bar."""
+        self.ticks = self.ticks.unseen(at)
+        for start in reversed(list(self._closed)):
+            if self.ticks.grid.close_of(start) <= at:
+                break
+            if start <= at:
+                self._closed[start] = replace(self._closed[start], whole=False)
 
     def _taken(self, taken: Taken) -> None:
         self.ticks = taken.bars

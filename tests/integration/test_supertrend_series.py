@@ -148,7 +148,7 @@ def test_a_dropped_tick_leaves_no_whole_bar(tmp_path: Path) -> None:
     begin(stage, tape)
     play_until(stage, tape, minute(3) + 20 * SECOND)
     tape.late = timedelta(minutes=9)
-    stage.world.candles.take([], [(stage.market, SYMBOL)], stage.clock.now())
+    stage.world.candles.take([], [(stage.market, SYMBOL)], stage.world.prices, stage.clock.now())
     play_until(stage, tape, minute(4) + 40 * SECOND)
     assert stage.events("supertrend") == []
 
