@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.crash.failpoints import FAILPOINTS
 from tests.crash.flows import FLOWS, Flow
-from tests.crash.places import line_text, statement_of
+from tests.crash.places import files_of, line_text, statement_of
 
 Recorded = dict[str, dict[str, dict[str, int]]]
 """Workflow → phase → place → how often it was executed."""
@@ -70,9 +70,11 @@ def all_cases(recorded: Recorded) -> list[Case]:
     taken: set[tuple[str, str, int]] = set()
     for flow in FLOWS.values():
         for phase in flow.phases:
-            for place, count in sorted(recorded[flow.name].get(phase, {}).items(), key=_in_order):
+            for place, count in sorted(recorded.get(flow.name, {}).get(phase, {}).items(), key=_in_order):
                 if ":" not in place:
                     cases += [Case(flow.name, phase, place, hit) for hit in _spread(count)]
+                elif place.partition(":")[0] not in files_of(flow.watched):
+                    continue
                 elif (statement := (phase, *statement_of(place))) not in taken:
                     taken.add(statement)
                     hit = 1 + zlib.crc32(f"{phase} {place}".encode()) % max(1, count // 2)

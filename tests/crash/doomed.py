@@ -5,7 +5,7 @@
 
 Lines count from the moment that the process is in the doom's phase: ``entry`` from the command to execute until the run
 is open, ``exit`` from there until it is closed, ``recovery`` from the start of the process until the run is open or
-closed.
+closed. A tale has one phase of its own: from the moment that all its runs are open until all are closed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections import Counter
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -26,6 +28,7 @@ import engine.cli
 import engine.runtime.bootstrap  # the children share what is imported here
 from engine.domain.runs import RUN_ENDED, RunState
 from engine.runtime.core import Core
+from engine.services import supertrend_judging
 from engine.services.intake import Intake
 from tests.crash import breakages, failpoints
 from tests.crash.places import ROOT, line_name, line_number, watched_files
@@ -36,20 +39,25 @@ LOOK_SECONDS = 0.02
 class Phases:
     """In which part of a run's life the process is."""
 
-    def __init__(self, first: str) -> None:
+    def __init__(self, first: str, tale: str = "", runs: int = 1) -> None:
         self.now = first
+        self._tale, self._runs = tale, runs
+        self._opened: set[int] = set()
+        self._ended: set[int] = set()
 
     def install(self) -> None:
         """Watch commands and what passes made of runs."""
 
         def take(original: Any, intake: Intake, changes: Any, world: Any, command: Any) -> None:
-            if command.kind == "execute":
+            if command.kind == "execute" and not self._tale:
                 self.now = "entry"
             original(intake, changes, world, command)
 
         def act(original: Any, core: Core, changes: Any) -> None:
             for run in changes.runs.values():
-                if run.state in RUN_ENDED or (run.state is RunState.OPEN and self.now == "recovery"):
+                if self._tale:
+                    self._tell(run.id, run.state)
+                elif run.state in RUN_ENDED or (run.state is RunState.OPEN and self.now == "recovery"):
                     self.now = "after"
                 elif run.state in {RunState.OPEN, RunState.EXITING} and self.now == "entry":
                     self.now = "exit"
@@ -57,6 +65,14 @@ class Phases:
 
         failpoints.wrap(Intake, "take", take)
         failpoints.wrap(Core, "_act", act)
+
+    def _tell(self, run_id: int, state: RunState) -> None:
+        if state is RunState.OPEN:
+            self._opened.add(run_id)
+        elif state in RUN_ENDED:
+            self._ended.add(run_id)
+        if len(self._opened) >= self._runs:
+            self.now = "after" if self._opened <= self._ended else self._tale
 
 
 STOPPED_SECONDS = 1.2
@@ -172,15 +188,26 @@ def prepare(order: dict[str, Any]) -> None:
     """Make the engine of this process doomed, recorded, broken on purpose, or leave it as it is."""
     if order.get("broken"):
         breakages.BREAKAGES[order["broken"]].install()
+    if order.get("bars_before_entry"):
+        judge_bars_before_entry()
     doom, record = order.get("doom"), order.get("record")
     if doom is None and record is None:
         return
-    phases = Phases(order["first"])
+    phases = Phases(order["first"], order.get("tale", ""), order.get("runs", 1))
     phases.install()
     if doom is not None:
         Doom(phases, doom).install()
     else:
         Record(phases, Path(record)).install()
+
+
+def judge_bars_before_entry() -> None:
+    """Let bars of the day before its entry take a run out, so that a Supertrend exit need not be waited for."""
+
+    def decide(original: Any, *args: Any, entered_at: datetime, **kwargs: Any) -> Any:
+        return original(*args, entered_at=entered_at - timedelta(days=1), **kwargs)
+
+    failpoints.wrap(supertrend_judging, "decide", decide)
 
 
 def _become_engine(order: dict[str, Any], lifeline: int) -> None:
@@ -215,6 +242,8 @@ def nursery() -> None:
                     os.close(held)
                     try:
                         _become_engine(order, lifeline)
+                    except Exception:  # noqa: BLE001 - it is in the scene's log then, and the exit code says so
+                        traceback.print_exc()
                     finally:
                         os._exit(70)
                 living[child] = order["number"]

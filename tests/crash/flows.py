@@ -1,4 +1,5 @@
-"""The workflows in which engines are killed: entry and exit of one run, driven until it is closed and then judged.
+"""The workflows in which engines are killed: entry and exit of one run, driven until it is closed and then judged;
+and what happens to runs that are open (``tales``).
 
 What is doomed dies in its phase; the next engine has to bring the run to its end:
 
@@ -9,7 +10,6 @@ What is doomed dies in its phase; the next engine has to bring the run to its en
 
 from __future__ import annotations
 
-import signal
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,8 +17,10 @@ from uuid import uuid4
 
 from engine.services.drafts import LegDraft, LimitsDraft, StrategyDraft
 from tests.crash.judge import final_problems, holding_problems
-from tests.crash.nursery import Forked
+from tests.crash.places import DAY_FILES, PART_FILES, REENTRY_FILES, RULE_FILES, TREND_FILES, WATCHED
 from tests.crash.scene import HEDGED, WAITING, Scene
+from tests.crash.tales import CostTale, DayTale, FreshTale, PartTale, RearmTale, Tale, TrailTale, TrendTale
+from tests.crash.telling import LOOK_SECONDS, Engines, Played
 
 FAMILY = (("Asha", 60_000_000.0, "A"), ("Ravi", 60_000_000.0, "A"))
 ALONE = (("Asha", 60_000_000.0, "A"),)
@@ -26,8 +28,6 @@ LIMIT_SECONDS = 120.0
 BY_ITSELF_SECONDS = 5.0
 """How long a run with limits may stay open before it is closed by hand: its P may move away from them."""
 KNOWN_SECONDS = 40.0
-LAST_ACT_SECONDS = 0.3
-LOOK_SECONDS = 0.1
 OF_THE_PREMIUM = {"max_loss_unit": "percent_of_premium", "max_profit_unit": "percent_of_premium"}
 """Known only once the entry is complete: such limits cannot end a run before."""
 
@@ -37,7 +37,8 @@ class Flow:
     """A workflow. ``lots`` a leg on each account; ``limits`` end the run by themselves, else it is closed by hand.
 
     ``entry``: how the strategy enters. ``trouble``: faults of the exchange for these accounts. ``torn_at``: where a
-    recovery's first engine dies.
+    recovery's first engine dies. ``tale``: what happens to a run that is open, told by itself; its lines are those of
+    the files ``watched``.
     """
 
     name: str
@@ -49,6 +50,13 @@ class Flow:
     entry: dict[str, Any] = field(default_factory=dict)
     trouble: tuple[dict[str, Any], ...] = ()
     torn_at: tuple[str, str, int] | None = None
+    tale: type[Tale] | None = None
+    watched: tuple[str, ...] = WATCHED
+
+    @property
+    def entries(self) -> int:
+        """How often a leg may enter at most."""
+        return 1 if self.tale is None else self.tale.entries
 
 
 FLOWS = {
@@ -76,16 +84,15 @@ FLOWS = {
         Flow("limit", ("entry",), ALONE, lots=2, legs=WAITING, entry={"limit_seconds": 1.0, "limit_timeout": "market"}),
         Flow("cut", ("recovery",), ALONE, lots=28, torn_at=("entry", "send-left", 4)),
         Flow("torn", ("recovery",), ALONE, lots=28, torn_at=("exit", "send-left", 2)),
+        Flow("part", ("part",), ALONE, lots=29, tale=PartTale, watched=PART_FILES),
+        Flow("again", ("reentry",), ALONE, lots=28, tale=CostTale, watched=REENTRY_FILES),
+        Flow("fresh", ("reentry",), ALONE, lots=28, tale=FreshTale, watched=REENTRY_FILES),
+        Flow("day", ("day",), FAMILY, lots=10, tale=DayTale, watched=DAY_FILES),
+        Flow("trail", ("trail",), ALONE, lots=28, tale=TrailTale, watched=RULE_FILES),
+        Flow("trend", ("trend",), ALONE, lots=28, tale=TrendTale, watched=TREND_FILES),
+        Flow("rearm", ("rearm",), ALONE, lots=29, tale=RearmTale, watched=(*RULE_FILES, *PART_FILES)),
     )
 }
-
-
-@dataclass(slots=True)
-class Played:
-    """What came of a scene: ``reached`` tells whether the doomed engine died at its place; no problem is a pass."""
-
-    reached: bool = False
-    problems: list[str] = field(default_factory=list)
 
 
 def play(
@@ -94,17 +101,25 @@ def play(
     """Drive the workflow once, with one engine doomed or recorded; what went wrong is in the result, nothing raises."""
     played = Played()
     how: dict[str, Any] = {"doom": doom} if doom else {"record": record}
-    hows = [how | {"first": "before"}]
+    every: dict[str, Any] = {"broken": broken} if broken else {}
+    if flow.tale is not None:
+        how |= {"first": "before", "tale": flow.phases[0], "runs": flow.tale.runs}
+        every |= flow.tale.engine
+    hows = [{"first": "before"} | how]
     if flow.torn_at is not None:
         phase, place, hit = flow.torn_at
         torn = {"first": "before", "doom": {"phase": phase, "place": place, "hit": hit}}
         hows = [torn, how | {"first": "recovery"}]
+    engines = Engines(scene, hows, every, played)
     try:
         for fault in flow.trouble:
             for key in scene.keys.values():
                 scene.paper.fault(**fault, api_key=key)
-        _Story(scene, flow, hows, broken, played).tell()
-        played.problems += final_problems(scene, lots=flow.lots)
+        if flow.tale is None:
+            _Story(scene, flow, engines).tell()
+        else:
+            flow.tale(scene, flow.lots, engines, played.problems).tell()
+        played.problems += final_problems(scene, lots=flow.lots, entries=flow.entries)
     except AssertionError as error:
         played.problems.append(str(error) or type(error).__name__)
     except Exception as error:  # noqa: BLE001 - one scene in trouble is a finding, the others go on
@@ -113,16 +128,13 @@ def play(
 
 
 class _Story:
-    def __init__(self, scene: Scene, flow: Flow, hows: list[dict[str, Any]], broken: str, played: Played) -> None:
-        self._scene, self._flow, self._hows, self._played = scene, flow, hows, played
-        self._broken = {"broken": broken} if broken else {}
-        self._begun = 0
-        self._watchdogs = 0
+    def __init__(self, scene: Scene, flow: Flow, engines: Engines) -> None:
+        self._scene, self._flow, self._engines = scene, flow, engines
         self._closed = self._judged = False
         self._open_since: float | None = None
 
     def tell(self) -> None:
-        engine = self._start()
+        engine = self._engines.start()
         assert engine.ready(), f"the first engine ended with {engine.status}"
         self._scene.until_armed(30.0)
         self._scene.submit(self._strategy())
@@ -132,30 +144,11 @@ class _Story:
                 f"not over in {LIMIT_SECONDS:.0f} s: the run is {self._scene.run_state()!r}"
             )
             if not engine.alive:
-                engine = self._after(engine)
+                engine = self._engines.after(engine)
             elif self._scene.run_state() == "open":
                 self._when_open()
             time.sleep(LOOK_SECONDS)
-        if self._begun <= len(self._hows) and "doom" in self._hows[self._begun - 1]:
-            time.sleep(LAST_ACT_SECONDS)  # it may die after the run's last commit
-        if not engine.alive:
-            engine = self._after(engine)
-        self._end(engine)
-
-    def _start(self) -> Forked:
-        how = self._hows[self._begun] if self._begun < len(self._hows) else {}
-        self._begun += 1
-        return self._scene.fork(**how, **self._broken)
-
-    def _after(self, engine: Forked) -> Forked:
-        doomed = self._begun <= len(self._hows) and "doom" in self._hows[self._begun - 1]
-        if doomed and engine.status == -signal.SIGKILL:
-            self._played.reached = self._begun == len(self._hows)
-        else:  # on a machine that is too busy the watchdog ends an engine, as it shall: another one goes on
-            fired = self._scene.watchdogs_fired()
-            assert fired > self._watchdogs, f"engine {self._begun} ended by itself with {engine.status}"
-            self._watchdogs = fired
-        return self._start()
+        self._engines.end(engine)
 
     def _when_open(self) -> None:
         now = time.monotonic()
@@ -166,7 +159,7 @@ class _Story:
             return
         if not self._judged:
             self._judged = True
-            if self._begun > 1:  # what an entry cut by a kill left is held, and the books show the same
+            if self._engines.begun > 1:  # what an entry cut by a kill left is held, and the books show the same
                 self._until_known()
         if not self._closed:
             self._close()
@@ -190,12 +183,6 @@ class _Story:
             return True
         states = self._scene.commands("execute")
         return not self._scene.run_state() and bool(states) and states[0] not in {"pending", "taken"}
-
-    def _end(self, engine: Forked) -> None:
-        how = self._hows[self._begun - 1] if self._begun <= len(self._hows) else {}
-        if how.get("record"):
-            status = engine.stop()
-            assert status == 0, f"the recorded engine ended with {status}"
 
     def _strategy(self) -> int:
         draft = StrategyDraft(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from collections import Counter
 from typing import Any
 
@@ -11,12 +13,15 @@ from tests.house import ENDED, rise_and_fall
 ALIVE = ("planned", "sending", "unknown", "queued", "working")
 
 
-def final_problems(scene: Scene, *, lots: int) -> list[str]:
-    """Return what is wrong with an ended run: every account flat, each leg left once, nothing twice, nothing lost."""
+def final_problems(scene: Scene, *, lots: int, entries: int = 1) -> list[str]:
+    """Return what is wrong with ended runs: every account flat, each leg left once, nothing twice, nothing lost.
+
+    ``lots``: most of a leg on an account; ``entries``: how often it may have entered, and then left as often.
+    """
     problems = []
-    state = scene.run_state()
-    if state and state not in ENDED:
-        problems.append(f"the run is {state}")
+    for (state,) in scene.rows("SELECT state FROM strategy_execution"):
+        if state not in ENDED:
+            problems.append(f"a run is {state}")
     if alive := scene.rows(f"SELECT id, state FROM orders WHERE state IN {ALIVE}"):
         problems.append(f"orders are not ended: {alive}")
     if plans := scene.rows("SELECT id FROM exit_plan WHERE state = 'active'"):
@@ -24,14 +29,13 @@ def final_problems(scene: Scene, *, lots: int) -> list[str]:
     lot = _lot_sizes(scene)
     for name in scene.keys:
         books = scene.books(name)
-        problems += [f"{name}: {problem}" for problem in _account_problems(scene, name, books)]
+        problems += [f"{name}: {problem}" for problem in _account_problems(scene, name, books, entries)]
         for symbol, path in scene.paths(name).items():
             most = max(abs(quantity) for quantity in path)
             if most > lots * lot.get(symbol, 0):
                 problems.append(f"{name}: {symbol} grew to {most}, meant were {lots} lots of {lot.get(symbol, 0)}")
     realised = scene.realised_paise()
-    rows = scene.rows("SELECT profit_paise FROM strategy_execution")
-    profit = rows[0][0] if rows else 0
+    profit = sum(paise or 0 for (paise,) in scene.rows("SELECT profit_paise FROM strategy_execution"))
     if profit != realised:
         problems.append(f"P is {profit}, the exchange realised {realised}")
     return problems
@@ -53,15 +57,18 @@ def holding_problems(scene: Scene) -> list[str]:
     return problems
 
 
-def _account_problems(scene: Scene, name: str, books: dict[str, Any]) -> list[str]:
+def _account_problems(scene: Scene, name: str, books: dict[str, Any], entries: int) -> list[str]:
     problems = []
     if net := scene.net(name):
         problems.append(f"not flat: {net}")
     for symbol, path in scene.paths(name).items():
         if len({quantity > 0 for quantity in path if quantity}) > 1:
             problems.append(f"{symbol} crossed zero: {path}")
-        elif [abs(quantity) for quantity in path] != rise_and_fall(path):
-            problems.append(f"{symbol} was not left once: {path}")
+            continue
+        stays = _stays(path)
+        if len(stays) > entries or any([abs(quantity) for quantity in stay] != rise_and_fall(stay) for stay in stays):
+            often = "once" if entries == 1 else f"at most {entries} times, each time once"
+            problems.append(f"{symbol} was not left {often}: {path}")
     known = scene.rows(
         "SELECT o.orderid, o.filled_quantity FROM orders o JOIN trading_account a ON a.id = o.account_id"
         " WHERE a.name = ? AND o.orderid IS NOT NULL",
@@ -91,6 +98,20 @@ def _account_problems(scene: Scene, name: str, books: dict[str, Any]) -> list[st
     return problems
 
 
+def _stays(path: list[int]) -> list[list[int]]:
+    """Cut a path wherever the position is left: each part begins and ends with nothing.
+
+    >>> _stays([0, -5, 0, -3, -5, -1, 0])
+    [[0, -5, 0], [0, -3, -5, -1, 0]]
+    """
+    stays = [[path[0]]]
+    for before, now in itertools.pairwise(path):
+        if before == 0 and len(stays[-1]) > 1:
+            stays.append([0])
+        stays[-1].append(now)
+    return stays
+
+
 def _executed(scene: Scene, name: str) -> list[tuple[Any, ...]]:
     return scene.rows(
         "SELECT o.symbol, o.action, SUM(o.filled_quantity) FROM orders o"
@@ -100,8 +121,6 @@ def _executed(scene: Scene, name: str) -> list[tuple[Any, ...]]:
 
 
 def _lot_sizes(scene: Scene) -> dict[str, int]:
-    import json
-
     rows = scene.rows("SELECT resolved FROM strategy_execution")
     return {
         leg["symbol"]: int(leg["lot_size"]) * int(leg.get("ratio", 1))

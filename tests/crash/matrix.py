@@ -21,6 +21,7 @@ from pathlib import Path
 
 from tests.crash.breakages import BREAKAGES
 from tests.crash.cases import Case, all_cases, sample
+from tests.crash.flows import FLOWS
 from tests.crash.stand import Result, stand
 from tests.crash.table import table
 
@@ -68,7 +69,7 @@ def _cases(options: argparse.Namespace) -> tuple[list[Case], int]:
     if options.case:
         return [Case.named(name) for name in options.case], len(options.case)
     with stand() as stage:
-        cases = all_cases(stage.record())
+        cases = all_cases(stage.record(options.flow or FLOWS))
     chosen = list(cases) if options.all else sample(cases, options.sample, options.seed)
     if options.all and options.seconds:
         random.Random(options.seed).shuffle(chosen)
@@ -87,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--case", action="append", metavar="NAME", help="this case; may be given several times")
     which.add_argument("--sample", type=int, default=SAMPLE, metavar="N", help="so many cases (60)")
     parser.add_argument("--seed", type=int, default=SEED, help="of the sample")
+    parser.add_argument("--flow", action="append", choices=list(FLOWS), help="only this workflow; several times")
     parser.add_argument("--only", default="", metavar="TEXT", help="only cases whose name has this in it")
     parser.add_argument("--seconds", type=float, metavar="S", help="begin nothing new after so many seconds")
     parser.add_argument("--width", type=int, default=6, metavar="N", help="so many at the same time (6)")

@@ -52,6 +52,41 @@ WATCHED = (
     "engine/domain/crossing.py",
 )
 """The files that an order's way goes through; what is not there yet is left out."""
+PART_FILES = (
+    "engine/services/exit_parts.py",
+    "engine/services/exit_scopes.py",
+    "engine/services/exit_plans.py",
+    "engine/services/exiting.py",
+    "engine/services/rearming.py",
+    "engine/domain/exit_scopes.py",
+    "engine/domain/exits.py",
+)
+REENTRY_FILES = ("engine/services/reentry*.py", "engine/services/entry_slices.py", "engine/domain/reentry.py")
+DAY_FILES = (
+    "engine/services/day_*.py",
+    "engine/services/limit_setting.py",
+    "engine/services/exit_plans.py",
+    "engine/services/crossing.py",
+    "engine/domain/day_limits.py",
+    "engine/domain/crossing.py",
+)
+RULE_FILES = (
+    "engine/services/monitor.py",
+    "engine/services/guarding.py",
+    "engine/services/rule_figures.py",
+    "engine/services/rearming.py",
+    "engine/domain/rules.py",
+    "engine/domain/breaches.py",
+    "engine/domain/trailing.py",
+)
+TREND_FILES = (
+    "engine/services/supertrend*.py",
+    "engine/services/candle_watch.py",
+    "engine/services/run_trend.py",
+    "engine/services/monitor.py",
+    "engine/domain/supertrend_exit.py",
+)
+"""The files that decide about runs that are open, by tale."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +100,13 @@ class Function:
 
 def watched_files() -> list[str]:
     """Return the watched files that exist, relative to the repository."""
-    found = {path.relative_to(ROOT).as_posix() for pattern in WATCHED for path in ROOT.glob(pattern)}
-    return sorted(found)
+    return sorted(files_of((*WATCHED, *PART_FILES, *REENTRY_FILES, *DAY_FILES, *RULE_FILES, *TREND_FILES)))
+
+
+@lru_cache(maxsize=16)
+def files_of(patterns: tuple[str, ...]) -> frozenset[str]:
+    """Return the files of some patterns that exist, relative to the repository."""
+    return frozenset(path.relative_to(ROOT).as_posix() for pattern in patterns for path in ROOT.glob(pattern))
 
 
 def line_name(file: str, line: int) -> str | None:

@@ -10,13 +10,21 @@ from tests.crash.stand import Result
 
 WORDS = {"held": "held", "not reached": "not reached", "failed": "**failed**"}
 PHASES = ("entry", "exit", "recovery")
+"""Each has a column; the phases of tales share one."""
 HEAD = """# The crash matrix
 
 A real engine process, killed with SIGKILL at one exact place while it enters, exits or recovers a hedged straddle,
-against a paper exchange that outlives it. Another engine then brings the run to its end. A case **held** when, by the
-exchange's own books, every account is flat, each leg was left once and never crossed zero, every order of the exchange
-is one of the engine's and filled what the engine says, no leg grew beyond what was meant, and the run's P equals the
-exchange's to the paisa. *Not reached*: the run ended well before the engine came to that place, so nobody was killed.
+against a paper exchange that outlives it; or killed while runs are open, in one of the tales: a part leaves by hand
+(`part`), a leg leaves and enters again (`again`, `fresh`), the day of an account and then of its user ends (`day`), a
+trailing stop follows P (`trail`), Supertrend turns (`trend`), a rule acts, is re-armed and acts again (`rearm`).
+Another engine then brings the runs to their end.
+
+A case **held** when, by the exchange's own books, every account is flat, each leg was left once and never crossed zero,
+every order of the exchange is one of the engine's and filled what the engine says, no leg grew beyond what was meant,
+and the runs' P equals the exchange's to the paisa. In the tales, besides: what was to stay stayed, to the unit; each
+rule acted once; a re-entry was sent once and never exceeded what left; limits of the day acted once and still halted
+entries afterwards; a trailing stop never sank; nothing left on a price that was not confirmed. *Not reached*: all ended
+well before the engine came to that place, so nobody was killed.
 
 This page is written by `python -m tests.crash.matrix --all --write docs/crash-matrix.md`; how it works is in
 `tests/crash/`. A single case is played again by `python -m tests.crash.matrix --case NAME`.
@@ -74,12 +82,13 @@ def _lines(rows: list[Result]) -> list[str]:
         "\n## Lines\n\nIn each phase: the workflow, the execution at which the engine was killed, and the outcome."
     )
     for file, places in sorted(files.items()):
-        parts += [f"\n### {file}\n", "| line | source | entry | exit | recovery |", "|---|---|---|---|---|"]
+        parts += [f"\n### {file}\n", "| line | source | entry | exit | recovery | tales |", "|---|---|---|---|---|---|"]
         for place in sorted(places, key=_order):
             those = places[place]
             text = next(iter(those.values())).case.text.replace("|", "\\|")
             cells = " | ".join(_cell(those[phase]) if phase in those else "" for phase in PHASES)
-            parts.append(f"| {place.partition(':')[2]} | `{text}` | {cells} |")
+            tales = "; ".join(_cell(row) for phase, row in those.items() if phase not in PHASES)
+            parts.append(f"| {place.partition(':')[2]} | `{text}` | {cells} | {tales} |")
     return parts
 
 

@@ -1,4 +1,4 @@
-"""kill -9 at failpoints and executed lines of entry, exit and recovery: a seeded sample; all behind a marker."""
+"""kill -9 at failpoints and executed lines of entry, exit and recovery (a seeded sample), and at moments of tales."""
 
 from __future__ import annotations
 
@@ -9,15 +9,27 @@ import pytest
 
 from tests.crash.cases import Case, Recorded, all_cases, sample
 from tests.crash.failpoints import FAILPOINTS
+from tests.crash.flows import FLOWS
 from tests.crash.matrix import SAMPLE, SEED, main
 from tests.crash.places import line_name, line_number, line_text, watched_files
 from tests.crash.stand import Result, Stand, stand
 
 WIDTH = 6
 MOST_NOT_REACHED = 9
+TOLD = (
+    "part.part@commit-done#4",
+    "again.reentry@send-left#3",
+    "fresh.reentry@answer-taken#3",
+    "day.day@commit-written#1",
+    "trail.trail@commit-begins#1",
+    "trend.trend@act-begins#1",
+    "rearm.rearm@commit-done#2",
+)
+"""One moment of each tale, where most would be lost."""
 TELLING = {
     "acts-first": ("fly.exit@commit-begins#2", "fly.exit@commit-written#2", "fly.entry@commit-written#4"),
     "sending-is-not-sent": ("fly.exit@send-left#1", "fly.exit@send-arrived#2", "fly.exit@answer-taken#1"),
+    "parts-forgotten": ("part.part@commit-done#4",),
 }
 """Cases that come out wrong with each breakage."""
 
@@ -30,8 +42,8 @@ def stage() -> Iterator[Stand]:
 
 @pytest.fixture(scope="module")
 def recorded(stage: Stand) -> Recorded:
-    """What the workflows execute when nobody is killed."""
-    return stage.record()
+    """What the workflows execute when nobody is killed; tales are not recorded, their cases are named."""
+    return stage.record([name for name, flow in FLOWS.items() if flow.tale is None])
 
 
 @pytest.mark.timeout(600)
@@ -48,6 +60,14 @@ def test_engine_killed_anywhere_leaves_every_run_flat_and_executed_once(stage: S
     not_reached = [str(result.case) for result in results if not result.reached]
     assert len(results) == SAMPLE
     assert len(not_reached) <= MOST_NOT_REACHED, f"nobody was killed at {not_reached}"
+
+
+@pytest.mark.timeout(600)
+def test_engine_killed_in_a_tale_goes_on_where_it_was(stage: Stand) -> None:
+    results = stage.play([Case.named(name) for name in TOLD], width=WIDTH)
+    failed = [result for result in results if result.problems]
+    assert not failed, "\n".join(_told(result) for result in failed)
+    assert not [str(result.case) for result in results if not result.reached]
 
 
 @pytest.mark.timeout(300)
