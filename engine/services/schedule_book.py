@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import zip_longest
 
 from sqlmodel import Session, col, select
 
@@ -108,7 +109,7 @@ def read_ended_schedules(session: Session, now: datetime) -> list[EndedSchedule]
         .order_by(col(tables.StrategyVersion.strategy_id), col(tables.StrategyVersion.number))
     ).all()
     found: list[EndedSchedule] = []
-    for version, following in zip(versions, [*versions[1:], None], strict=True):
+    for version, following in zip_longest(versions, versions[1:]):
         if following is not None and following.strategy_id == version.strategy_id:
             until = following.created_at.astimezone(UTC)
             off = not following.schedule.get("enabled")
