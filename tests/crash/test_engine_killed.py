@@ -21,7 +21,7 @@ def orders_at_exchange(house: House) -> int:
     return sum(len(house.books(name)["orders"]) for name in house.keys)
 
 
-@pytest.mark.parametrize("after", [0, 1, 2, 4])
+@pytest.mark.parametrize("after", [1, 4])
 def test_killed_during_entry_it_knows_what_it_owns_and_exits_it_once(tmp_path: Path, after: int) -> None:
     with House(tmp_path, quiet_unanswered=QUIET) as house:
         house.paper.fault("delay", "placeorder", seconds=0.15, count=50)
@@ -54,7 +54,7 @@ def test_killed_while_the_run_is_open_it_still_exits_on_max_loss(tmp_path: Path)
         assert house.run(run).exit_reason == "max_loss"  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("after", [0, 1, 2, 3, 5])
+@pytest.mark.parametrize("after", [0, 3])
 def test_killed_during_the_exit_it_goes_on_and_buys_back_each_leg_once(tmp_path: Path, after: int) -> None:
     with House(tmp_path, quiet_unanswered=QUIET) as house:
         run = house.execute(house.straddle())
