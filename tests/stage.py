@@ -11,9 +11,7 @@ Time goes only when a test lets it. What a test asserts on are the broker's book
 
 from __future__ import annotations
 
-import functools
 import itertools
-import tempfile
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -64,7 +62,7 @@ from engine.services.strategies import save_strategy
 from engine.services.world import Account, Licence, World
 from engine.store import tables
 from engine.store.database import Database
-from engine.store.schema import upgrade
+from tests.fresh_database import fresh_database
 
 CALL, PUT, HEDGE = "NIFTY01DEC2626000CE", "NIFTY01DEC2626000PE", "NIFTY01DEC2626500CE"
 VENUE = "paper:stage"
@@ -380,8 +378,7 @@ class Stage:
         self.venue = venue
         self.market = market_of(1, venue)
         self.quiet = (timedelta(seconds=quiet_answered), timedelta(seconds=quiet_unanswered))
-        (folder / "stage.db").write_bytes(_empty_database())
-        self.database = Database(f"sqlite:///{folder}/stage.db")
+        self.database = fresh_database(f"sqlite:///{folder}/stage.db")
         with self.database.write() as session:
             session.add(tables.User(id=1, username="asha", password_hash="x", role="admin", created_at=BEGIN))  # type: ignore[arg-type]
         with self.database.write() as session:
@@ -561,16 +558,6 @@ class Stage:
     def answer(self, command_id: int) -> tables.Command:
         with self.database.read() as session:
             return session.get_one(tables.Command, command_id)
-
-
-@functools.cache
-def _empty_database() -> bytes:
-    """A database as the migrations make it: made once, for hundreds of stages."""
-    with tempfile.TemporaryDirectory() as folder:
-        made = Database(f"sqlite:///{folder}/empty.db")
-        upgrade(made)
-        made.close()
-        return (Path(folder) / "empty.db").read_bytes()
 
 
 def _all(session: Session, table: Any, run_id: int) -> list[Any]:
