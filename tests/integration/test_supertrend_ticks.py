@@ -95,6 +95,30 @@ def test_absurd_ticks_amid_others_leave_bar_and_line_as_they_are(tmp_path: Path,
     assert chart(stage) == undisturbed(tmp_path / "calm")
 
 
+def test_an_absurd_tick_after_which_none_comes_is_refused_by_quotes(tmp_path: Path) -> None:
+    stage = supertrend_stage(tmp_path)
+    tape = Tape(stage)
+    ticks_alone(stage, tape)
+    go_on(stage, tape, minute(1) + 20 * SECOND)
+    tell(stage, 1_500.0)
+    go_on(stage, tape, LATE, without=[CALL])
+    assert exits(stage) == []
+    assert bar_of(stage, minute(1)) == (150.0, 150.0, 150.0)
+
+
+def test_what_is_no_price_at_all_is_not_waited_for(tmp_path: Path) -> None:
+    stage = supertrend_stage(tmp_path)
+    tape = Tape(stage)
+    ticks_alone(stage, tape)
+    stage.quiet_market()
+    go_on(stage, tape, minute(2) - SECOND)
+    for price in NO_PRICES:
+        stage.step(0.1)
+        tell(stage, price)
+    go_on(stage, tape, LATE, without=[CALL])
+    assert bar_of(stage, minute(1)) == (150.0, 150.0, 150.0)
+
+
 @pytest.mark.parametrize("absurd", ABSURD)
 def test_an_absurd_first_tick_of_a_window_leaves_bar_and_line_as_they_are(tmp_path: Path, absurd: float) -> None:
     stage = supertrend_stage(tmp_path)
@@ -199,6 +223,32 @@ def test_a_jump_that_a_quote_confirms_counts_with_its_extremes(tmp_path: Path) -
     assert bar_of(stage, minute(1)) == (310.0, 150.0, 300.0)
 
 
+def test_a_single_tick_that_a_quote_confirms_counts_although_no_other_comes(tmp_path: Path) -> None:
+    stage = supertrend_stage(tmp_path)
+    tape = Tape(stage, jumps={CALL: [(minute(1) + 30 * SECOND, 150.0)]})
+    ticks_alone(stage, tape)
+    go_on(stage, tape, minute(1) + 29.9 * SECOND)
+    go_on(stage, tape, minute(1) + 31 * SECOND)
+    go_on(stage, tape, LATE, without=[CALL])
+    assert bar_of(stage, minute(1)) == (300.0, 150.0, 300.0)
+    assert "10:31 IST" in exits(stage)[0][1]
+
+
+def test_a_replayed_tick_of_before_a_jump_refuses_it_not(tmp_path: Path) -> None:
+    stage = supertrend_stage(tmp_path)
+    tape = Tape(stage, jumps={CALL: [(minute(1) + 30 * SECOND, 150.0)]})
+    ticks_alone(stage, tape)
+    stage.quiet_market()
+    go_on(stage, tape, minute(1) + 29.9 * SECOND)
+    stage.step(0.2)
+    tell(stage, 310.0)
+    for traded in (minute(1) + 10 * SECOND, minute(-1)):
+        stage.step(0.2)
+        tell(stage, 150.0, at=traded)
+    go_on(stage, tape, LATE)
+    assert bar_of(stage, minute(1)) == (310.0, 150.0, 300.0)
+
+
 def test_a_jump_believed_after_its_bar_closed_leaves_the_bar_to_history(tmp_path: Path) -> None:
     stage = supertrend_stage(tmp_path)
     tape = Tape(stage)
@@ -209,7 +259,7 @@ def test_a_jump_believed_after_its_bar_closed_leaves_the_bar_to_history(tmp_path
         tick_all(stage, tape, without=[CALL])
         tell(stage, 300.0)
     assert exits(stage) == [], "the own bar lacks what was told in its last second"
-    assert "neither history nor our ticks" in view(stage, run_id).note
+    assert "neither history nor our ticks have the whole bar" in view(stage, run_id).note
     assert [bar for bar in chart(stage) if bar.start == minute(1)] == []
     tape.jumps[CALL] = [(minute(1), 150.0)]
     tape.late = timedelta(0)
@@ -227,7 +277,7 @@ def test_a_window_whose_only_tick_is_in_doubt_at_its_end_is_not_taken_for_silent
     stage.quiet_market()
     tell(stage, 300.0)
     go_on(stage, tape, LATE, without=[CALL])
-    assert "neither history nor our ticks" in view(stage, run_id).note
+    assert "neither history nor our ticks have the whole bar" in view(stage, run_id).note
     assert chart(stage)[-1].start == minute(0)
 
 
