@@ -40,7 +40,8 @@ class CommandWatch:
     def stop(self) -> None:
         """Stop looking."""
         self._stop.set()
-        self._thread.join(timeout=2)
+        if self._thread.is_alive():
+            self._thread.join(timeout=2)
 
     def look(self) -> None:
         """Hand over every pending command not handed over before."""

@@ -21,6 +21,7 @@ from tests.crash.stand import Stand, stand
 LICENCE_PAST = 1.6
 """Longer than the licence to send, shorter than the watchdog's patience."""
 LEASE_PAST = 6.0
+ARRIVED = 1.0
 ALONE = (("Asha", 60_000_000.0, "A"),)
 
 
@@ -110,6 +111,7 @@ def _play(stage: Stand, stop: Stop) -> Seen:
         scene.desk.close_run(run, None, uuid4().hex)
         scene.wait(lambda: _is_held(engine), 30, lambda: f"not held; the run is {scene.run_state()}")
         held_since = time.monotonic()
+        scene.wait(lambda: time.monotonic() - held_since >= ARRIVED, 30)  # what had left before it was held
         sent = [_orders(scene)]
         following = scene.fork("--standby", "60") if stop.standby else None
         if following is not None:
