@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import logging
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from functools import partial
 from typing import assert_never
 
@@ -148,9 +149,10 @@ class Core:
         self._show_some(begun)
         return self._ending(stop)
 
-    def _see(self, prices: Prices) -> None:
+    def _see(self, prices: Prices, latest: datetime | None = None) -> None:
+        """Note prices; to a pass under way they are as old as the pass itself (``latest``), never from its future."""
         for (market, symbol), (ltp, at) in prices.items():
-            self._world.prices.tick(market, symbol, ltp, at)
+            self._world.prices.tick(market, symbol, ltp, at if latest is None else min(at, latest))
             self._guarding.price(market, symbol)
 
     def _show_some(self, begun: float) -> None:
@@ -174,15 +176,14 @@ class Core:
 
     def _patience(self) -> float:
         """Return for how long (seconds) the core may wait for something new."""
-        if self._guarding.behind or self._showing is not None:
+        if self._guarding.behind or self._showing is not None or self._world.gathering is not None:
             return BEHIND_SECONDS
         return HURRY_SECONDS if self._hurry else IDLE_SECONDS
 
     def _all_at_once(self, messages: list[Message]) -> str | None:
         """Take everything in one pass; return the reason to stop, empty if there is none, None if the pass failed."""
-        stop = ""
+        stop, changes = "", Pass(self._ledger, self._world.clock.now())
         try:
-            changes = Pass(self._ledger, self._world.clock.now())
             if not self._recovered:
                 recovery.recover(changes, self._world)
             messages = self._after_prices(changes, messages)
@@ -196,15 +197,17 @@ class Core:
             if self._disk_full:
                 _tell_full(changes)
             if messages and not self._ledger.index.few:
-                self._see(self._inbox.prices())  # those that came meanwhile need not wait for a commit
+                self._see(self._inbox.prices(), changes.now)  # those that came meanwhile need not wait for a commit
             self._decide(changes, messages)
             self._commit(changes)
         except LeaseLostError:
             raise
         except OperationalError as error:
+            self._guarding.undone(changes)
             self._no_database(messages, error)
             return None
         except Exception:  # noqa: BLE001 - the edge of a pass: memory is as it was, the messages come again
+            self._guarding.undone(changes)
             _log.exception("a pass failed and changed nothing; its messages are taken again, one by one")
             self._inbox.back([message for message in messages if not isinstance(message, Beat)])
             self._careful_until_boot = self._world.clock.boot() + CAREFUL_SECONDS
@@ -242,7 +245,7 @@ class Core:
                 left.pop(0)
             self._decide_by_pieces()
         except OperationalError as error:
-            self._no_database(left, error)
+            self._no_database([StopAsked(stop), *left] if stop else left, error)
             return None
         return stop
 
@@ -442,6 +445,8 @@ class Core:
         self._hurry = placing.dispatch(changes, world)
         if few or in_time:
             polling.watch(changes, world)
+        elif world.gathering is not None:
+            polling.gather(changes, world)
         if keep_house:
             polling.poll(changes, world)
 

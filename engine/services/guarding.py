@@ -77,6 +77,7 @@ class Guarding:
         self._moved: set[tuple[str, Symbol]] = set()
         self._stale: set[int] | None = None
         self._unguarded: set[int] = set()
+        self._asked: set[Owner] = set()
         self._again: set[int] = set()
         self._compiling: threading.Thread | None = None
 
@@ -100,18 +101,27 @@ class Guarding:
         if self._stale is not None:
             self._stale |= touched
 
+    def undone(self, changes: Pass) -> None:
+        """Note that a pass was not committed: bounds that were drawn with its changes in sight are drawn anew."""
+        if self._stale is not None:
+            self._stale |= changes.touched_runs() & changes.ledger.runs.keys()
+
     def asks(self, changes: Pass, world: World) -> bool:
-        """Whether a price that came since the last pass asks for a decision."""
+        """Whether a price that came since the last pass asks for a decision that the last one did not ask for.
+
+        Who fires on and on (a breach at a price that nothing confirms) is judged in every pass, and holds up nothing.
+        """
         if not self._moved:
             return False
         self._renew(changes, world)
-        return bool(self.guard.fired())
+        return not self.guard.fired() <= self._asked
 
     def urgent(self, changes: Pass, world: World, messages: Iterable[Message]) -> list[int]:
         """Return the runs to be judged now: fired, concerned by a message, changed, or waiting; oldest first."""
         self._renew(changes, world)
         index = changes.ledger.index
-        found = {owner for owner in self.guard.fired() if isinstance(owner, int)}
+        self._asked = self.guard.fired()
+        found = {owner for owner in self._asked if isinstance(owner, int)}
         found |= changes.touched_runs() | self._again | self._unguarded
         concerned = {
             message.account_id

@@ -120,21 +120,25 @@ def watch(changes: Pass, world: World) -> None:
         for run in changes.busy_runs()
         for symbol in resting_symbols(changes, run)
     }
-    _gather(changes, world)
+    gather(changes, world)
     for (owner_id, venue), symbols in world.gathered.items():
         _poll_quotes(changes, world, owner_id, venue, symbols, resting=resting)
 
 
-def _gather(changes: Pass, world: World) -> None:
-    """Bring up to now what symbols the open runs need, by owner and venue; those of many runs in several passes."""
+def gather(changes: Pass, world: World) -> None:
+    """Bring up to now what symbols the open runs need, by owner and venue; those of many runs in passes that follow.
+
+    The first time all at once: before anything is subscribed no price comes that could wait.
+    """
     few, clock, work = changes.ledger.index.few, world.clock.boot, world.gathering
+    at_once = few or world.gathered_at is None
     if work is None or few:
-        if not few and world.gathered_at is not None and abs(changes.now - world.gathered_at) < GATHERED_AGAIN:
+        if not at_once and world.gathered_at is not None and abs(changes.now - world.gathered_at) < GATHERED_AGAIN:
             return
         world.gathered_at = changes.now
         work = world.gathering = Gathering([run.id for run in changes.open_runs()], {})
-    until = 0.0 if few else clock() + GATHER_BOX_SECONDS
-    while work.left and (few or clock() < until):
+    until = 0.0 if at_once else clock() + GATHER_BOX_SECONDS
+    while work.left and (at_once or clock() < until):
         run = changes.open_run(work.left.pop())
         if run is not None:
             group = work.found.setdefault((run.owner_id, run.venue), set())
