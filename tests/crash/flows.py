@@ -90,7 +90,7 @@ FLOWS = {
         Flow("day", ("day",), FAMILY, lots=10, tale=DayTale, watched=DAY_FILES),
         Flow("trail", ("trail",), ALONE, lots=28, tale=TrailTale, watched=RULE_FILES),
         Flow("trend", ("trend",), ALONE, lots=28, tale=TrendTale, watched=TREND_FILES),
-        Flow("rearm", ("rearm",), ALONE, lots=29, tale=RearmTale, watched=(*RULE_FILES, *PART_FILES)),
+        Flow("rearm", ("rearm",), ALONE, lots=29, tale=RearmTale, watched=RULE_FILES),
     )
 }
 

@@ -57,7 +57,6 @@ PART_FILES = (
     "engine/services/exit_scopes.py",
     "engine/services/exit_plans.py",
     "engine/services/exiting.py",
-    "engine/services/rearming.py",
     "engine/domain/exit_scopes.py",
     "engine/domain/exits.py",
 )

@@ -287,8 +287,10 @@ class CostTale(Tale):
 
     def tried(self) -> bool:
         """Whether the one try is over."""
-        places = self.watch().get("legs", {}).values()
-        return self.settled() and any(place.get("reentries") == 1 and "reentry" not in place for place in places)
+        for place in self.watch().get("legs", {}).values():
+            if "reentry" not in place and ("reentries" in place or "closed_by" not in place):
+                return self.settled()
+        return False
 
     def entered(self, before: int, put: str) -> list[str]:
         """Return the contracts that entered again; note more than what left, and less where nobody was killed."""
