@@ -41,6 +41,7 @@ from engine.services.errors import (
     TooManyRequests,
     Unavailable,
 )
+from engine.services.exit_warnings import Warned
 from engine.services.identity import Caller, NotAllowed
 from engine.services.quota import Quota
 from engine.services.risk_views import DayLimitView, DrillView, SeriesView
@@ -255,6 +256,10 @@ class Desk:
             strategy_id=strategy_id,
             expected_version=expected_version,
         )
+
+    def check_strategy(self, draft: StrategyDraft) -> list[Warned]:
+        """Return what of a strategy should be looked at twice; raises InvalidInput for what would not be saved."""
+        return strategies.check_strategy(self._database, self.caller, draft)
 
     def create_from_template(self, key: str, account_ids: list[int], *, name: str | None = None) -> StrategyView:
         """Store a new strategy from a template."""

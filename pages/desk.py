@@ -11,7 +11,7 @@ from pages.components.gate import fragment_desk
 from pages.components.live import read_now
 from pages.components.notes import note
 from pages.components.orders import close_run_buttons
-from pages.components.run_card import accounts_line, limits_line, run_head
+from pages.components.run_card import accounts_line, limits_line, reentry_lines, run_head
 from pages.components.shell import require_desk
 from pages.components.tables import accounts_table, history_table
 
@@ -93,6 +93,7 @@ def live(*, steps_open: bool) -> None:
                 run_head(run, now.at)
                 limits_line(run, now.at)
                 accounts_line(run)
+                reentry_lines(run.reentries, now.at)
                 close_run_buttons(run, where="desk", enabled=desk.may_trade)
     if now.live.ended_runs:
         st.subheader("Ended in the last day", anchor=False)

@@ -9,9 +9,9 @@ from pages.components.freshness import lag
 from pages.components.gate import fragment_desk
 from pages.components.live import read_now
 from pages.components.orders import close_run_buttons
-from pages.components.run_card import exit_lines, hands_line, limits_line, run_head
+from pages.components.run_card import exit_lines, hands_line, limits_line, reentry_lines, run_head
 from pages.components.shell import require_desk
-from pages.components.tables import history_table, positions_table, run_accounts_table
+from pages.components.tables import account_positions, history_table, run_accounts_table
 from pages.components.taking_over import take_over_menu
 
 
@@ -30,10 +30,11 @@ def live() -> None:
             run_head(run, now.at)
             limits_line(run, now.at)
             exit_lines(run.exits, now.at)
+            reentry_lines(run.reentries, now.at)
             hands_line(run)
             run_accounts_table(run.accounts)
             if run.positions:
-                positions_table(run.positions, behind=lag(now.live.as_of, now.at))
+                account_positions(run.positions, behind=lag(now.live.as_of, now.at))
             else:
                 st.caption("Nothing is filled yet.")
             with st.container(horizontal=True, gap="small"):

@@ -6,6 +6,7 @@ import streamlit as st
 
 from engine.desk import Desk, InvalidInput, ServiceError
 from engine.services.drafts import LegDraft, StrategyDraft
+from engine.services.exit_warnings import exit_warnings
 from engine.services.views import AccountView, StrategyView
 from pages.components import formats, places
 from pages.components.exit_words import exit_words, schedule_words
@@ -13,11 +14,15 @@ from pages.components.gate import provide
 from pages.components.notes import note
 from pages.components.send_panel import send_panel, warn_of_open_runs
 from pages.components.shell import require_desk
-from pages.components.strategy_form import strategy_form, warn_of_twins
+from pages.components.strategy_form import Typed, strategy_form, warn_of_exits, warn_of_twins
 from pages.components.words import venue_word
 
 CHOSEN = "chosen-strategy"
 TAB = "strategies-tab"
+FILLED = "strategy-form-filled-from"
+"""The strategy as it was when its form was filled: what is typed there stays when another tab saves meanwhile."""
+OPENED = "strategies-tabs-opened"
+"""Tabs that were open once are kept: what is typed in a form stays when another tab is looked at."""
 MINE, TEMPLATES, NEW = "Mine", "Templates", "New"
 BLANK = StrategyDraft(name="", account_ids=[], legs=[LegDraft(underlying="NIFTY", action="SELL", instrument_type="CE")])
 
@@ -107,14 +112,11 @@ def mine(desk: Desk, strategies: list[StrategyView], accounts: list[AccountView]
     if by_itself := schedule_words(strategy.draft.schedule):
         st.caption(f":material/schedule: {formats.plain(by_itself)}")
     warn_of_twins(strategy.draft.legs)
+    warn_of_exits(exit_warnings(strategy.draft))
     with st.container(border=True):
         send_panel(desk, strategy, accounts)
     with st.expander("Edit", icon=":material/edit:", key=f"edit-open-{strategy.id}"):
-        typed = strategy_form(
-            strategy.draft, accounts, key=f"edit-{strategy.id}-{strategy.version}", enabled=desk.may_trade
-        )
-        if typed is not None:
-            save(desk, typed, strategy)
+        edit(desk, strategy, accounts)
     warn_of_open_runs(desk, strategy)
     with st.expander("Archive", icon=":material/archive:"):
         st.caption("Takes it out of this list; its runs stay in the history. Refused while a run is open.")
@@ -125,6 +127,43 @@ def mine(desk: Desk, strategies: list[StrategyView], accounts: list[AccountView]
                 st.error(str(error))
             else:
                 st.rerun()
+
+
+def edit(desk: Desk, strategy: StrategyView, accounts: list[AccountView]) -> None:
+    """Show the form of a strategy, filled once; when it is saved elsewhere that is said, and nothing typed is lost."""
+    filled: StrategyView | None = st.session_state.get(FILLED)
+    if filled is None or filled.id != strategy.id:
+        filled = st.session_state[FILLED] = strategy
+    typed = strategy_form(filled.draft, accounts, key=f"edit-{filled.id}-{filled.version}", enabled=desk.may_trade)
+    if typed is not None:
+        take(desk, typed, filled)
+    if filled.version != strategy.version:
+        st.warning(
+            f"This form shows version {filled.version}; meanwhile version {strategy.version} was saved in another tab "
+            "or by somebody else. What you typed is still here, but cannot be saved over it.",
+            title="Saved elsewhere",
+            icon=":material/difference:",
+        )
+        st.button(
+            f"Drop what I typed and show version {strategy.version}",
+            key=f"fill-anew-{strategy.id}",
+            on_click=lambda: st.session_state.pop(FILLED, None),
+        )
+
+
+def take(desk: Desk, typed: Typed, strategy: StrategyView | None) -> None:
+    """Save what was typed, or only check it."""
+    if typed.save:
+        save(desk, typed.draft, strategy)
+        return
+    try:
+        warned = desk.check_strategy(typed.draft)
+    except InvalidInput as error:
+        st.error(error.reason, title=f"Look at: {error.field}")
+        return
+    warn_of_twins(typed.draft.legs)
+    warn_of_exits(warned)
+    st.success("It can be saved as it is." if not warned else "It can be saved as it is; look at what is said above.")
 
 
 def save(desk: Desk, typed: StrategyDraft, strategy: StrategyView | None) -> None:
@@ -143,6 +182,9 @@ def save(desk: Desk, typed: StrategyDraft, strategy: StrategyView | None) -> Non
         st.error(str(error), title="Not saved")
     else:
         st.session_state["strategies-saved"] = saved.id
+        st.session_state.pop(FILLED, None)
+        if strategy is None:
+            st.session_state[OPENED].discard(NEW)  # the next new one begins empty
         note("Saved.")
         st.rerun()
 
@@ -164,17 +206,18 @@ if (saved := st.session_state.pop("strategies-saved", None)) is not None:
     st.session_state[CHOSEN] = saved
     st.session_state[TAB] = MINE
 tabs = st.tabs([MINE, TEMPLATES, NEW], key=TAB, default=MINE if strategies else TEMPLATES, on_change="rerun")
-if tabs[0].open:
-    with tabs[0]:
-        if strategies:
-            mine(desk, strategies, accounts)
-        else:
-            st.caption("No strategy yet: begin with a template.")
-if tabs[1].open:
-    with tabs[1]:
+opened: set[str] = st.session_state.setdefault(OPENED, set())
+opened |= {name for name, tab in zip((MINE, TEMPLATES, NEW), tabs, strict=True) if tab.open}
+with tabs[0]:
+    if MINE in opened and strategies:
+        mine(desk, strategies, accounts)
+    elif MINE in opened:
+        st.caption("No strategy yet: begin with a template.")
+with tabs[1]:
+    if TEMPLATES in opened:
         templates(desk, accounts)
-if tabs[2].open:
-    with tabs[2]:
+with tabs[2]:
+    if NEW in opened:
         typed = strategy_form(BLANK, accounts, key="new-strategy", enabled=desk.may_trade)
         if typed is not None:
-            save(desk, typed, None)
+            take(desk, typed, None)

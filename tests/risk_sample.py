@@ -12,6 +12,7 @@ from engine.services.risk_views import (
     DrillView,
     FeedView,
     GaugeView,
+    ReentryView,
     ScheduledView,
     SeriesView,
     SupertrendView,
@@ -44,6 +45,20 @@ def gauges(accounts: list[AccountView], as_of: datetime) -> list[GaugeView]:
     ]  # fmt: skip
 
 
+def reentries(accounts: list[AccountView], as_of: datetime) -> list[ReentryView]:
+    """A leg that waits for its price, and one whose fresh strike is held up after a try."""
+    return [
+        ReentryView(
+            account_id=accounts[0].id, account=accounts[0].name, leg_index=1, kind="at_cost", state="waiting",
+            symbol=CALL, left=1, most=2, price=148.35, falls=True, ltp=171.2, until=as_of + timedelta(hours=2),
+        ),
+        ReentryView(
+            account_id=accounts[1].id, account=accounts[1].name, leg_index=2, kind="fresh", state="waiting",
+            symbol=PUT, left=2, most=3, not_before=as_of + timedelta(seconds=40), note="an exit of the run is active",
+        ),
+    ]  # fmt: skip
+
+
 def at_risk(view: LiveView) -> LiveView:
     """The sample with everything the risk page can show: the second run is blind and drifts."""
     as_of, accounts = view.as_of, view.accounts
@@ -53,7 +68,14 @@ def at_risk(view: LiveView) -> LiveView:
         bars=61, needed=50, direction=-1, line=291.4, close=262.45, bar_at=as_of - timedelta(minutes=7),
         source="history",
     )  # fmt: skip
-    first = first.model_copy(update={"gauges": gauges(accounts, as_of), "supertrend": trend, "price_age_seconds": 0.6})
+    lots = [row.model_copy(update={"lots_filled": row.lots}) for row in first.accounts]
+    lots[1] = lots[1].model_copy(update={"lots_filled": 1, "uneven": "leg 1: 2 of 2, leg 2: 1 of 2"})
+    first = first.model_copy(
+        update={
+            "gauges": gauges(accounts, as_of), "supertrend": trend, "price_age_seconds": 0.6, "accounts": lots,
+            "reentries": reentries(accounts, as_of),
+        }
+    )  # fmt: skip
     second = second.model_copy(
         update={
             "gauges": [GaugeView(rule="max_loss", threshold_paise=-450_000, note="an open leg has no confirmed price")],

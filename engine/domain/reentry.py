@@ -52,8 +52,16 @@ def is_back_at_cost(leg: ClosedLeg, price: float | None) -> bool:
     """
     if price is None or not is_price(price):
         return False
-    left_above = (leg.action is Action.SELL) is (leg.closed_by is ExitRule.LEG_SL)
-    return price <= leg.entry_price if left_above else price >= leg.entry_price
+    return price <= leg.entry_price if left_above(leg) else price >= leg.entry_price
+
+
+def left_above(leg: ClosedLeg) -> bool:
+    """Tell whether the leg left at a price above its entry: it enters again when the price has come down to it.
+
+    >>> left_above(ClosedLeg(Action.BUY, ExitRule.LEG_SL, datetime(2026, 11, 23), 100.0))
+    False
+    """
+    return (leg.action is Action.SELL) is (leg.closed_by is ExitRule.LEG_SL)
 
 
 def may_try(kind: Reentry, most: int, leg: ClosedLeg, price: float | None, now: datetime) -> bool:
@@ -63,7 +71,7 @@ def may_try(kind: Reentry, most: int, leg: ClosedLeg, price: float | None, now: 
     """
     if is_over(kind, most, leg, now):
         return False
-    if leg.tried_at is not None and leg.tried_at <= now < leg.tried_at + BETWEEN_TRIES:
+    if (pause := pause_until(leg)) is not None and leg.tried_at is not None and leg.tried_at <= now < pause:
         return False
     match kind:
         case Reentry.AT_COST:
@@ -74,6 +82,11 @@ def may_try(kind: Reentry, most: int, leg: ClosedLeg, price: float | None, now: 
             return False
         case _:
             assert_never(kind)
+
+
+def pause_until(leg: ClosedLeg) -> datetime | None:
+    """Return when the pause after the leg's last try ends, None before its first."""
+    return None if leg.tried_at is None else leg.tried_at + BETWEEN_TRIES
 
 
 def is_over(kind: Reentry, most: int, leg: ClosedLeg, now: datetime) -> bool:

@@ -9,12 +9,13 @@ target of its leg, reckoned from the new average. Nothing enters again for an ow
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, time, timedelta
 from functools import partial
 from typing import Any
 
 from engine.domain.breaches import ExitAction, ExitRule, latch
+from engine.domain.calendar import IST, ist_day
 from engine.domain.due_times import first_due
 from engine.domain.errors import DomainError
 from engine.domain.exit_scopes import side_of
@@ -99,6 +100,80 @@ def waits(changes: Pass, world: World, run: Run, account_id: int) -> bool:
         if "closed_by" in state and not _given_up(changes, world, run, terms, place):
             return True
     return False
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTry:
+    """A closed leg that may still enter again. ``state``: waiting, reading or entering; ``contract``: its last one.
+
+    ``until`` (UTC): when it is given up, None for the end of the day. ``held_up``: in words, why it may not enter now,
+    whatever its price; empty when it may.
+    """
+
+    account_id: int
+    leg_index: int
+    closed: ClosedLeg
+    kind: Reentry
+    most: int
+    state: str
+    contract: Mapping[str, Any]
+    until: datetime | None
+    held_up: str
+
+
+def open_tries(changes: Pass, world: World, run: Run) -> list[OpenTry]:
+    """Return the legs of a run that wait to enter again, or are about to, account by account."""
+    terms = world.terms_of(run.version_id)
+    return [
+        _open_try(changes, world, run, terms, place)
+        for place, state in _places(run).items()
+        if "reentry" in state or ("closed_by" in state and not _given_up(changes, world, run, terms, place))
+    ]
+
+
+def _open_try(changes: Pass, world: World, run: Run, terms: StrategyTerms, place: str) -> OpenTry:
+    account_id, leg_index = _account_and_leg(place)
+    draft, begun, leg = (
+        terms.leg_drafts[leg_index - 1],
+        _places(run)[place].get("reentry"),
+        _leg_rows(run, leg_index)[-1],
+    )
+    state = "waiting" if begun is None else "reading" if begun["state"] == "resolving" else "entering"
+    return OpenTry(
+        account_id=account_id,
+        leg_index=leg_index,
+        closed=_closed(run, place),
+        kind=Reentry(draft.reentry),
+        most=draft.reentry_most,
+        state=state,
+        contract=leg,
+        until=_until(world, run, terms, changes.now),
+        held_up="" if begun is not None else _held_up(changes, world, run, terms, place),
+    )
+
+
+def _held_up(changes: Pass, world: World, run: Run, terms: StrategyTerms, place: str) -> str:
+    account_id, leg_index = _account_and_leg(place)
+    if why := _may_not(changes, world, run, terms, account_id):
+        return why
+    if _alive(changes, run, account_id, leg_index):
+        return "it is not out yet"
+    try:
+        lots = _lots(changes, run, place, _leg_rows(run, leg_index)[-1])
+    except DomainError as error:
+        return str(error)
+    return "" if lots else "what covers it is not open"
+
+
+def _until(world: World, run: Run, terms: StrategyTerms, now: datetime) -> datetime | None:
+    """Return when legs of a run enter no more (UTC): its last entry time, or the first time that takes it out."""
+    exchange = Exchange(run.resolved["legs"][0]["exchange"])
+    limits = rule_terms(terms, str(run.resolved.get("product", ""))).limits
+    ends = [first_due(limits, run.entered_at or run.created_at, world.calendar(run.venue), exchange)]
+    if (last := terms.schedule.last_entry_time) is not None:
+        ends.append(datetime.combine(ist_day(now), time.fromisoformat(last), IST).astimezone(UTC))
+    known = [end for end in ends if end is not None and ist_day(end) == ist_day(now)]
+    return min(known, default=None)
 
 
 def _try(changes: Pass, world: World, run: Run, terms: StrategyTerms, place: str) -> None:

@@ -35,6 +35,31 @@ class GaugeView(View):
     note: str = ""
 
 
+class ReentryView(View):
+    """A leg that its stop or target closed on one account and that may enter again there (RULES 7).
+
+    ``kind``: at_cost or fresh. ``state``: waiting, reading (its fresh contract) or entering. ``left`` of ``most`` tries
+    are left, the one under way not among them. At cost it waits for ``price`` (₹), from above where ``falls``; ``ltp``
+    is the contract's confirmed price now. ``until``: when it is given up, None for the end of the day. ``not_before``:
+    when the pause after a try ends. ``note``: in words, what keeps it from entering now besides its price.
+    """
+
+    account_id: int
+    account: str
+    leg_index: int
+    kind: str
+    state: str
+    symbol: str
+    left: int
+    most: int
+    price: float | None = None
+    falls: bool = False
+    ltp: float | None = None
+    until: datetime | None = None
+    not_before: datetime | None = None
+    note: str = ""
+
+
 class SupertrendView(View):
     """Where the Supertrend exit of a run stands.
 

@@ -12,20 +12,23 @@ from engine.domain.instruments import Exchange, Key
 from engine.domain.orders import Order
 from engine.domain.pnl import Holding, average_price
 from engine.domain.rules import limit_paise
-from engine.domain.runs import RUN_ENDED, PlanState, Run, RunState
+from engine.domain.runs import RUN_ENDED, PlanState, Run, RunAccount, RunState
 from engine.services.day_limits import day_limit_views
 from engine.services.day_profit import DayProfit, account_profit, by_account, figures_in_turn
 from engine.services.failover import feed_views
 from engine.services.gauges import run_gauges
 from engine.services.knowledge import run_profit
 from engine.services.ledger import Pass
+from engine.services.lock_words import lock_words
 from engine.services.messages import NEEDS_SESSION
 from engine.services.owned import owned_now
 from engine.services.price_board import market_of
 from engine.services.rule_terms import rule_terms
 from engine.services.scheduling import schedule_views
 from engine.services.showing_exits import exit_views
+from engine.services.showing_lots import entered_lots
 from engine.services.showing_orders import doubtful_by_owner, truth_view, unknown_view, working_views
+from engine.services.showing_reentries import reentry_views
 from engine.services.supertrend_exit import supertrend_view
 from engine.services.terms import StrategyTerms
 from engine.services.views import AccountView, LimitView, LiveView, PositionView, RunAccountView, RunView
@@ -175,26 +178,34 @@ def _run(changes: Pass, world: World, run: Run, doubtful: int) -> RunView:
         problem="" if profit is not None else "an open leg has no confirmed price",
         limits=_limits(world, run, terms),
         accounts=[
-            RunAccountView(
-                account_id=row.account_id,
-                account=_name(world, row.account_id),
-                state=row.state,
-                lots=row.lots,
-                bound_by=str(row.sizing.get("bound_by", "")),
-                reason=row.reason,
-                profit_paise=account_profit(changes, world, run, row.account_id),
-            )
+            _run_account(changes, world, run, row)
             for row in sorted(changes.accounts_of(run.id), key=lambda row: world.shown(row.account_id))
         ],
         positions=positions,
         exit_reason=plans[-1].reason if plans else "",
         unknown_orders=doubtful,
         exits=exit_views(changes, world, run),
+        reentries=[] if ended else reentry_views(changes, world, run),
         gauges=[] if ended else run_gauges(changes, world, run, terms),
         supertrend=None if ended else supertrend_view(changes, world, run, terms),
         price_age_seconds=oldest_price(positions),
         blind_seconds=None if blind_since is None else max(0.0, (changes.now - blind_since).total_seconds()),
         drift=[] if ended else _drift(changes, world, run),
+    )
+
+
+def _run_account(changes: Pass, world: World, run: Run, row: RunAccount) -> RunAccountView:
+    entered, uneven = entered_lots(changes, run, row)
+    return RunAccountView(
+        account_id=row.account_id,
+        account=_name(world, row.account_id),
+        state=row.state,
+        lots=row.lots,
+        bound_by=str(row.sizing.get("bound_by", "")),
+        reason=row.reason,
+        profit_paise=account_profit(changes, world, run, row.account_id),
+        lots_filled=entered,
+        uneven=uneven,
     )
 
 
@@ -234,6 +245,7 @@ def _limits(world: World, run: Run, terms: StrategyTerms) -> LimitView:
         if limits.max_profit is None
         else limit_paise(limits.max_profit, lots_filled=lots, premium_paise=premium),
         trailing=terms.limits.trailing_kind or "",
+        trailing_words=lock_words(terms.limits) if terms.limits.trailing_kind == "lock_and_trail" else "",
         peak_paise=run.peak_paise,
         stop_paise=run.stop_paise,
         square_off_at=times.get(ExitRule.SQUARE_OFF),
@@ -266,6 +278,7 @@ def _position(changes: Pass, world: World, run: Run, key: Key, held: Holding) ->
         realised_paise=held.realised_paise,
         profit_paise=profit,
         lot_size=int(leg.get("lot_size", 0)) if leg else 0,
+        freeze_quantity=int(leg.get("freeze_quantity") or 0) if leg else 0,
     )
 
 

@@ -11,6 +11,7 @@ from engine.services.activity import log_activity
 from engine.services.commands import enqueue_reload, open_run_ids
 from engine.services.drafts import LegDraft, LimitsDraft, ScheduleDraft, StrategyDraft
 from engine.services.errors import InvalidInput, NotFound, Refused
+from engine.services.exit_warnings import Warned, exit_warnings
 from engine.services.identity import Caller, require
 from engine.services.schedule_book import ARCHIVED
 from engine.services.strategy_checks import checked
@@ -70,6 +71,11 @@ def save_strategy(
             session, caller, action="strategy.save", target=draft.name, now=now, detail={"version": strategy.version}
         )
         return _view(session, caller, strategy)
+
+
+def check_strategy(database: Database, caller: Caller, draft: StrategyDraft) -> list[Warned]:
+    """Return what of a draft should be looked at twice; raises InvalidInput, as saving it would. Stores nothing."""
+    return exit_warnings(checked(draft, always_open=_always_open(database, caller, draft.account_ids)))
 
 
 def create_from_template(

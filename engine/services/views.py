@@ -10,7 +10,7 @@ from pydantic import Field
 
 from engine.services.drafts import StrategyDraft
 from engine.services.frozen import View
-from engine.services.risk_views import DayLimitView, FeedView, GaugeView, ScheduledView, SupertrendView
+from engine.services.risk_views import DayLimitView, FeedView, GaugeView, ReentryView, ScheduledView, SupertrendView
 
 
 def _known_sum(amounts: Iterable[int | None]) -> int | None:
@@ -64,7 +64,7 @@ class AccountView(View):
 class PositionView(View):
     """What one run owns on one account under one key. ``ltp_age_seconds`` None: no price; ``confirmed``: RULES 6.
 
-    ``lot_size``: units of one lot, 0 where that is not known.
+    ``lot_size``: units of one lot, and ``freeze_quantity``: units that one order may have; 0 where that is not known.
     """
 
     run_id: int
@@ -82,6 +82,7 @@ class PositionView(View):
     realised_paise: int
     profit_paise: int | None
     lot_size: int = 0
+    freeze_quantity: int = 0
 
     @property
     def exit_action(self) -> str:
@@ -95,7 +96,11 @@ class PositionView(View):
 
 
 class RunAccountView(View):
-    """A run on one account: lots, the limit that bound them, state and P."""
+    """A run on one account: lots, the limit that bound them, state and P.
+
+    ``lots``: as sized; ``lots_filled``: those of which every leg was entered whole, None where nobody counted.
+    ``uneven``: in words, which leg got how much, where the legs differ.
+    """
 
     account_id: int
     account: str
@@ -104,6 +109,8 @@ class RunAccountView(View):
     bound_by: str
     reason: str
     profit_paise: int | None
+    lots_filled: int | None = None
+    uneven: str = ""
 
 
 class ExitView(View):
@@ -129,11 +136,12 @@ class ExitView(View):
 
 
 class LimitView(View):
-    """One limit of a run in ₹ (paise): None when not set."""
+    """One limit of a run in ₹ (paise): None when not set. ``trailing_words``: what lock and trail does, in words."""
 
     max_loss_paise: int | None = None
     max_profit_paise: int | None = None
     trailing: str = ""
+    trailing_words: str = ""
     peak_paise: int | None = None
     stop_paise: int | None = None
     square_off_at: datetime | None = None
@@ -165,6 +173,7 @@ class RunView(View):
     exit_reason: str = ""
     unknown_orders: int = 0
     exits: list[ExitView] = []
+    reentries: list[ReentryView] = []
     gauges: list[GaugeView] = []
     supertrend: SupertrendView | None = None
     price_age_seconds: float | None = None

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from engine.services.part_views import leaving
+from engine.services.part_views import exit_orders, leaving
 from engine.services.views import LiveView, PositionView, RunView
 from pages.components import formats
 from pages.components.asked import Asked, ask_close, confirm
@@ -74,10 +74,10 @@ def _dialog(asked: Asked, run: RunView, live: LiveView) -> None:
         what = f"{verb} **{formats.plain(run.strategy)}** (run {run.id}) on **{names}**"
     else:
         what = f"{verb} run {run.id} ({formats.plain(run.strategy)}) on **{formats.plain(asked.account)}** only"
+    orders = exit_orders(positions)
     st.markdown(
-        f"{what} with at least "
-        f"**{formats.count(len(positions), 'order')}** at market, sold legs first, in slices where the exchange's "
-        "freeze quantity asks for them."
+        f"{what} with {'' if orders.exact else 'at least '}**{formats.count(orders.number, 'order')}** at market, sold "
+        "legs first, in slices where the exchange's freeze quantity asks for them."
     )
     others = {row.account for row in run.positions if row.exit_quantity} - {asked.account}
     if asked.account_id is not None and others:

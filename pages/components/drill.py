@@ -135,7 +135,7 @@ def _orders(orders: Sequence[DrillOrderView]) -> None:
     show_table(
         [
             {
-                "At": f"{order.at_seconds:.2f} s",
+                "Sent after": f"{order.at_seconds:.2f} s",
                 "Account": formats.plain(order.account),
                 "Stage": order.stage,
                 "Side": order.action,
@@ -146,5 +146,5 @@ def _orders(orders: Sequence[DrillOrderView]) -> None:
             for order in sorted(orders, key=lambda order: (order.at_seconds, order.stage, order.account_id))
         ],
         alt="Orders of the drill",
-        right=("At", "Quantity"),
+        right=("Sent after", "Quantity"),
     )

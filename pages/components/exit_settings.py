@@ -10,6 +10,7 @@ import streamlit as st
 
 from engine.services.drafts import LimitsDraft, StrategyDraft, SupertrendDraft
 from engine.services.limit_checks import MOST_RUPEES
+from engine.services.lock_words import lock_words
 from engine.services.views import AccountView
 from pages.components.entry_settings import choice
 from pages.components.rule_settings import rule_settings
@@ -78,13 +79,13 @@ def _trailing(limits: LimitsDraft, key: str) -> dict[str, Any]:
         kind = choice("Trailing stop", kinds, limits.trailing_kind or NO_TRAILING, f"{key}-trailing")
         value = _amount("Trailing value", limits.trailing_value, f"{key}-trailing-value")
         activate = _amount("Counts from a profit of ₹", limits.trailing_activate_at, f"{key}-activate")
-    st.caption("Lock and trail: at a profit of the first, keep the second; for every third more, keep the fourth more.")
-    labels = ("At a profit of ₹", "keep ₹", "for every ₹ more", "keep so much more ₹")
+    labels = ("Lock at a profit of ₹", "keep ₹", "for every further ₹", "keep so much more ₹")
     with st.grid(4, min_column_width=NARROWEST):
         figures = {
             field: _amount(label, getattr(limits, field), f"{key}-{field.replace('_', '-')}")
             for label, field in zip(labels, LOCK_FIELDS, strict=True)
         }
+    st.caption(f"**Lock and trail.** {lock_words(LimitsDraft(**figures))} “Check” reckons it with what you typed.")
     typed = {"trailing_value": value, "trailing_activate_at": activate, **figures}
     return {"trailing_kind": None if kind == NO_TRAILING else kind} | {
         # what a kind does not use is dropped, but not what was typed just now: ``typed_in_vain`` tells of that

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from engine.desk import Desk, Role
+from engine.services.part_views import ExitOrders, exit_orders
 from engine.services.views import LiveView
 from pages.components import formats
 from pages.components.asked import Asked, confirm
@@ -38,8 +39,14 @@ def _dialog(asked: Asked, live: LiveView, *, admin: bool) -> None:
         for position in run.positions
         if position.exit_quantity and account_id in {None, position.account_id}
     ]
-    _say_what_is_sent(live, scope, name, runs=len({position.run_id for position in positions} or live.open_runs),
-                      orders=len(positions), accounts=len({position.account_id for position in positions}))  # fmt: skip
+    _say_what_is_sent(
+        live,
+        scope,
+        name,
+        runs=len({position.run_id for position in positions} or live.open_runs),
+        orders=exit_orders(positions, together=True),
+        accounts=len({position.account_id for position in positions}),
+    )
     say_when_engine_is_away(live)
     st.caption("Positions that were opened outside of AlgoMirror are left alone.")
     if positions:
@@ -69,27 +76,41 @@ def _scope(asked: Asked, live: LiveView, *, admin: bool) -> int | str:
     return MINE if chosen is None else chosen
 
 
-def _say_what_is_sent(live: LiveView, scope: int | str, name: str, *, runs: int, orders: int, accounts: int) -> None:
-    slices = (
-        "at market, in slices where the exchange's freeze quantity asks for them. Entry orders that still work are "
-        "cancelled."
+def order_words(orders: ExitOrders) -> str:
+    """Return how many orders go, in bold, with why that may be the least of it."""
+    least = "" if orders.exact else "at least "
+    crossed = f", {formats.grouped(orders.crossed)} units crossed inside first" if orders.crossed else ""
+    return f"{least}**{formats.count(orders.number, 'order')}**{crossed}"
+
+
+def _say_what_is_sent(
+    live: LiveView, scope: int | str, name: str, *, runs: int, orders: ExitOrders, accounts: int
+) -> None:
+    words = order_words(orders)
+    counted = (
+        "cut to the exchange's freeze quantity, counted as the fire drill counts them; what changes before you "
+        "press changes the number."
+        if orders.exact
+        else "one a position, more where the exchange's freeze quantity asks for slices: lot sizes are not known while "
+        "the engine is away."
     )
+    slices = f"at market, {counted} Entry orders that still work are cancelled."
     if scope == EVERYONE:
         st.markdown(
             "**Every run of every user leaves**, on all accounts of this installation, and nobody's strategies start "
-            f"until they are re-armed. Of yours that is **{formats.count(len(live.open_runs), 'open run')}** with at "
-            f"least **{formats.count(orders, 'order')}** {slices} What others hold is not shown here."
+            f"until they are re-armed. Of yours that is **{formats.count(len(live.open_runs), 'open run')}** with "
+            f"{words} {slices} What others hold is not shown here."
         )
     elif scope != MINE:
-        what = f"with at least **{formats.count(orders, 'order')}** {slices}" if orders else "; nothing is held there."
+        what = f"with {words} {slices}" if orders.number or orders.crossed else "; nothing is held there."
         st.markdown(
             f"Takes every run out on **{formats.plain(name)}** only, {what} The other accounts go on. No strategy "
             f"starts on {formats.plain(name)} until you re-arm it."
         )
     elif live.open_runs:
         st.markdown(
-            f"Takes **{formats.count(runs, 'open run')}** out on **{formats.count(accounts, 'account')}** with at "
-            f"least **{formats.count(orders, 'order')}** {slices} No strategy starts until you re-arm."
+            f"Takes **{formats.count(runs, 'open run')}** out on **{formats.count(accounts, 'account')}** with "
+            f"{words} {slices} No strategy starts until you re-arm."
         )
     else:
         st.markdown("No run is open. **No strategy starts** on any account until you re-arm.")

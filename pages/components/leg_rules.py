@@ -34,18 +34,18 @@ def leg_rule_columns() -> dict[str, Any]:
     """Return how the columns look and what may be typed in them."""
     columns = st.column_config
     kinds, entries = list(LEG_LIMITS.values()), list(REENTRIES.values())
-    value = {"min_value": 0.0, "max_value": MOST_PRICE, "default": 0.0, "width": 58}
+    value = {"min_value": 0.0, "max_value": MOST_PRICE, "default": 0.0, "width": 78}
     return {
         "stop_kind": columns.SelectboxColumn(
             "Leg stop", options=kinds, required=True, default=kinds[0], width=92,
             help="From each account's own entry average: 30 % on a leg sold at 100 is 130, on one bought 70",
         ),
-        "stop_value": columns.NumberColumn("at", **value),
+        "stop_value": columns.NumberColumn("Stop at", **value),
         "target_kind": columns.SelectboxColumn(
             "Leg target", options=kinds, required=True, default=kinds[0], width=92,
             help="50 % on a leg sold at 100 is 50, on one bought 150",
         ),
-        "target_value": columns.NumberColumn("at ", **value),
+        "target_value": columns.NumberColumn("Target at", **value),
         "reentry": columns.SelectboxColumn(
             "Re-entry", options=entries, required=True, default=entries[0], width=92,
             help="After its stop or target: the same contract back at its entry price, or a fresh strike at once",

@@ -11,7 +11,7 @@ from pages.components import formats
 from pages.components.freshness import FRESH_SECONDS, lag
 from pages.components.gauges import SUPERTREND, countdown, gauge_list
 from pages.components.live import Now
-from pages.components.run_card import exit_lines, hands_line, run_head
+from pages.components.run_card import exit_lines, hands_line, reentry_lines, run_head
 from pages.components.supertrend_chart import supertrend_line
 from pages.components.words import ACTIONS, word
 
@@ -25,10 +25,13 @@ def risk_card(run: RunView, now: Now, *, enabled: bool) -> None:
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         _badges(run, behind if behind > FRESH_SECONDS else 0.0)
     st.markdown(f":small[{' · '.join(_figures(run, now.at))}]")
+    if run.limits.trailing_words:
+        st.caption(f"Lock and trail: {formats.plain(run.limits.trailing_words)}")
     if run.drift:
         differs = formats.plain(", ".join(run.drift))
         st.caption(f":orange[:material/difference: Books differ from the ledger: {differs}]")
     exit_lines(run.exits, now.at)
+    reentry_lines(run.reentries, now.at)
     hands_line(run)
     gauge_list(run, now.at, enabled=enabled)
     if run.supertrend is not None:

@@ -30,6 +30,7 @@ def rule_settings(
     edited = st.data_editor(
         pd.DataFrame([_row(name, rules.get(name, _usual(name)), names) for name in RULES]),
         key=f"{key}-rules",
+        on_change="ignore",  # else the browser keeps a cell to itself for 150 ms, and a quick Save would miss it
         num_rows="fixed",
         hide_index=True,
         alt="Rules",

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import streamlit as st
 
 from engine.services.drafts import LegDraft, StrategyDraft
+from engine.services.exit_warnings import Warned
 from engine.services.strategy_checks import MOST_OFFSET, MOST_PRICE, MOST_RATIO
 from engine.services.views import AccountView
+from pages.components import formats
 from pages.components.entry_settings import choice, entry_settings
 from pages.components.exit_settings import exit_settings, typed_in_vain
 from pages.components.leg_rules import COLUMNS as LEG_RULE_COLUMNS
@@ -31,10 +33,15 @@ _STRIKE_KEYS = {label: key for key, label in STRIKES.items()}
 _PRICE_KEYS = {label: key for key, label in PRICE_TYPES.items()}
 
 
-def strategy_form(
-    draft: StrategyDraft, accounts: Sequence[AccountView], *, key: str, enabled: bool
-) -> StrategyDraft | None:
-    """Show the form filled with ``draft``; return what was typed when it is sent, None otherwise."""
+class Typed(NamedTuple):
+    """What was typed; ``save`` False: it shall only be checked."""
+
+    draft: StrategyDraft
+    save: bool
+
+
+def strategy_form(draft: StrategyDraft, accounts: Sequence[AccountView], *, key: str, enabled: bool) -> Typed | None:
+    """Show the form filled with ``draft``; return what was typed when a button of it is pressed, None otherwise."""
     with st.form(key, enter_to_submit=False, border=False):
         head = _head(draft, accounts, key)
         st.markdown("**Legs**")
@@ -60,13 +67,23 @@ def strategy_form(
             schedule = schedule_settings(draft.schedule, key)
         with st.expander("How, and when something goes wrong on the way", key=f"{key}-open-entry"):
             entry = entry_settings(draft, key)
-        sent = st.form_submit_button("Save strategy", key=f"{key}-save", type="primary", disabled=not enabled)
-    if not sent:
+        with st.container(horizontal=True):
+            sent = st.form_submit_button("Save strategy", key=f"{key}-save", type="primary", disabled=not enabled)
+            checking = st.form_submit_button(
+                "Check", key=f"{key}-check", help="Says what is wrong or odd in what you typed; nothing is saved"
+            )
+    if not sent and not checking:
         return None
     if problem := typed_in_vain(limits):
         st.error(problem, title="Look at: trailing stop")
         return None
-    return StrategyDraft(**head, legs=legs, limits=limits, schedule=schedule, **entry)
+    return Typed(StrategyDraft(**head, legs=legs, limits=limits, schedule=schedule, **entry), save=sent)
+
+
+def warn_of_exits(warned: Sequence[Warned]) -> None:
+    """Show what of a strategy's exits should be looked at twice."""
+    for one in warned:
+        st.warning(formats.plain(one.reason), title=f"Look at: {one.field}", icon=":material/swap_vert:")
 
 
 def warn_of_twins(legs: Sequence[LegDraft]) -> None:
@@ -151,6 +168,7 @@ def _legs(legs: Sequence[LegDraft], key: str) -> list[LegDraft]:
     edited = st.data_editor(
         pd.DataFrame(rows, columns=list(_COLUMNS)),
         key=f"{key}-legs",
+        on_change="ignore",  # else the browser keeps a cell to itself for 150 ms, and a quick Save would miss it
         num_rows="dynamic",
         hide_index=True,
         alt="Legs",

@@ -30,6 +30,8 @@ WHOLE_ROWS = 40
 """Tables up to this many rows are shown whole; longer ones scroll."""
 SCROLLED_HEIGHT = 900
 SHORT = 24
+SILENT_SECONDS = 60.0
+"""A price older than this is marked: it decides nothing any more (RULES 6)."""
 
 _OPTION = re.compile(r".+?\d{2}[A-Z]{3}\d{2}(?P<strike>\d+(?:\.\d+)?)(?P<side>CE|PE)")
 
@@ -46,7 +48,7 @@ def accounts_table(accounts: Sequence[AccountView], now: datetime, *, halted: Co
     rows = [
         {
             "Account": _name(account),
-            "At": venue_word(account.venue),
+            "Venue": venue_word(account.venue),
             "State": _account_state(account, halted=account.id in halted),
             "P today": formats.profit(account.profit_paise),
             "Available": formats.rupees(account.available_paise, decimals=False),
@@ -64,38 +66,66 @@ def accounts_table(accounts: Sequence[AccountView], now: datetime, *, halted: Co
 
 
 def run_accounts_table(accounts: Sequence[RunAccountView]) -> None:
-    """Show a run's accounts: lots, what bound them, state and P."""
+    """Show a run's accounts: lots, what bound them, state and P; below, why one stands where it stands."""
     rows = [
         {
             "Account": formats.plain(account.account),
-            "Lots": account.lots,
+            "Lots": _lots(account),
             "State": word(ACCOUNT_STATES, account.state),
             "P": formats.profit(account.profit_paise),
             "Bound by": word(BOUNDS, account.bound_by),
-            "Why": "" if account.reason == word(ACCOUNT_STATES, account.state) else formats.plain(account.reason),
         }
         for account in accounts
     ]
-    show_table(rows, alt="Accounts of the run")
+    show_table(rows, alt="Accounts of the run", right=("Lots",))
+    for account in accounts:  # not in the table: a sentence makes it tall and wide on a phone
+        if why := _why(account):
+            st.caption(f"{formats.plain(account.account)}: {why}")
 
 
-def positions_table(positions: Sequence[PositionView], *, behind: float) -> None:
-    """Show positions by account and leg, each price with its age; the view itself is ``behind`` seconds old."""
+def entered_less(account: RunAccountView) -> bool:
+    """Whether an account entered fewer lots than it was sized for."""
+    return account.lots_filled is not None and account.lots_filled != account.lots
+
+
+def account_positions(positions: Sequence[PositionView], *, behind: float) -> None:
+    """Show the positions of a run, an account beside the other where there is room; the view is ``behind`` seconds old.
+
+    Narrow enough for a phone: what is the same for all of them, the contracts in full and the product, stands below.
+    """
+    by_account: dict[int, list[PositionView]] = {}
+    for position in positions:
+        by_account.setdefault(position.account_id, []).append(position)
+    with st.grid(min(3, max(1, len(by_account))), min_column_width=310):
+        for rows in by_account.values():
+            with st.container(gap="xsmall"):
+                _positions_of_account(rows, behind=behind)
+    contracts = ", ".join(dict.fromkeys(formats.plain(position.symbol) for position in positions))
+    products = ", ".join(dict.fromkeys(position.product for position in positions))
+    st.caption(f"{contracts} · {products}")
+
+
+def _positions_of_account(positions: Sequence[PositionView], *, behind: float) -> None:
+    account = positions[0].account
+    odd = [row for row in positions if row.exit_quantity and not _is_fresh(row, behind)]
+    ages = [row.ltp_age_seconds for row in positions if row.ltp_age_seconds is not None]
+    state = (
+        f":orange[{', '.join(f'{short_contract(row.symbol)} {_price_state(row, behind)}' for row in odd)}]" if odd
+        else f":gray[prices {formats.age(_older(max(ages), behind))}]" if ages
+        else ":gray[no price]"
+    )  # fmt: skip
+    st.markdown(f"**{formats.plain(account)}** · :small[{state}]")
     rows = [
         {
-            "Account": formats.plain(position.account),
             "Leg": short_contract(position.symbol),
             "Qty": formats.quantity(position.quantity),
             "P": formats.profit(position.profit_paise),
             "LTP": formats.price(position.ltp),
             "Average": formats.price(position.average_price),
-            "Price": _price_state(position, behind),
-            "Contract": formats.plain(position.symbol),
-            "Product": position.product,
         }
         for position in positions
     ]
-    show_table(rows, alt="Positions", right=("Qty", "Average", "LTP"))
+    show_table(rows, alt=f"Positions of {account}", right=("Qty", "LTP", "Average"))
 
 
 def exit_orders_table(positions: Sequence[PositionView]) -> None:
@@ -179,13 +209,13 @@ def history_table(runs: Sequence[RunView]) -> None:
         {
             "Run": run.id,
             "Strategy": formats.plain(run.strategy),
-            "At": venue_word(run.venue),
+            "Venue": venue_word(run.venue),
             "P": formats.profit(run.profit_paise),
             "State": RUN_STATES.get(run.state, (run.state, ""))[0],
             "Left because": word(EVENTS, run.exit_reason) or formats.plain(run.reason),
             "Began": formats.clock(run.created_at),
             "Ended": formats.clock(run.closed_at),
-            "Lots": ", ".join(f"{formats.plain(account.account)} {account.lots}" for account in run.accounts),
+            "Lots": ", ".join(f"{formats.plain(account.account)} {_lots(account)}" for account in run.accounts),
         }
         for run in runs
     ]
@@ -227,8 +257,6 @@ def show_table(
     Texts of the column ``marked`` that are not ``calm`` stand out.
     """
     frame = pd.DataFrame(rows)
-    if "Why" in frame and not frame["Why"].any():
-        frame = frame.drop(columns="Why")
     frame = frame.map(_unbroken).rename(columns=_unbroken)
     to_right = [name for name in map(_unbroken, (*right, *PROFITS)) if name in frame]
     heads = [f"th.col_heading.col{place}" for place, name in enumerate(frame) if name in to_right]
@@ -262,6 +290,17 @@ def _marked_style() -> str:
     return f"color: {MARK_COLOURS['dark' if st.context.theme.type == 'dark' else 'light']}; font-weight: 600"
 
 
+def _lots(account: RunAccountView) -> str:
+    return f"{account.lots_filled} of {account.lots}" if entered_less(account) else str(account.lots)
+
+
+def _why(account: RunAccountView) -> str:
+    parts = [f"{account.uneven} lots"] if account.uneven else []
+    if account.reason and account.reason != word(ACCOUNT_STATES, account.state):
+        parts.append(account.reason)
+    return formats.plain("; ".join(parts))
+
+
 def _name(account: AccountView) -> str:
     relation = f" · {account.relation}" if account.relation else ""
     return formats.plain(f"{'★ ' if account.is_primary else ''}{account.name}{relation}")
@@ -276,6 +315,11 @@ def _account_state(account: AccountView, *, halted: bool) -> str:
         state = "halted" if halted else "armed"
         return f"{state} · {account.unknown_orders} unknown" if account.unknown_orders else state
     return waits(account.waits_for) if account.waits_for else "not armed"
+
+
+def _is_fresh(position: PositionView, behind: float) -> bool:
+    age = _older(position.ltp_age_seconds, behind)
+    return position.confirmed and behind <= FRESH_SECONDS and age is not None and age <= SILENT_SECONDS
 
 
 def _price_state(position: PositionView, behind: float) -> str:

@@ -21,7 +21,9 @@ from engine.services.halting import halt
 from engine.services.identity import Caller
 from engine.services.ledger import Pass
 from engine.services.messages import CommandArrived
+from engine.services.part_views import ExitOrders, exit_orders
 from engine.services.risk_views import DrillView
+from engine.services.showing import live_views
 from engine.services.strategies import save_strategy
 from engine.store import tables
 from tests.stage import BEGIN, CALL, FLY, HEDGE, LOT, PUT, FakeHands, Stage, StageClock, fill_at_once, lose, take_only
@@ -61,6 +63,12 @@ def second_run(stage: Stage, action: str, lots: int = 1) -> int:
     run = max(stage.ledger.runs)
     stage.until(lambda: stage.ledger.runs[run].state == "open")
     return run
+
+
+def shown_orders(stage: Stage) -> ExitOrders:
+    """What the dialog of the kill switch counts, from the figures that pages are shown."""
+    runs = live_views(Pass(stage.ledger, stage.clock.now()), stage.world)[ASHA.user_id].runs
+    return exit_orders([row for run in runs if not run.ended for row in run.positions], together=True)
 
 
 def sent_by_halt(stage: Stage) -> dict[int, list[tuple[int, str, str, int]]]:
@@ -156,6 +164,7 @@ def test_large_legs_leave_in_slices_and_take_the_time_of_the_send_limit(tmp_path
     view = rehearsed(stage)
     assert sorted({order.quantity for order in view.orders}) == [715, 1755]
     assert len(view.orders) == 16
+    assert shown_orders(stage) == (16, True, 0)
     assert [sum(o.quantity for o in view.orders if o.symbol == one) for one in (CALL, PUT)] == [13_000] * 2
     times = [order.at_seconds for order in view.orders]
     assert times == sorted(times)
@@ -202,6 +211,7 @@ def test_runs_that_cross_inside_need_no_order(tmp_path: Path) -> None:
     view = rehearsed(stage)
     assert view.crossed == LOT
     assert [(o.action, o.quantity) for o in view.orders] == [("SELL", 2 * LOT)]
+    assert shown_orders(stage) == (1, True, LOT)
     assert sent_by_halt(stage) == {1: planned_by(view, 1)}
 
 

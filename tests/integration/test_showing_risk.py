@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
+from engine.broker.answers import PlacementOutcome
+from engine.domain.orders import Order
 from engine.services.ledger import Pass
 from engine.services.showing import as_json, live_views, oldest_price
 from engine.services.views import LiveView, RunView
-from tests.stage import CALL, LOT, PUT, Stage, instrument
+from tests.stage import CALL, LOT, PUT, FakeHands, Stage, instrument, take_only
 
 OWNER = 1
 
@@ -88,3 +91,72 @@ def test_view_is_written_run_by_run_and_gives_way_after_each(tmp_path: Path) -> 
     written = as_json(view, lambda: turns.append(None))
     assert len(turns) == len(view.runs) == 3
     assert LiveView.model_validate_json(written) == view
+
+
+AT_COST = {"stop_kind": "percent", "stop_value": 30.0, "reentry": "at_cost", "reentry_most": 2}
+
+
+def stop_the_call(stage: Stage) -> None:
+    """The call rises to its stop (130 % of 150) and is bought back; the put stays."""
+    stage.price(CALL, 195.0)
+    stage.until(lambda: stage.broker().net == {PUT: -LOT})
+    stage.until(lambda: all(plan.state != "active" for plan in stage.plans(1)))
+
+
+def test_a_leg_that_waits_at_cost_shows_its_price_and_how_many_tries_are_left(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, leg_extras={1: AT_COST}, schedule={"last_entry_time": "14:30"})
+    stage.enter()
+    stage.play(1.0)
+    assert shown(stage).reentries == [], "nothing waits while the leg is open"
+    stop_the_call(stage)
+    (waiting,) = shown(stage).reentries
+    assert (waiting.account_id, waiting.leg_index, waiting.kind, waiting.state) == (1, 1, "at_cost", "waiting")
+    assert (waiting.symbol, waiting.price, waiting.falls, waiting.ltp) == (CALL, 150.0, True, 195.0)
+    assert (waiting.left, waiting.most, waiting.note) == (2, 2, "")
+    assert waiting.until == datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+    stage.price(CALL, 150.0)
+    stage.until(lambda: stage.broker().net == {CALL: -LOT, PUT: -LOT})
+    stage.play(3.0)
+    assert shown(stage).reentries == []
+    stop_the_call(stage)
+    (again,) = shown(stage).reentries
+    assert (again.left, again.not_before is not None) == (1, True), "a minute lies between two tries"
+    stage.command("halt")
+    stage.play(1.0)
+    assert shown(stage).reentries == [], "after the kill switch nothing waits any more"
+
+
+def test_a_try_under_way_and_one_that_is_held_up_say_so(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, leg_extras={1: AT_COST})
+    stage.enter()
+    stop_the_call(stage)
+    stage.hands[1].usual = take_only
+    stage.price(CALL, 150.0)
+    stage.until(lambda: shown(stage).reentries[0].state == "entering")
+    assert (shown(stage).reentries[0].left, shown(stage).reentries[0].note) == (1, "")
+
+
+def test_lots_that_did_not_fill_are_told_leg_by_leg(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, lots=2, offsets={2: 1.0}, limit_seconds=5.0)
+    partly = {CALL: 2 * LOT, PUT: LOT}
+
+    def fill(hands: FakeHands, order: Order) -> PlacementOutcome:
+        answer = take_only(hands, order)
+        hands.broker.fill(answer.orderid, partly[order.symbol])  # type: ignore[union-attr]
+        return answer
+
+    stage.arm()
+    stage.hands[1].usual = fill
+    stage.execute()
+    stage.until(lambda: stage.ledger.runs)
+    stage.until(lambda: shown(stage).state == "open", 60.0)
+    (account,) = shown(stage).accounts
+    assert (account.lots, account.lots_filled) == (2, 1)
+    assert account.uneven == "leg 1: 2 of 2, leg 2: 1 of 2"
+
+
+def test_lots_that_filled_whole_are_all_of_them(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, lots=2)
+    stage.enter()
+    (account,) = shown(stage).accounts
+    assert (account.lots, account.lots_filled, account.uneven) == (2, 2, "")

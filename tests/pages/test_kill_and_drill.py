@@ -61,7 +61,7 @@ def test_the_kill_switch_for_one_account_says_what_it_sends_and_sends_only_that(
     at.session_state["orders-asked"] = Asked("k" * 32)
     at.session_state[f"scope-{'k' * 32}"] = account.id
     at.run()
-    assert "on **Ravi** only, with at least **2 orders**" in texts(at)
+    assert "on **Ravi** only, with **2 orders** at market" in texts(at)
     press(at, "Take Ravi out")
     assert [row.payload for row in risky.rows("halt")] == [{"account_id": account.id}]
 
