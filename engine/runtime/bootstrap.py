@@ -18,7 +18,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from engine.domain.calendar import ALWAYS_OPEN, INDIA
 from engine.runtime.auditing import AuditThread
-from engine.runtime.clock import SystemClock
+from engine.runtime.clock import SystemClock, ahead_of_the_machine
 from engine.runtime.core import Core, open_run_count
 from engine.runtime.inbox import Inbox
 from engine.runtime.lease import Lease
@@ -75,6 +75,7 @@ def run_engine(
         quiet_unanswered=timedelta(seconds=settings.quiet_unanswered_seconds),
         read_terms=_terms_reader(database),
         read_owner=_owner_reader(database),
+        ahead=ahead_of_the_machine,
         unwatched_since=lease.last_pass_before,
         lease_renewed_boot=clock.boot(),
     )

@@ -112,16 +112,20 @@ def account_profit(changes: Pass, world: World, run: Run, account_id: int) -> in
 
 
 def day_of(changes: Pass, world: World) -> date:
-    """Return the day that P of the day is counted for (IST), its marks in memory."""
-    marks, today = world.day_marks, trading_day(changes.now)
-    if marks.day is None:
-        marks.restore(changes.ledger.day_marks, today)
-    return marks.turn(today)
+    """Return the day that P of the day is counted for (IST), its marks in memory.
+
+    The machine's clock counts, which the engine's time may be ahead of, as far as the time since boot agrees.
+    """
+    wall, ledger = changes.now - world.ahead(), changes.ledger
+    ledger.day = world.day_marks.day_at(wall, world.clock.boot(), ledger.day_marks)
+    return ledger.day
 
 
 def keep_marks(changes: Pass, world: World) -> None:
     """Write what P was last known to be: what changed, once a minute and when the day has turned."""
     marks, day = world.day_marks, day_of(changes, world)
+    if marks.settles is not None:
+        return  # what stands on disk makes the same marks
     if not marks.waiting:
         if not marks.due(changes.now):
             return

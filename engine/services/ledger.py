@@ -85,7 +85,10 @@ class Counters:
 
 @dataclass(slots=True)
 class Ledger:
-    """Runs that are not ended, everything that belongs to them, and today's broker ids of ended ones."""
+    """Runs that are not ended, everything that belongs to them, and today's broker ids of ended ones.
+
+    ``day``: the one (IST) that P of the day is counted for, None before it was asked for.
+    """
 
     counters: Counters
     runs: dict[int, Run] = field(default_factory=dict)
@@ -100,6 +103,7 @@ class Ledger:
     memories: dict[int, AccountMemory] = field(default_factory=dict)
     scheduled: dict[tuple[int, date], ScheduledEntry] = field(default_factory=dict)
     day_marks: list[DayMark] = field(default_factory=list)
+    day: date | None = None
     _index: RunIndex | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
@@ -493,6 +497,8 @@ class Pass:
     def halted(self, owner_id: int, account_id: int | None = None) -> str:
         """Return why entries are halted for a user, or on one account of his; empty when they may go."""
         today = ist_day(self.now)
+        if self.ledger.day is not None:
+            today = min(today, self.ledger.day)  # a clock that jumped ends no halt
         for place in dict.fromkeys((None, account_id)):
             limits = self.limits_of(owner_id, place)
             if limits.halts(today):

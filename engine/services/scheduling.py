@@ -17,6 +17,7 @@ from engine.domain.instruments import Exchange
 from engine.domain.runs import Run, RunState, ScheduledEntry
 from engine.domain.schedule import Judgement, Step, TradingDays, days_to_judge, judge, judge_ended, next_due
 from engine.services.beginning import accounts_for, begin_run
+from engine.services.day_profit import day_of
 from engine.services.errors import Refused
 from engine.services.ledger import Pass
 from engine.services.risk_views import ScheduledView
@@ -38,6 +39,7 @@ def enter_due(changes: Pass, world: World) -> None:
     book, now = world.schedules, changes.now
     if world.stopping or (book.looked is not None and book.looked[0] <= now < book.looked[1]):
         return
+    day_of(changes, world)  # a halt of yesterday must not skip what is due right after a night's sleep
     again = now + LOOK_AGAIN
     for one in book.strategies.values():
         known = book.quiet.get(one.id)

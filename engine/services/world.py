@@ -248,6 +248,7 @@ class World:
     terms: dict[int, StrategyTerms] = field(default_factory=dict)
     read_terms: Callable[[int], StrategyTerms] | None = None
     read_owner: Callable[[int], bool] | None = None
+    ahead: Callable[[], timedelta] = timedelta
     owners: dict[int, tuple[datetime, bool]] = field(default_factory=dict)
     resolutions: dict[int, Resolution] = field(default_factory=dict)
     unwatched_since: datetime | None = None

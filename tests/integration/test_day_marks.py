@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlmodel import select
 
+from engine.domain.instruments import Exchange
 from engine.services import day_profit
 from engine.services.ledger import Pass
 from engine.services.showing import live_views
@@ -125,7 +126,11 @@ def test_a_restart_on_the_same_day_keeps_the_mark_of_the_day_before(tmp_path: Pa
     away(stage, 10.0)
     call_at(stage, 158.0)
     assert shown(stage).profit_paise == 2 * POINT
-    assert marks(stage)[1, 1][1] == -10 * POINT
+    stage.play(660.0, by=5.0)
+    assert marks(stage)[1, 1] == (MONDAY + timedelta(days=1), -10 * POINT, -8 * POINT)
+    away(stage, 10.0)
+    call_at(stage, 158.0)
+    assert shown(stage).profit_paise == 2 * POINT
 
 
 def test_a_day_that_was_blind_keeps_the_mark_before_it(tmp_path: Path) -> None:
@@ -235,3 +240,112 @@ def test_limits_count_from_the_mark_and_not_from_the_entry(tmp_path: Path) -> No
     assert stage.events("max_loss") == []
     call_at(stage, 165.0)
     assert stage.events("max_loss")[0].value_paise == -5 * POINT
+
+
+# ── a clock that jumps forward over midnight ──────────────────────────────────────────────────────────────────────────
+
+
+def jump(stage: Stage, hours: float) -> None:
+    """The machine's clock is set forward; time itself goes on."""
+    stage.clock.skew = timedelta(hours=hours)
+    stage.play(2.0, by=0.5)
+
+
+def back(stage: Stage, *, restart: bool = False) -> None:
+    """It is set right again: the engine's own time never goes back, but that of one which is started now is right."""
+    if restart:
+        stage.clock.skew = timedelta(0)
+        stage.restart()
+        return
+    wrong = stage.clock.skew
+    stage.world.ahead = lambda: wrong
+
+
+def day_is(stage: Stage, points: int, *, call: float) -> None:
+    """P of the day comes to so many points when the call goes there."""
+    stage.price(CALL, call)
+    symbol = (CALL, Exchange.NFO)
+    stage.until(lambda: stage.world.confirmed_price(1, stage.venue, symbol, stage.clock.now()) == call, 10)
+    stage.until(lambda: shown(stage).profit_paise is not None, 10)
+    assert shown(stage).profit_paise == points * POINT
+
+
+def second_day(tmp_path: Path) -> Stage:
+    """Tuesday, 10:30: the run made −10 on Monday and −5 since."""
+    stage = Stage(tmp_path)
+    stage.enter()
+    call_at(stage, 160.0)
+    a_minute(stage)
+    stage.clock.pause(DAY)
+    call_at(stage, 165.0)
+    a_minute(stage)
+    assert (shown(stage).profit_paise, marks(stage)[1, 1][0]) == (-5 * POINT, TUESDAY)
+    return stage
+
+
+def counts_anew_at_midnight(stage: Stage) -> None:
+    """The real Wednesday counts from what was last known on Tuesday."""
+    day_is(stage, -6, call=166.0)
+    a_minute(stage)
+    assert marks(stage)[1, 1] == (TUESDAY, -10 * POINT, -16 * POINT)
+    stage.clock.pause(SECONDS_TO_MIDNIGHT)
+    day_is(stage, -1, call=167.0)
+    a_minute(stage)
+    assert marks(stage)[1, 1] == (TUESDAY + timedelta(days=1), -16 * POINT, -17 * POINT)
+
+
+TUESDAY = MONDAY + timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("hours", "restarts"), [(24.0, "never"), (96.0, "never"), (24.0, "while it is ahead"), (24.0, "after it")]
+)
+def test_a_clock_that_jumps_over_midnight_and_back_counts_no_day_anew(
+    tmp_path: Path, hours: float, restarts: str
+) -> None:
+    stage = second_day(tmp_path)
+    jump(stage, hours)
+    if restarts == "while it is ahead":
+        stage.restart()
+        call_at(stage, 165.0)
+    else:
+        day_is(stage, -5, call=165.0)
+    a_minute(stage)
+    assert marks(stage)[1, 1] == (TUESDAY, -10 * POINT, -15 * POINT)
+    back(stage, restart=restarts == "after it")
+    counts_anew_at_midnight(stage)
+
+
+def test_a_clock_that_goes_back_after_it_was_believed_counts_the_day_that_it_was(tmp_path: Path) -> None:
+    stage = second_day(tmp_path)
+    jump(stage, 24.0)
+    stage.play(1_300.0, by=4.0)
+    assert marks(stage)[1, 1][0] == TUESDAY + timedelta(days=1)
+    back(stage)
+    counts_anew_at_midnight(stage)
+
+
+def test_a_clock_that_stays_ahead_is_believed_after_ten_minutes(tmp_path: Path) -> None:
+    stage = second_day(tmp_path)
+    jump(stage, 24.0)
+    stage.play(580.0, by=4.0)
+    day_is(stage, -6, call=166.0)
+    stage.play(20.0, by=1.0)
+    day_is(stage, -2, call=168.0)
+
+
+def test_a_jump_re_arms_no_limit_of_the_day_and_ends_no_halt(tmp_path: Path) -> None:
+    stage = second_day(tmp_path)
+    stage.command("set_limits", {"max_loss": 10.0 * LOT})
+    call_at(stage, 171.0)
+    stage.until(lambda: stage.run(1).state == "closed", 60)
+    jump(stage, 24.0)
+    stage.arm()
+    command = stage.execute()
+    stage.play(1.0)
+    assert stage.answer(command).state == "refused"
+    assert "halted" in stage.answer(command).outcome["message"]
+    back(stage, restart=True)
+    stage.clock.pause(DAY)
+    stage.play(2.0)
+    stage.enter()

@@ -10,6 +10,7 @@ import pytest
 from sqlmodel import col, select
 
 from engine.domain.calendar import IST
+from engine.domain.day_limits import DayLimits
 from engine.services.drafts import ScheduleDraft
 from engine.services.identity import Caller
 from engine.services.ledger import Pass
@@ -198,6 +199,20 @@ def test_halted_entries_are_skipped(tmp_path: Path) -> None:
     stage.command("halt")
     stage.play(310, by=1.0)
     assert [(state, reason) for _day, state, reason in rows(stage)] == [("skipped", "entries are halted: kill switch")]
+
+
+def test_a_halt_that_ended_while_the_engine_slept_skips_nothing(tmp_path: Path) -> None:
+    stage = scheduled(tmp_path)
+    halted_at = stage.clock.now()
+    stage.ledger.limits[1, None] = DayLimits(
+        owner_id=1, halted_at=halted_at, halted_until=WEDNESDAY, reason="max loss of the day"
+    )
+    stage.play(310.0, by=5.0)
+    assert [(state, reason) for _day, state, reason in rows(stage)] == [
+        ("skipped", "entries are halted: max loss of the day")
+    ]
+    go_to(stage, at(WEDNESDAY, "10:35:05"))
+    stage.until(lambda: stage.broker().net == {CALL: -LOT, PUT: -LOT}, 30)
 
 
 def test_an_open_run_of_the_strategy_skips_the_entry(tmp_path: Path) -> None:

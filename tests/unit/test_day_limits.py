@@ -168,6 +168,16 @@ def test_a_clock_that_was_far_ahead_does_not_hold_the_days_back() -> None:
     assert marks.marks[PLACE] == 10
 
 
+def test_a_day_that_was_not_sure_to_have_begun_is_taken_back_and_loses_nothing() -> None:
+    marks = DayMarks()
+    marks.restore([written(FRIDAY, 10, 25)], MONDAY)
+    assert (marks.marks[PLACE], marks.last) == (25, {})
+    assert marks.turn(FRIDAY) == FRIDAY
+    assert marks.row(PLACE) == written(FRIDAY, 10, 25)
+    assert marks.turn(MONDAY) == MONDAY
+    assert marks.row(PLACE) == written(MONDAY, 25, None)
+
+
 @given(
     days=st.lists(st.tuples(st.integers(0, 4), st.none() | st.integers(-(10**6), 10**6)), max_size=12),
     dies=st.integers(0, 12),
