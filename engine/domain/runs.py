@@ -65,7 +65,8 @@ class Run:
 
     ``latches``: rules that acted and were not re-armed, as ``rule``, ``rule@account`` or ``rule@account.leg``.
     ``watch``: what rules remember beyond the trailing stop, one entry a subject: ``legs`` (moved to cost, re-entries),
-    ``premium`` (weights and sign of the combined premium), ``supertrend`` (the last bar that was judged).
+    ``premium`` (weights and sign of the combined premium), ``supertrend`` (the last bar that was judged),
+    ``told_taken_over`` (rules told while a person had every account that they close).
     """
 
     id: int

@@ -25,6 +25,9 @@ NOT_OURS = ENDED | {AccountState.TAKEN_OVER}
 TAKEN_BY_HAND = "taken over by hand"
 """Why an account of a run was taken over; it stays among the row's reasons when it is taken back."""
 
+TOLD_TAKEN_OVER = "told_taken_over"
+"""Under which a run's ``watch`` keeps the rules that were told while a person had every account that they close."""
+
 _MAY_BE_FLAT = frozenset({AccountState.ENTERED, AccountState.UNWINDING, AccountState.TAKEN_OVER})
 
 
@@ -126,6 +129,9 @@ def _begin(changes: Pass, run: Run, plan: ExitPlan, back: set[int]) -> None:
         planned = order.state is OrderState.PLANNED and order.purpose.enters and order.account_id in ours
         if planned and covers_key(run, plan, order.key):
             changes.put_order(moved(order, OrderState.VOID, changes.now, words=f"exit: {plan.reason}"))
+    if back and TOLD_TAKEN_OVER in changes.run(run.id).watch:
+        watch = {name: kept for name, kept in changes.run(run.id).watch.items() if name != TOLD_TAKEN_OVER}
+        changes.put_run(replace(changes.run(run.id), watch=watch))
     for row in rows:
         if not plan.leaves_whole(row.account_id):
             if row.state is AccountState.TAKEN_OVER:
@@ -140,6 +146,13 @@ def _begin(changes: Pass, run: Run, plan: ExitPlan, back: set[int]) -> None:
             changes.put_account(replace(row, state=AccountState.UNWINDING))
     if not plan.account_ids and not plan.partial:
         changes.put_run(replace(changes.run(run.id), state=RunState.EXITING))
+
+
+def all_taken_over(changes: Pass, run: Run, account_ids: tuple[int, ...] = ()) -> bool:
+    """Whether a person has every account (of these; empty: all) on which a run is not over."""
+    rows = changes.accounts_of(run.id)
+    open_rows = [row for row in rows if row.state not in ENDED and (not account_ids or row.account_id in account_ids)]
+    return bool(open_rows) and all(row.state is AccountState.TAKEN_OVER for row in open_rows)
 
 
 def reopen_late(changes: Pass) -> None:

@@ -15,6 +15,7 @@ from engine.domain.money import paise
 from engine.domain.rules import Decision, RunFigures, RunLimits, decide, unmeasured
 from engine.domain.runs import Run, RunState
 from engine.services import amounts, blindness, supertrend_exit
+from engine.services.exit_plans import TOLD_TAKEN_OVER, all_taken_over
 from engine.services.exit_scopes import held_keys, kept_now, plan_over
 from engine.services.exiting import open_plan
 from engine.services.knowledge import confirmed_prices, knowledge
@@ -123,6 +124,9 @@ def _act(
     if not _is_there(changes, run, accounts, leaving.legs):
         _tell_nothing_there(changes, world, run, breach)
         return False
+    if all_taken_over(changes, run, accounts):
+        _tell_taken_over(changes, world, run, breach)
+        return False
     plan = open_plan(
         changes,
         changes.run(run.id),
@@ -156,6 +160,16 @@ def _tell_nothing_there(changes: Pass, world: World, run: Run, breach: Breach) -
     if not world.told_lately(told, changes.now):
         _alert(changes, world, run, breach, note="nothing of what it closes is held")
         changes.after_commit.append(partial(world.note_told, told, changes.now))
+
+
+def _tell_taken_over(changes: Pass, world: World, run: Run, breach: Breach) -> None:
+    """Tell once that a rule is breached where a person has every account; it acts when one of them is given back."""
+    watch = changes.run(run.id).watch
+    if breach.latch in watch.get(TOLD_TAKEN_OVER, ()):
+        return
+    _alert(changes, world, run, breach, note="nobody acts: every account it closes is taken over by hand")
+    told = sorted({*watch.get(TOLD_TAKEN_OVER, ()), breach.latch})
+    changes.put_run(replace(changes.run(run.id), watch=watch | {TOLD_TAKEN_OVER: told}))
 
 
 def _latch(changes: Pass, run: Run, breach: Breach, noted: dict[str, dict[str, Any]]) -> None:

@@ -214,3 +214,79 @@ def test_somebody_elses_run_is_refused(tmp_path: Path) -> None:
     stage.ledger.runs[run] = replace(stage.ledger.runs[run], owner_id=2)
     assert take_over(stage, run) == ("refused", f"Run {run} is not open.")
     assert state(stage, run) == "entered"
+
+
+def told(stage: Stage, kind: str = "max_loss") -> list[tuple[str, bool]]:
+    """Action of each event of a rule, and whether it says that nobody acts."""
+    return [(event.action, "nobody acts" in event.message) for event in stage.events(kind)]
+
+
+def test_rule_that_is_breached_where_a_person_has_all_accounts_is_told_once(tmp_path: Path) -> None:
+    stage, run = begin(tmp_path, accounts=2, limits=LOSS)
+    take_over(stage, run, 1)
+    take_over(stage, run, 2)
+    rise(stage)
+    stage.play(10)
+    assert told(stage) == [("alert_only", True)]
+    event = stage.events("max_loss")[0]
+    assert (event.execution_id, event.threshold_paise, event.value_paise) == (run, -100_000, -2 * 250 * LOT * 100)
+    assert "reached" in event.message
+    stage.restart()
+    stage.play(10)
+    assert len(told(stage)) == 1
+    assert exits(stage, 1) == exits(stage, 2) == 0
+    assert stage.run(run).latches == []
+
+
+def test_account_that_is_given_back_is_taken_out_by_the_rule_that_was_told(tmp_path: Path) -> None:
+    stage, run = begin(tmp_path, accounts=2, lots=2, limits=LOSS)
+    take_over(stage, run, 1)
+    take_over(stage, run, 2)
+    rise(stage)
+    stage.play(5)
+    stage.command("close_run", {"run_id": run, "account_ids": [1], "leg_indexes": [1], "share": 50.0})
+    stage.until(lambda: stage.broker(1).net == {}, 30)
+    assert told(stage) == [("alert_only", True), ("close_all", False)]
+    assert stage.broker(2).net == {CALL: -2 * LOT, PUT: -2 * LOT}
+    assert exits(stage, 2) == 0
+
+
+def test_rule_is_told_again_when_all_accounts_are_taken_over_anew(tmp_path: Path) -> None:
+    stage, run = begin(tmp_path, lots=3, limits=LOSS)
+    take_over(stage, run)
+    rise(stage)
+    stage.until(lambda: told(stage), 10)
+    stage.price(CALL, 150.0)
+    stage.play(5)
+    stage.command("close_run", {"run_id": run, "share": 34.0})
+    stage.until(lambda: stage.plans(run) and stage.plans(run)[-1].state == "done", 30)
+    assert stage.broker().net == {CALL: -2 * LOT, PUT: -2 * LOT}
+    take_over(stage, run)
+    stage.play(5)
+    assert len(told(stage)) == 1
+    rise(stage)
+    stage.play(10)
+    assert told(stage) == [("alert_only", True)] * 2
+    assert stage.broker().net == {CALL: -2 * LOT, PUT: -2 * LOT}
+
+
+def test_rule_for_an_account_that_a_person_has_is_told_although_another_is_watched(tmp_path: Path) -> None:
+    limits = LOSS | {"rules": {"max_loss": {"action": "close_partial", "account_ids": [2]}}}
+    stage, run = begin(tmp_path, accounts=2, limits=limits)
+    take_over(stage, run, 2)
+    rise(stage)
+    stage.play(10)
+    assert told(stage) == [("alert_only", True)]
+    assert exits(stage, 1) == exits(stage, 2) == 0
+
+
+def test_account_that_is_out_already_makes_no_exit_where_a_person_has_the_rest(tmp_path: Path) -> None:
+    stage, run = begin(tmp_path, accounts=2, limits=LOSS)
+    stage.command("close_run", {"run_id": run, "account_ids": [1]})
+    stage.until(lambda: state(stage, run, 1) == "flat", 30)
+    take_over(stage, run, 2)
+    rise(stage)
+    stage.play(10)
+    assert told(stage) == [("alert_only", True)]
+    assert [plan.reason for plan in stage.plans(run)] == ["by_hand"]
+    assert stage.run(run).state == "open"
