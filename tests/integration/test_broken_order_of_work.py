@@ -201,6 +201,7 @@ def play(stage: Stage, runs: list[int], seed: int) -> None:
     for _ in range(18):
         hands.placements = chance.choices((fill_at_once, take_only, fill_in_silence), (6, 2, 1), k=4)
         spare = [place for place in range(number) if place not in closed_by_hand]
+        stage.clock.seconds += 0.01  # quotes that were asked for now are older than the ticks
         for place in chance.sample(spare, k=3):
             stage.price(symbol_of(place), chance.choice((90.0, PRICE, 110.0, BREACH)))
         if chance.random() < 0.3:
