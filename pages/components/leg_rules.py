@@ -34,7 +34,7 @@ def leg_rule_columns() -> dict[str, Any]:
     """Return how the columns look and what may be typed in them."""
     columns = st.column_config
     kinds, entries = list(LEG_LIMITS.values()), list(REENTRIES.values())
-    value = {"min_value": 0.0, "max_value": MOST_PRICE, "default": 0.0, "width": 78}
+    value = {"min_value": 0.0, "max_value": MOST_PRICE, "default": 0.0, "width": 70}
     return {
         "stop_kind": columns.SelectboxColumn(
             "Leg stop", options=kinds, required=True, default=kinds[0], width=92,
@@ -45,7 +45,7 @@ def leg_rule_columns() -> dict[str, Any]:
             "Leg target", options=kinds, required=True, default=kinds[0], width=92,
             help="50 % on a leg sold at 100 is 50, on one bought 150",
         ),
-        "target_value": columns.NumberColumn("Target at", **value),
+        "target_value": columns.NumberColumn("Target at", **value | {"width": 82}),
         "reentry": columns.SelectboxColumn(
             "Re-entry", options=entries, required=True, default=entries[0], width=92,
             help="After its stop or target: the same contract back at its entry price, or a fresh strike at once",

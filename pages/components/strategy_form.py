@@ -191,10 +191,10 @@ def _legs(legs: Sequence[LegDraft], key: str) -> list[LegDraft]:
             ),
             "ratio": columns.NumberColumn("Lots", min_value=1, max_value=MOST_RATIO, step=1, default=1),
             "price_type": columns.SelectboxColumn(
-                "Enters at", options=list(PRICE_TYPES.values()), required=True, default=PRICE_TYPES["MARKET"]
+                "Entry", options=list(PRICE_TYPES.values()), required=True, default=PRICE_TYPES["MARKET"]
             ),
             "limit_offset": columns.NumberColumn(
-                "Offset ₹",
+                "Offset",
                 min_value=0.0,
                 max_value=MOST_OFFSET,
                 default=0.0,

@@ -28,6 +28,8 @@ from tests.paper_server import ROOT, wait_until
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 WAIT = 30_000
 WIDE, NARROW = {"width": 1440, "height": 1000}, {"width": 390, "height": 844}
+LOTS_AT = 570
+"""Pixels from the left of the legs' editor to the column of lots."""
 STOP = {"stop_kind": "percent", "stop_value": 80.0, "reentry": "at_cost", "reentry_most": 1}
 
 
@@ -89,6 +91,32 @@ def nets(server: Server) -> list[int]:
     return [sum(abs(row["quantity"]) for row in server.books(key)["positions"]) for key in keys]
 
 
+def type_lots_and_save_at_once(page: Page, server: Server) -> None:
+    """Type in a cell of the legs and press Save without a pause: nothing typed is lost on the way."""
+    page.set_viewport_size({"width": 1440, "height": 2600})  # the cell and Save in one picture: no scrolling between
+    page.goto(f"{server.url}/strategies")
+    page.get_by_text("Edit", exact=True).first.click(timeout=WAIT)
+    save = page.get_by_role("button", name="Save strategy").first
+    cells = page.locator("[data-testid=stDataFrame] canvas").first
+    expect(save).to_be_visible(timeout=WAIT)
+    expect(cells).to_be_visible(timeout=WAIT)
+    grid, button = cells.bounding_box(), save.bounding_box()
+    assert grid is not None
+    assert button is not None
+    cell = page.locator("#portal input").first
+    page.mouse.dblclick(grid["x"] + LOTS_AT, grid["y"] + 52)
+    expect(cell).to_have_value("1", timeout=WAIT)
+    cell.fill("2")
+    page.keyboard.press("Enter")
+    page.mouse.click(button["x"] + button["width"] / 2, button["y"] + button["height"] / 2)
+    ratios = (
+        "SELECT v.number, l.ratio FROM strategy_leg l JOIN strategy_version v ON v.id = l.version_id "
+        "WHERE l.leg_index = 1 ORDER BY v.number"
+    )
+    wait_until(lambda: rows(server, ratios), lambda found: found == [(1, 1), (2, 2)])
+    page.set_viewport_size(WIDE)  # type: ignore[arg-type]
+
+
 @pytest.fixture(scope="module")
 def browser() -> Any:
     with chromium() as found:
@@ -143,6 +171,7 @@ def test_risk_from_a_guarded_run_to_the_kill_of_one_account(tmp_path: Path, brow
         expect(page.get_by_text(re.compile("Halted")).first).to_be_visible(timeout=WAIT)
         shoot(page, "risk-halted")
 
+        type_lots_and_save_at_once(page, server)
         page.goto(f"{server.url}/risk_events")
         expect(page.get_by_text("Newest first.")).to_be_visible(timeout=WAIT)
         shoot(page, "events")
