@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine, make_url, text
-from sqlmodel import SQLModel
+from sqlmodel import SQLModel, select
 
 from engine.services.audit import verify
+from engine.store import tables
 from engine.store.database import Database
 from engine.store.schema import SchemaState, schema_state, upgrade
 from tests.house import House
 from tests.paper_server import wait_until
+
+NOW = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -44,6 +50,26 @@ def test_schema_is_made_once_and_holds_every_table(postgres: str) -> None:
     with database.read() as session:
         for table in SQLModel.metadata.sorted_tables:
             assert session.execute(text(f'SELECT count(*) FROM "{table.name}"')).scalar_one() == 0
+    database.close()
+
+
+def test_amounts_beyond_32_bits_are_written_and_read_back(postgres: str) -> None:
+    database = Database(postgres)
+    upgrade(database)
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, SQLModel.metadata) == []
+        question = "SELECT data_type FROM information_schema.columns WHERE column_name LIKE '%\\_paise'"
+        types = connection.execute(text(question)).scalars().all()
+    assert len(types) > 15
+    assert set(types) == {"bigint"}
+    crore_paise = 10_000_000 * 100
+    with database.write() as session:
+        session.execute(text("SET session_replication_role = replica"))  # rows without those they refer to
+        amounts = {"available_paise": 900 * crore_paise, "used_paise": 0}
+        session.add(tables.MarginTracker(account_id=1, at=NOW, funds_model="net", **amounts))
+    with database.read() as session:
+        assert session.exec(select(tables.MarginTracker.available_paise)).all() == [900 * crore_paise]
     database.close()
 
 

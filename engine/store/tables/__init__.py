@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from sqlalchemy import BigInteger, Integer
+from sqlmodel import SQLModel
+
 from engine.store.tables.accounts import AccountGroup, AccountMemory, MarginTracker, TradingAccount
 from engine.store.tables.commands import Command, CommandState, EngineLease
 from engine.store.tables.identity import ActivityLog, AuditLink, Role, User, UserSession
@@ -48,3 +51,11 @@ __all__ = [
     "User",
     "UserSession",
 ]
+
+MONEY = BigInteger().with_variant(Integer(), "sqlite")
+"""The type of every amount in paise: 32 bits end at ₹2.1 crore, and SQLite's integers have 64 by any name."""
+
+for _table in SQLModel.metadata.tables.values():
+    for _column in _table.columns:
+        if _column.name.endswith("_paise"):
+            _column.type = MONEY
