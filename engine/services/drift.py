@@ -30,23 +30,14 @@ def book_charges(changes: Pass, world: World, account: Account, books: AccountBo
     read = outside_read(changes, world, account, books)
     correct_settlements(read)
     pending: dict[Instrument, tuple[int, datetime]] = {}
-    for instrument in _owned_instruments(changes, account):
-        if not read.telling(instrument):
+    for instrument in sorted(read.unlike):
+        if not changes.owners(read.key(instrument)) or not read.telling(instrument):
             continue
         if (since := _judge(read, instrument)) is not None:
             pending[instrument] = since
         else:
             _tell_more_outside(read, instrument)
     changes.after_commit.append(remember(read, pending))
-
-
-def _owned_instruments(changes: Pass, account: Account) -> list[Instrument]:
-    owned = {
-        Instrument(key.symbol, key.exchange, key.product)
-        for key in changes.owned_keys()
-        if key.account_id == account.id
-    }
-    return sorted(owned)
 
 
 def _judge(read: OutsideRead, instrument: Instrument) -> tuple[int, datetime] | None:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from engine.domain.calendar import ist_day
 from engine.domain.day_limits import DayLimits
+from engine.domain.evidence import Instrument
 from engine.domain.instruments import Action, Exchange, Key, PriceType, Product
 from engine.domain.netting import Charges, Owner, charge_drift
 from engine.domain.orders import IN_DOUBT, Order, OrderState, Purpose
@@ -414,11 +415,16 @@ class Pass:
             self._owners[key] = [Owner(run_id, quantity) for run_id, quantity in sorted(found.items()) if quantity]
         return self._owners[key]
 
-    def owned_keys(self) -> list[Key]:
-        """Return the keys under which a run owns something."""
-        known = self.ledger.index.owners
-        changed = {key for holdings in self._holdings.values() for key in holdings}
-        return [key for key in known if key not in changed] + [key for key in changed if self.owners(key)]
+    def owned_on(self, account_id: int) -> dict[Instrument, int]:
+        """Return what all runs together own on an account."""
+        totals = dict(self.ledger.index.totals.get(account_id, {}))
+        for run_id, holdings in self._holdings.items():
+            for quantities, sign in ((self.ledger.holdings.get(run_id, {}), -1), (holdings, 1)):
+                for key, held in quantities.items():
+                    if key.account_id == account_id:
+                        one = Instrument(*key[1:])
+                        totals[one] = totals.get(one, 0) + sign * held.quantity
+        return totals
 
     def drift(self, key: Key, net: int) -> Charges:
         """Return who bears the difference between the broker's net and what the runs own (RULES 6)."""

@@ -27,6 +27,7 @@ class OutsideRead:
     """One valid read of an account, what outside trades in it have not explained yet, and what stood outside before.
 
     ``seen``: units and value of outside trades; ``spent`` what they have explained; ``fresh`` the rest of them.
+    ``unlike``: where the books held something else than the runs own, or did before; all else is in balance.
     """
 
     changes: Pass
@@ -38,6 +39,7 @@ class OutsideRead:
     fresh: Trades
     unpriced: frozenset[Instrument]
     before: Mapping[Instrument, int]
+    unlike: frozenset[Instrument]
 
     def key(self, instrument: Instrument) -> Key:
         """Return an instrument's key on this account."""
@@ -94,7 +96,10 @@ def outside_read(changes: Pass, world: World, account: Account, books: AccountBo
     spent = account.spent if account.outside_day == day else _charged_on(changes, account, day)
     fresh = {which: unspent(traded, spent.get(which, Traded())) for which, traded in seen.items()}
     unpriced = frozenset(trade.instrument for trade in trades if trade.price <= 0)
-    return OutsideRead(changes, world, account, books, seen, spent, fresh, unpriced, _before(changes, account))
+    before, owned = _before(changes, account), changes.owned_on(account.id)
+    everything = {*owned, *books.net, *books.held, *before}
+    unlike = frozenset(one for one in everything if before.get(one) or owned.get(one, 0) != books.owned(one))
+    return OutsideRead(changes, world, account, books, seen, spent, fresh, unpriced, before, unlike)
 
 
 def _before(changes: Pass, account: Account) -> Mapping[Instrument, int]:
@@ -149,8 +154,7 @@ def remember(read: OutsideRead, pending: Mapping[Instrument, tuple[int, datetime
         if balanced(which[0]) or (which[0] in pending and which[0] not in read.unpriced)
     }
     day = trading_day(books.begun_at)
-    known = {*books.net, *books.held, *read.before}
-    outside = {**read.before} | {one: read.drift(one).outside for one in known if balanced(one)}
+    outside = {**read.before} | {one: read.drift(one).outside for one in read.unlike if balanced(one)}
 
     def note() -> None:
         account.spent, account.outside, account.outside_day = spent, outside, day

@@ -41,7 +41,7 @@ INDICES_SECONDS = 10
 
 def poll(changes: Pass, world: World) -> None:
     """Ask for every read that is due; the hands do them one after the other per account."""
-    now = changes.now
+    now, few, routine = changes.now, changes.ledger.index.few, False
     sizing = {
         row.account_id: run.created_at
         for run in changes.busy_runs()
@@ -55,6 +55,8 @@ def poll(changes: Pass, world: World) -> None:
         lost = account.reading_books_since is not None and now - account.reading_books_since > READ_LOST
         if (account.reading_books_since is None or lost) and now >= account.books_due:
             wanted = account.books_wanted or _period_over(changes, account)
+            if wanted and not few and _can_wait(changes, account):
+                wanted, routine = not routine, True  # one in a pass: many readers at once keep the core waiting
             if wanted:
                 shares = _holds_shares(changes, account)
                 changes.after_commit.append(partial(_read_books, account, now, holdings=shares))
@@ -79,7 +81,7 @@ def _holds_shares(changes: Pass, account: Account) -> bool:
     """Whether shares of earlier days count: a run owns under CNC there, or the books show such a row (RULES 6, N)."""
     if account.books is not None and any(one.product is Product.CNC for one in account.books.net):
         return True
-    return any(key.product is Product.CNC and key.account_id == account.id for key in changes.owned_keys())
+    return any(one.product is Product.CNC and held for one, held in changes.owned_on(account.id).items())
 
 
 def _read_books(account: Account, now: datetime, *, holdings: bool) -> None:
@@ -240,9 +242,16 @@ def _connect(changes: Pass, account: Account) -> None:
 def _period_over(changes: Pass, account: Account) -> bool:
     if account.books is None:
         return True
-    if any(changes.open_run(order.execution_id) is not None for order in changes.alive_orders(account.id)):
-        period = FLIGHT
-    else:
-        period = OPEN if changes.ledger.index.on.get(account.id) else QUIET
+    at_rest = OPEN if changes.ledger.index.on.get(account.id) else QUIET
+    period = FLIGHT if _in_flight(changes, account) else at_rest
     new_day = account.books_day != ist_day(changes.now)
     return new_day or changes.now - account.books.begun_at >= period
+
+
+def _in_flight(changes: Pass, account: Account) -> bool:
+    return any(changes.open_run(order.execution_id) is not None for order in changes.alive_orders(account.id))
+
+
+def _can_wait(changes: Pass, account: Account) -> bool:
+    """Whether a read of books is routine: nobody asked for it, nothing is in flight, and others were valid."""
+    return not account.books_wanted and account.books is not None and not _in_flight(changes, account)

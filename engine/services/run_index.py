@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from engine.domain.evidence import Instrument
 from engine.domain.instruments import Key
 from engine.domain.orders import OrderState
 from engine.domain.runs import RUN_ENDED, AccountState, PlanState, Run, RunState
@@ -26,7 +27,7 @@ class RunIndex:
     ``open``: runs that are not ended, oldest first. ``busy``: those of them that wait for something (contracts, fills,
     books, a retry) and are looked at often. ``on``: open runs by account. ``orders``: every order in memory by account;
     ``alive``: those that are not terminal; ``planned``: those to be sent; each with its run. ``owners``: open quantity
-    by key and run.
+    by key and run; ``totals``: of all runs together by account and instrument, where it is not zero.
     """
 
     known: int = 0
@@ -37,6 +38,7 @@ class RunIndex:
     alive: dict[int, dict[int, int]] = field(default_factory=dict)
     planned: dict[int, int] = field(default_factory=dict)
     owners: dict[Key, dict[int, int]] = field(default_factory=dict)
+    totals: dict[int, dict[Instrument, int]] = field(default_factory=dict)
     _held: dict[int, tuple[Key, ...]] = field(default_factory=dict)
 
     @property
@@ -74,14 +76,23 @@ class RunIndex:
         """Note what a run owns."""
         for key in self._held.pop(run_id, ()):
             owners = self.owners[key]
-            owners.pop(run_id, None)
+            self._add(key, -owners.pop(run_id, 0))
             if not owners:
                 del self.owners[key]
         held = {key: one.quantity for key, one in ledger.holdings.get(run_id, {}).items() if one.quantity}
         for key, quantity in held.items():
             self.owners.setdefault(key, {})[run_id] = quantity
+            self._add(key, quantity)
         if held:
             self._held[run_id] = tuple(held)
+
+    def _add(self, key: Key, quantity: int) -> None:
+        totals, instrument = self.totals.setdefault(key.account_id, {}), Instrument(*key[1:])
+        total = totals.get(instrument, 0) + quantity
+        if total:
+            totals[instrument] = total
+        else:
+            totals.pop(instrument, None)
 
     def take_run(self, ledger: Ledger, run_id: int) -> None:
         """Note a run, its accounts and plans; its orders come first."""

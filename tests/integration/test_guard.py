@@ -294,3 +294,21 @@ def test_symbols_of_many_runs_are_gathered_in_several_passes_and_none_is_left_ou
     assert len(sizes) > 2
     assert sizes == sorted(sizes, reverse=True)
     assert stage.world.watched[1] >= wanted
+
+
+def test_routine_reads_of_books_are_one_in_a_pass_and_no_account_is_left_out(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, accounts=5, limits=LIMITS)
+    crowd(stage)
+    stage.play(10.0)
+    read = dict.fromkeys(stage.world.accounts, stage.clock.now())
+    for _ in range(200):
+        before = {one: account.reading_books_since for one, account in stage.world.accounts.items()}
+        stage.step(0.05)
+        now = stage.clock.now()
+        begun = [
+            one for one, account in stage.world.accounts.items()
+            if account.books is not None and account.books.begun_at > read[one] and before[one] is None
+        ]  # fmt: skip
+        read |= dict.fromkeys(begun, now)
+        assert len(begun) <= 1
+        assert all(now - at <= polling.QUIET + timedelta(seconds=1) for at in read.values())

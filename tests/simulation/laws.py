@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from engine.domain.instruments import Action
 from engine.domain.orders import Order
+from engine.services.run_index import RunIndex
 from tests.simulation.truth import Books, Row, Truth, key_of, outside_of, place_of, signed, time_of
 from tests.stage import LOT
 
@@ -164,10 +165,16 @@ class Laws(Truth):
         for row in books.orders:
             self._order(row)
         self._outside_is_true(books)
+        self._index_is_true()
         self._nothing_crosses_zero(books)
         for row in books.accounts:
             if row["state"] in {"flat", "skipped"}:
                 self._ended(books, row)
+
+    def _index_is_true(self) -> None:
+        ledger = self.floor.ledger
+        kept, read = _plain(ledger.index), _plain(RunIndex.of(ledger))
+        self.stands(kept == read, "index", f"kept with every commit {kept}, read from all rows {read}")
 
     def _plans(self, books: Books) -> None:
         covered: set[tuple[int, int, int]] = set()
@@ -317,3 +324,10 @@ class Laws(Truth):
         self.stands(
             run["profit_paise"] == paise, "P", f"run {run_id} says {run['profit_paise']}, its trades {paise} paise"
         )
+
+
+def _plain(index: RunIndex) -> dict[str, object]:
+    """Return an index without places that hold nothing."""
+    inner = {name: getattr(index, name) for name in ("on", "orders", "alive", "owners", "totals")}
+    found: dict[str, object] = {name: {key: held for key, held in one.items() if held} for name, one in inner.items()}
+    return found | {"open": index.open, "busy": index.busy, "planned": index.planned}
