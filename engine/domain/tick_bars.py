@@ -191,8 +191,11 @@ class TickBars:
         return replace(self, since=max(at, self.since, self.lost_at or at), lost_at=None)
 
     def watched(self, window: BarWindow) -> bool:
-        """Tell whether the stream was seen through the whole window: then no bar means that nothing was traded."""
-        return self.since <= window.start and (self.lost_at is None or self.lost_at >= window.close)
+        """Tell whether the stream was seen through the whole window: then no bar means that nothing was traded.
+
+        A stream that was lost within 2 s of the window's end may have lost its last ticks, or our clock may be ahead.
+        """
+        return self.since <= window.start and (self.lost_at is None or self.lost_at >= window.close + ON_ITS_WAY)
 
     def unseen(self, at: datetime) -> TickBars:
         """Return the state after a trade of this time that is in no bar."""

@@ -190,7 +190,8 @@ class Core:
             until = self._world.clock.boot() + MESSAGES_BOX_SECONDS
             for place, message in enumerate(messages, start=1):
                 stop = self._take(changes, message) or stop
-                if self._world.clock.boot() >= until and not self._ledger.index.few:
+                late = self._world.clock.boot() >= until and not self._ledger.index.few
+                if late or _reads_anew(message):
                     self._inbox.back(messages[place:])  # in their order, for the pass that follows at once
                     messages = messages[:place]
                     break
@@ -518,6 +519,11 @@ class Core:
         return self._reason
 
     _reason = ""
+
+
+def _reads_anew(message: Message) -> bool:
+    """Whether accounts are read anew when its pass is committed: what was asked after it is taken with them."""
+    return isinstance(message, CommandArrived) and message.kind == "reload_accounts"
 
 
 def _with_world(work: Callable[[Pass, World], None], world: World, changes: Pass) -> None:

@@ -17,7 +17,7 @@ from tests.crash.stand import Result, Stand, stand
 WIDTH = 6
 MOST_NOT_REACHED = 9
 TOLD = (
-    "part.part@commit-done#4",
+    "part.part@send-left#3",
     "again.reentry@send-left#3",
     "fresh.reentry@answer-taken#3",
     "day.day@commit-written#1",
@@ -29,7 +29,7 @@ TOLD = (
 TELLING = {
     "acts-first": ("fly.exit@commit-begins#2", "fly.exit@commit-written#2", "fly.entry@commit-written#4"),
     "sending-is-not-sent": ("fly.exit@send-left#1", "fly.exit@send-arrived#2", "fly.exit@answer-taken#1"),
-    "parts-forgotten": ("part.part@commit-done#4",),
+    "parts-forgotten": ("part.part@send-left#3", "part.part@answer-taken#3"),
 }
 """Cases that come out wrong with each breakage."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import uuid4
 
+from engine.services.views import CommandView
 from tests.faults.cases import Case, Ending
 from tests.house import House
 
@@ -56,15 +57,25 @@ class People:
         self.house.paper.change(self.house.keys[name], face=self.face)
 
     def _approve(self, name: str) -> None:
-        """Approve what waits, and say under which id the broker holds it now."""
+        """Approve what waits, and say under which id the broker holds it, or what it filled where books show that."""
         for row in self.house.paper.pending(self.house.keys[name]):
             self.house.paper.approve(self.house.keys[name], row["number"])
         ids = {order["strategy"]: order["order_id"] for order in self.house.books(name)["orders"]}
         for order in self.house.orders(self.run_id):
             if order.state == "queued" and order.tag in ids:
-                said = self.house.desk.declare_order(order.id, "working", uuid4().hex, orderid=ids[order.tag])
-                command = self.house.command(said)
+                known = {"orderid": ids[order.tag]}
+                command = self._declare(order.id, "working", **known)
+                if command.state == "refused" and "declare it filled" in command.message:
+                    command = self._declare(order.id, "filled", price=self._average(name, known["orderid"]), **known)
                 assert command.state == "done", command.message
+
+    def _declare(self, order_id: int, state: str, **said: Any) -> CommandView:
+        return self.house.command(self.house.desk.declare_order(order_id, state, uuid4().hex, **said))
+
+    def _average(self, name: str, orderid: str) -> float:
+        trades = [row for row in self.house.books(name)["trades"] if row["order_id"] == orderid]
+        paise = sum(row["quantity"] * row["price"] for row in trades)
+        return float(paise / sum(row["quantity"] for row in trades) / 100)
 
     def _flatten(self, name: str) -> None:
         for symbol, quantity in self.house.net(name).items():

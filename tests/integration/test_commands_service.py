@@ -187,6 +187,9 @@ CALLS: dict[str, Callable[[Desk], object]] = {
     "start_with_paper_accounts": lambda desk: desk.start_with_paper_accounts(),
     "strategies": lambda desk: desk.strategies(),
     "strategy": lambda desk: desk.strategy(1),
+    "check_strategy": lambda desk: desk.check_strategy(
+        StrategyDraft(name="S", account_ids=[], legs=[LegDraft(underlying="NIFTY", action="BUY", instrument_type="CE")])
+    ),
     "save_strategy": lambda desk: desk.save_strategy(
         StrategyDraft(name="S", account_ids=[], legs=[LegDraft(underlying="NIFTY", action="BUY", instrument_type="CE")])
     ),

@@ -937,3 +937,16 @@ def test_kill_switch_over_hundreds_of_runs_stays_clear_of_the_watchdog(tmp_path:
     assert time.perf_counter() - begun < PASS_LIMIT_SECONDS
     stage.play(1)
     assert all(len(hands.sent) > 10 for hands in stage.hands.values())
+
+
+def test_what_is_asked_after_accounts_were_read_anew_knows_them(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, accounts=2)
+    stage.arm()
+    added = stage.world.accounts.pop(2)
+    stage.core._intake = replace(stage.core._intake, reload=lambda: stage.world.accounts.update({2: added}))
+    asked = [stage.command("reload_accounts"), stage.execute()]
+    stage.step()
+    stage.step()
+    assert [str(stage.answer(one).state) for one in asked] == ["done", "done"]
+    (run,) = stage.ledger.runs.values()
+    assert sorted(stage.ledger.accounts[run.id]) == [1, 2]

@@ -251,9 +251,10 @@ def test_days_the_calendar_does_not_know_are_told_and_the_last_known_bar_still_c
     assert over.bars.until(at(11, 0, day=unknown)).closed is None
 
 
-def test_a_stream_lost_after_the_end_of_a_window_leaves_its_bar_whole():
+def test_a_stream_lost_two_seconds_after_the_end_of_a_window_leaves_its_bar_whole():
     bars, _ = fed(bars_from(), (100.0, at(9, 16)))
-    assert bars.lost(at(9, 20)).until(at(9, 20, 2)).closed.whole is True
+    assert bars.lost(at(9, 20, 1.9)).until(at(9, 20, 2)).closed.whole is False
+    assert bars.lost(at(9, 20, 2)).until(at(9, 20, 2)).closed.whole is True
 
 
 def volumes(since: datetime, *frames: tuple[datetime, int | None]) -> list[int]:
