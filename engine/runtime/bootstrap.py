@@ -179,10 +179,14 @@ def _terms_reader(database: Database) -> Callable[[int], StrategyTerms]:
     return read
 
 
-def _owner_reader(database: Database) -> Callable[[int], bool]:
-    def read(owner_id: int) -> bool:
-        with database.read() as session:
-            return owner_may_trade(session, owner_id)
+def _owner_reader(database: Database) -> Callable[[int], bool | None]:
+    def read(owner_id: int) -> bool | None:
+        try:
+            with database.read() as session:
+                return owner_may_trade(session, owner_id)
+        except Exception:  # noqa: BLE001 - the edge of one question: exits never wait for the row of a user
+            _log.exception("whether user %s may trade cannot be read", owner_id)
+            return None
 
     return read
 

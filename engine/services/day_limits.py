@@ -85,7 +85,12 @@ def next_session_day(changes: Pass, world: World, limits: DayLimits) -> date:
     else:
         account = world.accounts.get(limits.account_id)
         venue = account.facts.venue if account is not None else LIVE
-    return world.calendar(venue).next_trading_day(Exchange.NFO, ist_day(changes.now), assume_weekdays=True)
+    return world.calendar(venue).next_trading_day(Exchange.NFO, _today(changes, world), assume_weekdays=True)
+
+
+def _today(changes: Pass, world: World) -> date:
+    """Return the day (IST) by which halts count: no later one than P of the day is counted for."""
+    return min(ist_day(changes.now), day_of(changes, world))
 
 
 def scope_name(world: World, limits: DayLimits) -> str:
@@ -107,7 +112,7 @@ def day_limit_views(changes: Pass, world: World, owner_id: int, profits: dict[in
     counted = [p for account_id, p in profits.items() if not live or venues.get(account_id, LIVE) == LIVE]
     known = [profit for profit in counted if profit is not None]
     whole = sum(known) if len(known) == len(counted) else None
-    day, today = day_of(changes, world), ist_day(changes.now)
+    day, today = day_of(changes, world), _today(changes, world)
     return [
         limit_view(changes.limits_of(owner_id), name="", profit_paise=whole, day=day, today=today),
         *(
@@ -133,7 +138,7 @@ def _act(changes: Pass, world: World, limits: DayLimits, breach: DayBreach, *, c
     limits = latched(limits, breach.rule, day)
     if closes:
         until = next_session_day(changes, world, limits)
-        limits = halted_for_the_day(limits, changes.now, ist_day(changes.now), until=until, reason=message)
+        limits = halted_for_the_day(limits, changes.now, _today(changes, world), until=until, reason=message)
     changes.put_limits(limits)
     changes.event(
         owner_id=limits.owner_id,

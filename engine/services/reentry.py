@@ -49,7 +49,7 @@ def progress(changes: Pass, world: World, run: Run) -> None:
         begun = state.get("reentry")
         if begun is None and "closed_by" not in state:
             continue
-        barred = not world.may_trade(run.owner_id, changes.now)
+        barred = world.may_trade(run.owner_id, changes.now) is False
         if begun is None and barred:
             _bar(changes, world, changes.run(run.id), terms, place)
         elif begun is None:
@@ -76,8 +76,8 @@ def on_resolved(changes: Pass, world: World, run: Run, message: Resolved) -> Non
     if row["leg_index"] != leg_index:
         return  # asked for another leg, which waits no more: it came late
     why = _may_not(changes, world, run, world.terms_of(run.version_id), account_id) or _taken(run, row)
-    if not world.may_trade(run.owner_id, changes.now, at_once=True):
-        why = BARRED
+    if not (may := world.may_trade(run.owner_id, changes.now, at_once=True)):
+        why = BARRED if may is False else "whether its owner may trade could not be read"
     if why:
         _failed(changes, run, place, f"{why}; nothing was sent")
         return
@@ -192,9 +192,10 @@ def _try(changes: Pass, world: World, run: Run, terms: StrategyTerms, place: str
         return
     if not _lots(changes, run, place, leg):
         return
-    if not world.may_trade(run.owner_id, changes.now, at_once=True):
-        _bar(changes, world, run, terms, place)
-        return
+    if not (may := world.may_trade(run.owner_id, changes.now, at_once=True)):
+        if may is False:
+            _bar(changes, world, run, terms, place)
+        return  # where it cannot be read the leg waits on
     if Reentry(draft.reentry) is Reentry.AT_COST:
         _note(changes, run, place, _counted(changes, run, place))
         _send(changes, changes.run(run.id), place, leg)

@@ -247,7 +247,7 @@ class World:
     blind_told: set[int] = field(default_factory=set)
     terms: dict[int, StrategyTerms] = field(default_factory=dict)
     read_terms: Callable[[int], StrategyTerms] | None = None
-    read_owner: Callable[[int], bool] | None = None
+    read_owner: Callable[[int], bool | None] | None = None
     ahead: Callable[[], timedelta] = timedelta
     owners: dict[int, tuple[datetime, bool]] = field(default_factory=dict)
     resolutions: dict[int, Resolution] = field(default_factory=dict)
@@ -296,13 +296,19 @@ class World:
             self.terms[version_id] = self.read_terms(version_id)
         return self.terms[version_id]
 
-    def may_trade(self, owner_id: int, now: datetime, *, at_once: bool = False) -> bool:
-        """Whether anything may be entered for a user; as read at most 5 s ago, with ``at_once`` as it is now."""
+    def may_trade(self, owner_id: int, now: datetime, *, at_once: bool = False) -> bool | None:
+        """Whether anything may be entered for a user; as read at most 5 s ago, with ``at_once`` as it is now.
+
+        None where it cannot be read.
+        """
         if self.read_owner is None:
             return True
         known = self.owners.get(owner_id)
         if at_once or known is None or abs(now - known[0]) >= OWNER_AGE:
-            known = self.owners[owner_id] = (now, self.read_owner(owner_id))
+            may = self.read_owner(owner_id)
+            if may is None:
+                return None
+            known = self.owners[owner_id] = (now, may)
         return known[1]
 
     def shown(self, account_id: int) -> tuple[bool, int, int]:

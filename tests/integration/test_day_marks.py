@@ -349,3 +349,28 @@ def test_a_jump_re_arms_no_limit_of_the_day_and_ends_no_halt(tmp_path: Path) -> 
     stage.clock.pause(DAY)
     stage.play(2.0)
     stage.enter()
+
+
+def test_a_halt_in_a_jump_ends_on_the_next_true_day_and_is_shown_as_long_as_it_holds(tmp_path: Path) -> None:
+    stage = second_day(tmp_path)
+    stage.command("set_limits", {"max_loss": 10.0 * LOT})
+    stage.play(1.0)
+    jump(stage, 24.0)
+    call_at(stage, 171.0)
+    stage.until(lambda: stage.run(1).state == "closed", 60.0)
+    (limits,) = stage.ledger.limits.values()
+    assert (limits.latched_day, limits.halted_until) == (TUESDAY, TUESDAY + timedelta(days=1))
+    assert shown(stage).day_limits[0].halted
+    back(stage, restart=True)
+    stage.arm()
+    assert _refused(stage)
+    stage.clock.pause(DAY)
+    stage.play(2.0)
+    stage.arm()
+    assert not _refused(stage)
+
+
+def _refused(stage: Stage) -> bool:
+    asked = stage.execute()
+    stage.play(2.0)
+    return str(stage.answer(asked).state) == "refused"

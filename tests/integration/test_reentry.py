@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from engine.broker.answers import PlacementOutcome, Refused
 from engine.domain.orders import Order
+from engine.runtime import bootstrap
 from engine.services.resolution import Resolution
 from engine.store import tables
 from tests.stage import CALL, FLY, HEDGE, LOT, PUT, SOLD, FakeHands, Stage, fill_at_once, take_only
@@ -314,6 +316,28 @@ def test_a_re_entry_that_was_not_sent_yet_is_given_up_for_a_barred_owner(tmp_pat
     assert reentries(stage, run) == [(CALL, "SELL", LOT, "void")]
     assert stage.events("reentry")[-1].message == "leg 1 does not enter again: its owner may not trade any more"
     assert stage.broker().net == {PUT: -LOT}
+
+
+def test_an_owner_who_cannot_be_read_keeps_no_stop_from_acting_and_enters_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = staged(tmp_path, {1: AT_COST, 2: {"stop_kind": "percent", "stop_value": 30.0}})
+    run = stage.enter()
+    stop_the_call(stage, run)
+
+    def locked(*_: Any) -> bool:
+        raise OperationalError("SELECT", {}, Exception("made to fail"))
+
+    monkeypatch.setattr(bootstrap, "owner_may_trade", locked)
+    stage.play(8.0)
+    stage.price(CALL, 150.0)
+    stage.play(5.0)
+    assert reentries(stage, run) == []
+    stage.price(PUT, 156.0)
+    stage.until(lambda: stage.broker().net == {}, 20.0)
+    monkeypatch.undo()
+    stage.price(CALL, 150.0)
+    stage.until(lambda: reentries(stage, run), 20.0)  # the wait went on
 
 
 def test_a_run_that_only_waits_to_enter_again_ends_with_its_owners_right_to_trade(tmp_path: Path) -> None:
