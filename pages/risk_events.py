@@ -11,7 +11,7 @@ from pages.components import formats
 from pages.components.knowledge import show_knowledge
 from pages.components.shell import require_desk
 from pages.components.tables import events_table
-from pages.components.words import ACTIONS, EVENTS, event_word, word
+from pages.components.words import EVENTS, action_word, event_word, word
 
 SHOWN = 200
 EXPORTED = 10_000
@@ -43,7 +43,7 @@ def sieve(desk: Desk) -> EventFilter:
 def detail(event: RiskEventView) -> None:
     """Show everything that is known of one event."""
     with st.container(border=True):
-        st.subheader(f"{event_word(event)} · {word(ACTIONS, event.action)}", anchor=False)
+        st.subheader(f"{event_word(event)} · {action_word(event)}", anchor=False)
         st.markdown(formats.plain(event.message))
         run = f" · run {event.run_id}" if event.run_id else ""
         link = f" · link {formats.grouped(event.link)} of the audit chain" if event.link else " · not yet chained"

@@ -29,7 +29,10 @@ def lock_words(limits: LimitsDraft) -> str:
         return f"These figures make no lock: {error.reason}."
     rule, best = TrailingRule(TrailingKind.LOCK_AND_TRAIL, lock=lock), paise(lock.reach) + STEPS * paise(lock.step)
     stop = advance(rule, TrailingState(), best, premium_paise=None, units=None).stop_paise
-    lead = "" if None not in figures.values() else "For example: " if set(figures.values()) == {None} else "So far: "
+    lead = ""
+    if None in figures.values():
+        empty = set(figures.values()) == {None}
+        lead = "For example: " if empty else "With example figures for what is empty: "
     words = (
         f"once the run has made {_amount(lock.reach)}, it leaves when its profit falls back to {_amount(lock.keep)}; "
         f"for every further {_amount(lock.step)} of profit that stop rises by {_amount(lock.rise)}, and it "

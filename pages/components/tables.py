@@ -15,11 +15,11 @@ from pages.components import formats
 from pages.components.freshness import FRESH_SECONDS
 from pages.components.words import (
     ACCOUNT_STATES,
-    ACTIONS,
     BOUNDS,
     EVENTS,
     HEALTH,
     RUN_STATES,
+    action_word,
     event_word,
     venue_word,
     waits,
@@ -228,7 +228,8 @@ def events_table(events: Sequence[RiskEventView], *, key: str) -> list[int]:
         {
             "Time": formats.clock(event.at),
             "Event": event_word(event),
-            "Action": word(ACTIONS, event.action),
+            "Action": action_word(event),
+            "Run": str(event.run_id or ""),
             "Strategy": event.strategy,
             "Account": event.account or "all",
             "Value": formats.profit(event.value_paise),

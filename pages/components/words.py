@@ -220,6 +220,11 @@ def event_word(event: RiskEventView) -> str:
     return "No engine ran" if "unwatched_from" in event.knew else word(EVENTS, event.kind)
 
 
+def action_word(event: RiskEventView) -> str:
+    """Return what a risk event did; what only reports on a re-entry or a drill is no alert."""
+    return "Report" if event.kind in {"reentry", "drill"} else word(ACTIONS, event.action)
+
+
 def word(words: dict[str, str], key: str) -> str:
     """Return the word for a key; a key without one shows itself."""
     return words.get(key, key.replace("_", " "))
