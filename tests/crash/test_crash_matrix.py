@@ -32,6 +32,8 @@ TELLING = {
     "parts-forgotten": ("part.part@send-left#3", "part.part@answer-taken#3"),
 }
 """Cases that come out wrong with each breakage."""
+TRIES = 4
+"""How often they are played: which commit a kill hits differs with the pace of the machine."""
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +75,12 @@ def test_engine_killed_in_a_tale_goes_on_where_it_was(stage: Stand) -> None:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("broken", TELLING)
 def test_matrix_notices_an_engine_that_is_broken_on_purpose(stage: Stand, broken: str) -> None:
-    results = stage.play([Case.named(name) for name in TELLING[broken]], width=WIDTH, broken=broken)
-    assert any(result.problems for result in results), [str(result) for result in results]
+    results = []
+    for _ in range(TRIES):
+        results += stage.play([Case.named(name) for name in TELLING[broken]], width=WIDTH, broken=broken)
+        if any(result.problems for result in results):
+            return
+    pytest.fail(f"nobody noticed: {[str(result) for result in results]}")
 
 
 @pytest.mark.crash_all
