@@ -7,10 +7,13 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from engine.domain.instruments import Action, Exchange, PriceType, Product
 from engine.domain.orders import Order
+
+Group = TypeVar("Group")
+Row = TypeVar("Row")
 
 TAG_PREFIX = "am-"
 """Every order of this desk carries a tag that begins so; analyzer and paper books show it, live ones may not."""
@@ -59,6 +62,13 @@ class SeenTrade:
     price: float
 
 
+def _grouped(entries: Iterable[tuple[Group, Row]]) -> dict[Group, list[Row]]:
+    found: dict[Group, list[Row]] = {}
+    for group, row in entries:
+        found.setdefault(group, []).append(row)
+    return found
+
+
 @dataclass(frozen=True)
 class AccountBooks:
     """Order, trade and position book of one account, read one after the other; ``net`` is signed.
@@ -88,26 +98,17 @@ class AccountBooks:
     @cached_property
     def trades_of(self) -> Mapping[str, list[SeenTrade]]:
         """Trades by broker order id."""
-        found: dict[str, list[SeenTrade]] = {}
-        for trade in self.trades:
-            found.setdefault(trade.orderid, []).append(trade)
-        return found
+        return _grouped((trade.orderid, trade) for trade in self.trades)
 
     @cached_property
     def rows_under(self) -> Mapping[Instrument, list[SeenOrder]]:
         """Rows of the order book by instrument."""
-        found: dict[Instrument, list[SeenOrder]] = {}
-        for row in self.orders:
-            found.setdefault(row.instrument, []).append(row)
-        return found
+        return _grouped((row.instrument, row) for row in self.orders)
 
     @cached_property
     def trades_under(self) -> Mapping[Instrument, list[SeenTrade]]:
         """Trades by instrument."""
-        found: dict[Instrument, list[SeenTrade]] = {}
-        for trade in self.trades:
-            found.setdefault(trade.instrument, []).append(trade)
-        return found
+        return _grouped((trade.instrument, trade) for trade in self.trades)
 
     @cached_property
     def traded(self) -> Mapping[str, int]:
